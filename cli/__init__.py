@@ -1,0 +1,1 @@
+"""The dltasks command: one file a verb."""

@@ -1,0 +1,33 @@
+"""The errors meant for users.
+
+DltasksError             one line: what came, what was wanted, what to do
+├── DataError            an input or a data set can't be read or makes no sense
+├── ModelError           a bundle or a .tflite is missing, damaged or not understood
+├── ExportError          a network can't be written as asked, or answers otherwise once written
+├── PlanError            settings of a training run that can't be kept
+└── MissingExtraError    a part of dltasks that is not installed
+"""
+
+
+class DltasksError(Exception):
+    """An error whose text is for the user: one line, no traceback needed."""
+
+
+class DataError(DltasksError):
+    """An input or a data set can't be read or makes no sense."""
+
+
+class ModelError(DltasksError):
+    """A bundle or a .tflite is missing, damaged or not understood."""
+
+
+class ExportError(DltasksError):
+    """A network can't be written as asked, or answers otherwise once written."""
+
+
+class PlanError(DltasksError):
+    """The settings of a training run can't be kept."""
+
+
+class MissingExtraError(DltasksError):
+    """A part of dltasks that is not installed is needed."""
