@@ -21,9 +21,7 @@ class Plan:
     batch_size: int = setting(32, "Examples per step.", minimum=1)
     learning_rate: float = setting(0.01, "Highest learning rate of the schedule.", minimum=0)
     weight_decay: float = setting(5e-4, "Decoupled weight decay.", minimum=0)
-    patience: int = setting(
-        15, "Stop after this many epochs without a better validation score.", minimum=1
-    )
+    patience: int = setting(15, "Stop after this many epochs without a better validation score.", minimum=1)
     balance: bool = setting(False, "Weigh each class by the inverse of its frequency.")
     seed: int = setting(0, "Seed of every random choice.", minimum=0)
     quantize: str = setting(

@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dltasks.errors import DataError
+from dltasks.errors import DataError, ModelError
+from dltasks.evaluation import Evaluation
 from dltasks.plan import Plan
+from dltasks.runtime import Runtime
 
 Arrays = dict[str, np.ndarray]
 Run = Callable[[Arrays], Arrays]
@@ -39,9 +41,7 @@ class Batch:
         def pick(values):
             return None if values is None else [values[i] for i in positions]
 
-        return Batch(
-            pick(self.raws), pick(self.origins), pick(self.truths), pick(self.splits), self.notes
-        )
+        return Batch(pick(self.raws), pick(self.origins), pick(self.truths), pick(self.splits), self.notes)
 
     def cut(self, size: int) -> Iterator["Batch"]:
         """This batch in consecutive batches of at most `size` inputs."""
@@ -67,9 +67,14 @@ class Task:
 
     plan: ClassVar[type[Plan]] = Plan
     batch_size: ClassVar[int] = 8
+    monitor: ClassVar[str] = "accuracy"
+    """The metric of the learner that training chooses by; more is better."""
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
-        """Batches of what stands in `sources`, without truths, in their order. Raises DataError."""
+        """Batches of what stands in `sources`, without truths, in their order.
+
+        What can't be found is a DataError in the place of the raw input.
+        """
         raise NotImplementedError
 
     def examples(self, source: Any) -> Batch:
@@ -80,9 +85,20 @@ class Task:
         """This task, knowing what it must from the training examples. Raises DataError."""
         raise NotImplementedError
 
-    def split(self, examples: Batch, inputs: Arrays, seed: int) -> Parts:
-        """Positions to train, validate and test on; `inputs` are the encoded examples. Raises DataError."""
+    def notes(self, examples: Batch) -> list[str]:
+        """What is worth saying of the training examples before the work begins."""
+        return []
+
+    def split(self, examples: Batch, inputs: Arrays, plan: Plan) -> Parts:
+        """Positions to train on, to choose by and to judge by; `inputs` are the encoded examples.
+
+        Raises DataError.
+        """
         raise NotImplementedError
+
+    def known(self, examples: Batch) -> tuple[Batch, list[str]]:
+        """The examples whose truths this task can answer, and notes on the others."""
+        return examples, []
 
     def encode(self, raws: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
         """The network's named inputs with a batch axis, and the failures by position in `raws`.
@@ -96,16 +112,53 @@ class Task:
         raise NotImplementedError
 
     def network(self, plan: Plan):
-        """A new Keras model from named inputs to named outputs."""
+        """A new Keras model from named inputs to named outputs, both dicts."""
         raise NotImplementedError
+
+    def learner(self, network, plan: Plan, targets: Arrays):
+        """A compiled Keras model that shares the network's weights and is trained in its place.
+
+        It takes the same named inputs and targets. `targets` are those of the training part.
+        """
+        raise NotImplementedError
+
+    def augmentation(self, plan: Plan, progress: float):
+        """A Keras model from inputs and targets to changed ones, or None; `progress` runs from 0 to 1.
+
+        Layers with random numbers keep a SeedGenerator in `random`.
+        """
+        return None
+
+    def begin(self, network, plan: Plan, inputs: Arrays, targets: Arrays) -> None:
+        """Work before the first epoch: fit the last layer to a frozen network, say."""
+
+    def calibrate(self, network, inputs: Arrays, truths: Sequence[Any]) -> "Task":
+        """This task after the network's outputs were fitted to the validation part."""
+        return self
+
+    def caveats(self) -> str:
+        """What a card must say of the answers."""
+        return ""
 
     def decode(self, outputs: Arrays) -> list[Any]:
         """An answer for each row of the network's outputs."""
         raise NotImplementedError
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]):
-        """The Evaluation of these answers."""
+    def agree(self, one: Any, other: Any) -> bool:
+        """Whether two answers say the same first of all."""
         raise NotImplementedError
+
+    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> Evaluation:
+        """How good these answers are."""
+        raise NotImplementedError
+
+    @classmethod
+    def adopt(cls, runtime: Runtime, labels: Sequence[str] | None) -> tuple["Task", dict[str, str]]:
+        """A task for a .tflite made elsewhere, and the task's names of its inputs and outputs.
+
+        Raises ModelError if it is not of this kind.
+        """
+        raise ModelError(f"not a model for {cls.__module__.rpartition('.')[2]}")
 
     def answer(self, raws: Sequence[Any], run: Run) -> list[Any]:
         """An answer, or the DataError in its place, for each raw input."""

@@ -1,0 +1,74 @@
+"""Say how good a model is on labelled data, with 95 % intervals."""
+
+import json
+import sys
+
+import click
+
+from dltasks.cli import options, output
+
+
+@click.command(short_help="Say how good a model is.")
+@click.argument("model")
+@click.argument("data")
+@click.option(
+    "--part",
+    type=click.Choice(("test", "val", "train", "all")),
+    help="Part of divided data; test if not given.",
+)
+@click.option("--threads", type=click.IntRange(1), help="Threads; all cores if not given.")
+@options.JSON
+def command(model, data, part, threads, as_json):
+    """Score MODEL on DATA, laid out as for training; its .tflite answers, as it will on a phone.
+
+    \b
+    dltasks evaluate runs/flowers test/
+    """
+    import dltasks
+
+    bundle = dltasks.load(model)
+    found = bundle.evaluate(data, part, threads)
+    if as_json:
+        click.echo(json.dumps({"model": bundle.name, "data": data, **found.to_json()}, ensure_ascii=False))
+    else:
+        show(found)
+    for note in found.notes:
+        click.echo(f"note: {note}" if not note.startswith("skipped") else note, err=True)
+    sys.exit(1 if any(note.startswith("skipped") for note in found.notes) else 0)
+
+
+def show(found) -> None:
+    """Scores, classes from the worst to the best, and what is confused most."""
+    scores = [
+        (name.replace("_", " "), f"{s.value:.4f}", f"{s.low:.4f} to {s.high:.4f}", str(s.count))
+        for name, s in found.scores.items()
+    ]
+    output.table("Scores", ("score", "value", "95 % interval", "examples"), scores)
+    if found.classes:
+        click.echo()
+        worst_first = sorted(found.classes.items(), key=lambda item: item[1]["f1"].value)
+        output.table(
+            "Classes, the worst first",
+            (
+                "class",
+                "recall (95 % interval)",
+                "precision (95 % interval)",
+                "f1 (95 % interval)",
+                "examples",
+            ),
+            [
+                (name, *(_interval(s) for s in each.values()), str(each["recall"].count))
+                for name, each in worst_first
+            ],
+        )
+    if found.confusion:
+        click.echo()
+        output.table(
+            "Confused most",
+            ("is", "taken for", "times", "of", "share (95 % interval)"),
+            [(c.truth, c.guess, str(c.count), str(c.of), _interval(c.share)) for c in found.confusion],
+        )
+
+
+def _interval(score) -> str:
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"

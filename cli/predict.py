@@ -1,0 +1,60 @@
+"""Answer with any model: its name, a bundle folder, or a .tflite.
+
+dltasks predict runs/flowers photo.jpg holiday/
+"""
+
+import os
+import sys
+
+import click
+
+from dltasks.cli import options, output
+
+
+@click.command(short_help="Answer with any model.")
+@click.argument("model")
+@options.prediction
+@options.top
+def command(model, inputs, labels, threads, form, top):
+    """Answer each INPUT with MODEL: a bundled model's name, a bundle folder, or a .tflite.
+
+    INPUT is a file, a folder, @LIST (a text file of names, one a line), or - for standard input.
+
+    \b
+    dltasks predict runs/flowers photo.jpg holiday/
+    """
+    answer(model, inputs, labels, threads, form, top)
+
+
+def answer(model: str, inputs, labels, threads, form, top) -> None:
+    """Load the model, answer the inputs, and leave with exit code 1 if any of them failed."""
+    from dataclasses import replace
+
+    import dltasks
+
+    words = _labels(labels) if labels else None
+    bundle = dltasks.load(model, words)
+    if top:
+        bundle = replace(bundle, task=replace(bundle.task, top=top))
+    sources = list(output.sources(inputs))
+    pairs = bundle.predict_each(sources, threads)
+    shown = output.progress(pairs, lambda: sum(_count(each) for each in sources))
+    if output.answers(bundle.name, shown, form):
+        sys.exit(1)
+
+
+def _labels(path: str) -> list[str]:
+    from dltasks.errors import DataError
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: the labels can't be read ({error})") from error
+
+
+def _count(source) -> int:
+    """About how many inputs a source holds; for the progress bar."""
+    if isinstance(source, bytes) or not os.path.isdir(source):
+        return 1
+    return sum(len(names) for _, _, names in os.walk(source))

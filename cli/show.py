@@ -1,0 +1,52 @@
+"""Show what a model is: task, scores, data, plan, files."""
+
+import json
+
+import click
+
+from dltasks.cli import options, output
+
+
+@click.command(short_help="Show what a model is.")
+@click.argument("model")
+@options.JSON
+def command(model, as_json):
+    """Show MODEL: its task, how good it is, what it was trained on, and with which plan.
+
+    \b
+    dltasks show objects
+    """
+    import dltasks
+
+    bundle = dltasks.load(model)
+    if as_json:
+        click.echo(json.dumps({"model": bundle.name, **bundle.record}, ensure_ascii=False))
+        return
+    output.table(bundle.name, ("what", "value"), list(_rows(bundle)))
+
+
+def _rows(bundle):
+    record = bundle.record
+    yield "task", record["task"]
+    yield "where", str(bundle.path)
+    for name, each in (record.get("test") or {}).get("scores", {}).items():
+        yield (
+            name.replace("_", " "),
+            f"{each['value']:.4f} [{each['low']:.4f}, {each['high']:.4f}] on {each['count']} examples",
+        )
+    if "parity" not in record:
+        return
+    parity, training = record["parity"], record["training"]
+    yield (
+        "size",
+        f"{parity['bytes'] / 1e6:.2f} MB ({parity['quantize']}), {record['parameters']:,} parameters",
+    )
+    yield "parity", f"{parity['agreement']:.1%} of {parity['count']} first answers as the network's"
+    yield "latency", f"{parity['latency']:.2f} ms on one thread where it was exported"
+    yield "trained", f"{training['epochs']} epochs, {training['seconds'] / 60:.0f} min"
+    yield "examples", ", ".join(f"{count} {part}" for part, count in training["examples"].items())
+    yield "about", " ".join(record["about"].split()) or "nothing said"
+    yield from ((f"field {name}", str(value)) for name, value in record["fields"].items())
+    yield "labels", ", ".join(getattr(bundle.task, "labels", ()))
+    yield from ((f"plan {name}", str(value)) for name, value in record["plan"].items())
+    yield from ((f"version {name}", value) for name, value in record["versions"].items())

@@ -1,0 +1,115 @@
+"""Train a network on your own data and write a bundle."""
+
+import json
+import sys
+import typing
+from dataclasses import fields
+
+import click
+
+from dltasks.cli import settings
+
+
+class Tasks(click.Group):
+    """One command a task, its options made from the task's plan; without a task's name, --like says which."""
+
+    def list_commands(self, context):
+        from dltasks import tasks
+
+        return tasks.names()
+
+    def get_command(self, context, name):
+        from dltasks import tasks
+
+        return _task_command(name) if name in tasks.names() else None
+
+    def resolve_command(self, context, arguments):
+        task = settings.task_of(arguments)
+        if task and arguments[0] not in self.list_commands(context):
+            arguments = [task, *arguments]
+        return super().resolve_command(context, arguments)
+
+    def parse_args(self, context, arguments):
+        if "--like" in arguments or any(each.startswith("--like=") for each in arguments):
+            context.ignore_unknown_options = True
+            task = settings.task_of(arguments)
+            if task and not set(arguments) & set(self.list_commands(context)):
+                arguments = [task, *arguments]
+        return super().parse_args(context, arguments)
+
+
+@click.group(cls=Tasks, short_help="Train a network on your own data.")
+def command():
+    """Train a network on your own data and write a bundle: what predicts, what exports, how good it is.
+
+    \b
+    dltasks train image flowers/ --out runs/flowers
+    dltasks train --like runs/flowers more-flowers/ --out runs/more
+    """
+
+
+def _task_command(task: str) -> click.Command:
+    from dltasks import tasks
+
+    kind = tasks.find(task)
+    parameters = [
+        click.Argument(["data"]),
+        click.Option(["--out"], required=True, help="Folder that becomes the bundle."),
+        click.Option(["--resume"], is_flag=True, help="Go on with an interrupted run."),
+        click.Option(
+            ["--plan"], type=click.Path(exists=True, dir_okay=False), help="Settings from a JSON file."
+        ),
+        click.Option(["--like"], metavar="BUNDLE", help="Settings from a bundle's plan."),
+        click.Option(["--about"], type=click.Path(exists=True, dir_okay=False), help=_ABOUT),
+        click.Option(["--json", "as_json"], is_flag=True, help="At the end one JSON object."),
+        *(_option(kind.plan, each) for each in fields(kind.plan)),
+    ]
+    about = f"Train on DATA for the task {task}.\n\n\b\ndltasks train {task} DATA --out runs/mine"
+    return click.Command(task, params=parameters, callback=lambda **given: _run(task, **given), help=about)
+
+
+_ABOUT = "A text for the card: where the data comes from, under which licence."
+
+
+def _option(plan: type, each) -> click.Option:
+    """The option of one setting; not given is None, and then the plan's own value stands."""
+    kind = typing.get_type_hints(plan)[each.name]
+    kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
+    flag = "--" + each.name.replace("_", "-")
+    shown = "" if each.default in (None, False) else f"  [default: {each.default}]"
+    help = each.metadata["help"] + shown
+    if kind is bool:
+        return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, help=help)
+    choices = each.metadata.get("choices")
+    return click.Option([flag], type=click.Choice(choices) if choices else kind, default=None, help=help)
+
+
+def _run(task: str, data, out, resume, plan, like, about, as_json, **given) -> None:
+    import dltasks
+    from dltasks.cli.train_report import TerminalReport
+
+    start = settings.plan_of(task, plan, like)
+    given = {name: value for name, value in given.items() if value is not None}
+    text = open(about, encoding="utf-8").read() if about else ""
+    with TerminalReport() as report:
+        bundle = dltasks.train(task, data, out, plan=start, resume=resume, about=text, report=report, **given)
+    test = bundle.record["test"]
+    if as_json:
+        found = {key: test[key] for key in ("count", "scores", "confusion")} if test else {"scores": None}
+        click.echo(json.dumps({"bundle": str(bundle.path), "data": data, **found}, ensure_ascii=False))
+    _say(bundle, test)
+    if bundle.record["training"]["interrupted"]:
+        again = f"dltasks train {task} {data} --out {out} --resume"
+        click.echo(f"interrupted; to go on: {again}", err=True)
+        sys.exit(130)
+
+
+def _say(bundle, test) -> None:
+    scores = "no test part, so not scored"
+    if test:
+        scores = ", ".join(
+            f"{name.replace('_', ' ')} {s['value']:.3f} [{s['low']:.3f}, {s['high']:.3f}]"
+            for name, s in test["scores"].items()
+        )
+        scores += f" on {test['count']} examples"
+    click.echo(f"{bundle.path}: {scores}", err=True)

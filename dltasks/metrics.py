@@ -1,0 +1,83 @@
+"""Measures of how good answers are, and how sure one can be of them; numpy only."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Z_95 = 1.959963984540054
+
+
+def wilson(hits: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson, 1927): `hits` of `count`."""
+    if not count:
+        return 0.0, 1.0
+    share, square = hits / count, Z_95**2
+    centre = (share + square / (2 * count)) / (1 + square / count)
+    margin = Z_95 / (1 + square / count) * np.sqrt(share * (1 - share) / count + square / (4 * count**2))
+    return max(0.0, float(centre - margin)), min(1.0, float(centre + margin))
+
+
+def bootstrap(
+    measure: Callable[[np.ndarray], float], count: int, rounds: int = 500, seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % percentile interval (Efron, 1979) of `measure`, which takes positions (count,) drawn with return."""
+    random = np.random.default_rng(seed)
+    values = [measure(random.integers(0, count, count)) for _ in range(rounds)]
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def confusion(truths: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (classes, classes): row the truth, column the guess. Both int (count,)."""
+    flat = np.bincount(truths * classes + guesses, minlength=classes * classes)
+    return flat.reshape(classes, classes)
+
+
+def recalls(counts: np.ndarray) -> np.ndarray:
+    """Share of each class that was found; nan for a class that does not occur."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.diag(counts) / counts.sum(axis=1)
+
+
+def precisions(counts: np.ndarray) -> np.ndarray:
+    """Share of the guesses of each class that were right; nan for a class never guessed."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.diag(counts) / counts.sum(axis=0)
+
+
+def balanced_accuracy(counts: np.ndarray) -> float:
+    """Mean recall over the classes that occur."""
+    return float(np.nanmean(recalls(counts)))
+
+
+def f1_scores(counts: np.ndarray) -> np.ndarray:
+    """F1 of each class: 0 where it occurs or is guessed but never rightly; nan where it does neither."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 2 * np.diag(counts) / (counts.sum(axis=0) + counts.sum(axis=1))
+
+
+def macro_f1(counts: np.ndarray) -> float:
+    """Mean F1 over the classes that occur."""
+    return float(np.mean(f1_scores(counts)[counts.sum(axis=1) > 0]))
+
+
+def expected_calibration_error(confidence: np.ndarray, hits: np.ndarray, bins: int = 15) -> float:
+    """Mean distance of confidence and accuracy over equal bins of confidence (Naeini et al., 2015).
+
+    confidence: (count,) from 0 to 1; hits: bool (count,).
+    """
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, weights=confidence - hits, minlength=bins)
+    return float(np.abs(gaps).sum() / len(hits))
+
+
+def log_losses(probabilities: np.ndarray, truths: np.ndarray) -> np.ndarray:
+    """Negative natural log of each truth's probability, float64 (count,); floored at 1e-7."""
+    chosen = probabilities[np.arange(len(truths)), truths].astype(np.float64)
+    return -np.log(np.maximum(chosen, 1e-7))
+
+
+def in_top(probabilities: np.ndarray, truths: np.ndarray, k: int) -> np.ndarray:
+    """Whether fewer than k classes are more probable than the truth, bool (count,)."""
+    chosen = probabilities[np.arange(len(truths)), truths]
+    return (probabilities > chosen[:, None]).sum(axis=1) < k

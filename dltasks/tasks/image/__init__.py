@@ -1,0 +1,230 @@
+"""What is in this photo: labels with their probabilities."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dltasks.errors import DataError, ModelError
+from dltasks.evaluation import Evaluation, classification
+from dltasks.plan import Plan, setting
+from dltasks.runtime import Runtime
+from dltasks.task import Arrays, Batch, Parts, Task, words
+from dltasks.tasks.image import folders, pixels
+
+UNSURE_BELOW = 0.8
+"""The threshold is chosen so that this share of the answers above it is right."""
+
+
+@dataclass(frozen=True)
+class ImagePlan(Plan):
+    """All settings of a training run on photos."""
+
+    size: int = setting(96, "Side of the network's square input, in pixels.", minimum=16)
+    backbone: str = setting(
+        "objects",
+        "Where the network begins: a bundled model, none (random weights), the name of a network of "
+        "keras.applications (its ImageNet weights are downloaded), a bundle, or a .keras file.",
+    )
+    head_epochs: int = setting(
+        40, "Epochs of the last layer alone, before all layers are trained.", minimum=0
+    )
+    first_size: int | None = setting(
+        None, "Side of the training crops at the start; it grows to --last-size.", minimum=16
+    )
+    last_size: int | None = setting(
+        None, "Side of the training crops at the end; --size if not given.", minimum=16
+    )
+    crop: float = setting(0.35, "Smallest share of a photo's area that a training crop keeps.", minimum=0.05)
+    colour: float = setting(0.2, "Most that brightness, contrast and saturation change.", minimum=0)
+    mixing: float = setting(
+        0.2, "Alpha of mixup and CutMix: how strongly photos are mixed; 0 for not at all.", minimum=0
+    )
+    label_smoothing: float = setting(0.1, "Share of a target spread over all classes.", minimum=0)
+    val: float = setting(0.1, "Share to choose by, where the data has no such part.", minimum=0.01)
+    test: float = setting(0.1, "Share to judge by, where the data has no such part; 0 for none.", minimum=0)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class and its calibrated probability, from 0 to 1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class ImageAnswer:
+    """What a photo shows.
+
+    probabilities: float32 (classes,), of the model's `names`. labels: the `top` most probable.
+    unsure: the most probable lies below the model's threshold.
+    """
+
+    names: tuple[str, ...] = field(repr=False)
+    probabilities: np.ndarray = field(repr=False, compare=False)
+    top: int
+    unsure: bool
+
+    @cached_property
+    def labels(self) -> tuple[Label, ...]:
+        order = np.argsort(-self.probabilities, kind="stable")[: self.top]
+        return tuple(Label(self.names[i], float(self.probabilities[i])) for i in order)
+
+    def to_json(self) -> dict[str, Any]:
+        """The labels and, where the model is unsure, that it is."""
+        labels = [{"label": e.label, "probability": round(e.probability, 4)} for e in self.labels]
+        return {"labels": labels} | ({"unsure": True} if self.unsure else {})
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Lines for people: label and probability."""
+        return [(each.label, f"{each.probability:.1%}") for each in self.labels]
+
+    def remark(self) -> str:
+        """What people should know of this answer, or nothing."""
+        return "unsure: it may show none of the things this model knows" if self.unsure else ""
+
+
+@dataclass(frozen=True)
+class ImageTask(Task):
+    """Photos of any size to one of `labels`, through a network that takes `size` x `size` pixels.
+
+    threshold: below this probability the most probable label is called unsure.
+    """
+
+    plan: ClassVar[type[Plan]] = ImagePlan
+
+    labels: tuple[str, ...] = words(default=())
+    size: int = 96
+    threshold: float = 0.0
+    top: int = 5
+
+    def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
+        return folders.photos(sources, self.batch_size)
+
+    def examples(self, source: Any) -> Batch:
+        return folders.labelled(source)
+
+    def learn(self, examples: Batch, plan: Plan) -> "ImageTask":
+        labels = tuple(sorted(set(examples.truths)))
+        if len(labels) < 2:
+            raise DataError(f"one class only ({labels[0]!r}); a classifier needs photos of two or more")
+        return replace(self, labels=labels, size=plan.size)
+
+    def notes(self, examples: Batch) -> list[str]:
+        """What is worth saying of the training data."""
+        counts = {each: 0 for each in self.labels}
+        for truth in examples.truths:
+            counts[truth] += 1
+        most, least = max(counts, key=counts.get), min(counts, key=counts.get)
+        if counts[most] < 3 * counts[least]:
+            return []
+        return [
+            f"classes are uneven: {counts[most]} of {most!r}, {counts[least]} of {least!r}; "
+            "--balance weighs them alike"
+        ]
+
+    def known(self, examples: Batch) -> tuple[Batch, list[str]]:
+        names = set(self.labels)
+        kept = [i for i, truth in enumerate(examples.truths) if truth in names]
+        strange = sorted(set(examples.truths) - names)
+        missing = len(names - set(examples.truths))
+        notes = []
+        if strange:
+            shown = ", ".join(strange[:5]) + (" ..." if len(strange) > 5 else "")
+            notes.append(f"{len(examples) - len(kept)} photos left out: the model does not know {shown}")
+        if missing and kept:
+            notes.append(f"{missing} of the model's {len(names)} classes have no photos here")
+        return examples.take(kept), notes
+
+    def split(self, examples: Batch, inputs: Arrays, plan: Plan) -> Parts:
+        from dltasks.tasks.image.parts import divide
+
+        return divide(examples, inputs["pixels"], plan)
+
+    def encode(self, raws: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
+        photos, failures = [], {}
+        for position, raw in enumerate(raws):
+            try:
+                photos.append(pixels.load(raw, self.size))
+            except DataError as error:
+                failures[position] = error
+        shape = (-1, self.size, self.size, 3)
+        return {"pixels": np.array(photos, dtype=np.uint8).reshape(shape)}, failures
+
+    def target(self, truths: Sequence[Any]) -> Arrays:
+        position = {label: i for i, label in enumerate(self.labels)}
+        targets = np.zeros((len(truths), len(self.labels)), np.float32)
+        targets[np.arange(len(truths)), [position[each] for each in truths]] = 1
+        return {"probabilities": targets}
+
+    def network(self, plan: Plan):
+        from dltasks.tasks.image import network
+
+        return network.build(len(self.labels), self.size, network.find_backbone(plan.backbone))
+
+    def learner(self, network, plan: Plan, targets: Arrays):
+        from dltasks.tasks.image.network import learner
+
+        return learner(network, plan, targets["probabilities"])
+
+    def augmentation(self, plan: Plan, progress: float):
+        from dltasks.tasks.image.schedule import augmentation_at
+
+        return augmentation_at(self, plan, progress)
+
+    def begin(self, network, plan: Plan, inputs: Arrays, targets: Arrays) -> None:
+        from dltasks.tasks.image.schedule import train_head
+
+        if plan.backbone != "none" and plan.head_epochs:
+            train_head(network, plan, inputs["pixels"], targets["probabilities"])
+
+    def calibrate(self, network, inputs: Arrays, truths: Sequence[Any]) -> "ImageTask":
+        from dltasks.tasks.image.calibration import calibrate
+
+        threshold = calibrate(network, inputs["pixels"], self.target(truths)["probabilities"], UNSURE_BELOW)
+        return replace(self, threshold=threshold)
+
+    def decode(self, outputs: Arrays) -> list[ImageAnswer]:
+        return [
+            ImageAnswer(self.labels, row, self.top, bool(row.max() < self.threshold))
+            for row in outputs["probabilities"]
+        ]
+
+    def agree(self, one: ImageAnswer, other: ImageAnswer) -> bool:
+        return int(one.probabilities.argmax()) == int(other.probabilities.argmax())
+
+    def caveats(self) -> str:
+        if not self.threshold:
+            return ""
+        return (
+            f"An answer whose probability is below {self.threshold} is called unsure; the threshold is the "
+            f"lowest above which at least {UNSURE_BELOW:.0%} of the answers on the validation part are right."
+        )
+
+    def score(self, answers: Sequence[ImageAnswer], truths: Sequence[Any]) -> Evaluation:
+        probabilities = np.stack([each.probabilities for each in answers])
+        return classification(self.labels, probabilities, truths)
+
+    @classmethod
+    def adopt(cls, runtime: Runtime, labels: Sequence[str] | None) -> tuple["ImageTask", dict[str, str]]:
+        if len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
+            raise ModelError("a photo model has one input and one output")
+        (taken, pixels), (given, output) = *runtime.inputs.items(), *runtime.outputs.items()
+        shape, classes = tuple(pixels["shape"]), int(output["shape"][-1])
+        if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or pixels["dtype"] != np.uint8:
+            raise ModelError(
+                f"its input is {np.dtype(pixels['dtype']).name} {shape}; a photo model takes uint8 "
+                "(1, side, side, 3)"
+            )
+        if not labels:
+            raise ModelError("it carries no labels: give a text file of one label a line with --labels")
+        if len(labels) != classes:
+            raise ModelError(f"it has {classes} outputs and there are {len(labels)} labels")
+        renamed = {taken: "pixels", given: "probabilities"}
+        return cls(labels=tuple(labels), size=int(shape[1])), renamed
+
+
+TASK = ImageTask

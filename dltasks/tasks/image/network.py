@@ -1,0 +1,339 @@
+"""The Keras networks for photos: ours, those of keras.applications, and any .keras file as a backbone."""
+
+import difflib
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from dltasks.errors import ModelError, PlanError
+
+WIDTHS = (32, 64, 128, 256)
+BLOCKS = 2
+
+
+def build(classes: int, size: int, backbone: keras.Model, name: str = "image") -> keras.Model:
+    """uint8 "pixels" (batch, size, size, 3) to float32 "probabilities" (batch, classes)."""
+    pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
+    logits = _logits(classes)(layers.Dropout(0.1, name="dropout")(backbone(pixels)))
+    probabilities = layers.Softmax(name="probabilities", dtype="float32")(logits)
+    return keras.Model({"pixels": pixels}, {"probabilities": probabilities}, name=name)
+
+
+def _logits(classes: int) -> layers.Dense:
+    small = keras.initializers.RandomNormal(stddev=0.01)
+    return layers.Dense(classes, kernel_initializer=small, name="logits")
+
+
+def learner(network: keras.Model, plan, targets: np.ndarray, frozen: bool = False) -> keras.Model:
+    """The network up to its logits, sharing its weights, compiled; takes crops of any size.
+
+    targets: float32 (count, classes), for the frequencies that `balance` weighs by.
+    frozen: take features (batch, channels) instead of pixels.
+    """
+    backbone, logits = network.get_layer("backbone"), network.get_layer("logits")
+    if frozen:
+        name, inputs = "features", keras.Input(backbone.output.shape[1:], name="features")
+        features = inputs
+    else:
+        name, inputs = "pixels", keras.Input((None, None, 3), dtype="uint8", name="pixels")
+        features = backbone(inputs)
+    outputs = {"probabilities": logits(network.get_layer("dropout")(features))}
+    model = keras.Model({name: inputs}, outputs)
+    model.compile(
+        optimizer=_optimizer(model, plan),
+        loss={"probabilities": _loss(plan, targets)},
+        metrics={"probabilities": [keras.metrics.CategoricalAccuracy(name="accuracy")]},
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    return model
+
+
+def _optimizer(model: keras.Model, plan) -> keras.optimizers.Optimizer:
+    optimizer = keras.optimizers.SGD(
+        plan.learning_rate, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay
+    )
+    optimizer.exclude_from_weight_decay([each for each in model.trainable_variables if len(each.shape) < 2])
+    return optimizer
+
+
+def _loss(plan, targets: np.ndarray):
+    """Cross-entropy from logits with smoothed targets; each class weighed if the plan balances."""
+    classes = targets.shape[1]
+    counts = targets.sum(axis=0)
+    weights = len(targets) / (classes * np.maximum(counts, 1)) if plan.balance else np.ones(classes)
+    weights = weights.astype("float32")
+
+    def loss(target, logits):
+        smooth = target * (1 - plan.label_smoothing) + plan.label_smoothing / classes
+        return -ops.sum(smooth * weights * ops.log_softmax(logits, axis=-1), axis=-1)
+
+    return loss
+
+
+# Backbones: uint8 pixels (batch, height, width, 3) in, features (batch, channels) out.
+
+
+def resnet() -> keras.Model:
+    """A residual network (He et al., 2015) of 2.8 M parameters that starts at half the resolution."""
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    x = layers.Rescaling(1 / 64, offset=-2, name="scaling")(layers.Identity(dtype="float32")(pixels))
+    x = _normalised(layers.Conv2D(WIDTHS[0], 3, 2, padding="same", use_bias=False)(x), "relu")
+    for stage, width in enumerate(WIDTHS):
+        for block in range(BLOCKS):
+            x = _block(x, width, stride=2 if stage and not block else 1)
+    return keras.Model(pixels, layers.GlobalAveragePooling2D()(x), name="backbone")
+
+
+def _block(x, width: int, stride: int):
+    """Two convolutions beside a shortcut that averages where it shrinks (He et al., 2018, ResNet-D)."""
+    shortcut = x
+    if stride > 1 or x.shape[-1] != width:
+        if stride > 1:
+            shortcut = layers.AveragePooling2D(stride, padding="same")(shortcut)
+        shortcut = _normalised(layers.Conv2D(width, 1, use_bias=False)(shortcut))
+    x = _normalised(layers.Conv2D(width, 3, stride, padding="same", use_bias=False)(x), "relu")
+    x = _normalised(layers.Conv2D(width, 3, padding="same", use_bias=False)(x), gamma="zeros")
+    return layers.ReLU()(layers.Add()([x, shortcut]))
+
+
+def _normalised(x, activation: str | None = None, gamma: str = "ones"):
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma)(x)
+    return layers.Activation(activation)(x) if activation else x
+
+
+def application(name: str) -> keras.Model:
+    """A network of keras.applications with its ImageNet weights, its preprocessing inside."""
+    module, function = _application(name)
+    try:
+        network = function(include_top=False, weights="imagenet", pooling="avg")
+    except Exception as error:  # Keras wraps whatever the download met in a plain Exception
+        reason = str(error).splitlines()[0]
+        raise PlanError(
+            f"--backbone {name} could not be downloaded ({reason}); offline, take --backbone objects, "
+            "--backbone none, or the path of a .keras file"
+        ) from error
+    return _with_preprocessing(network, module.preprocess_input)
+
+
+def applications() -> dict[str, str]:
+    """Names of the networks of keras.applications, with the module that each stands in."""
+    found = {}
+    for module in pkgutil.iter_modules(importlib.import_module("keras.applications").__path__):
+        members = importlib.import_module(f"keras.applications.{module.name}")
+        if hasattr(members, "preprocess_input"):
+            found |= {each: module.name for each in dir(members) if each[0].isupper()}
+    return found
+
+
+def _application(name: str):
+    known = applications()
+    if name not in known:
+        near = difflib.get_close_matches(name, [*known, "objects", "none"], 1, 0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise PlanError(
+            f"--backbone {name}: not a bundled model, a path, or a network of keras.applications{hint}"
+        )
+    module = importlib.import_module(f"keras.applications.{known[name]}")
+    return module, getattr(module, name)
+
+
+def _with_preprocessing(network: keras.Model, preprocess) -> keras.Model:
+    """Every preprocess_input is affine over the channels, so its probes give it as a 1 x 1 convolution."""
+    probes = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).reshape(4, 1, 1, 3)
+    seen = np.asarray(preprocess(probes.astype("float32").copy())).reshape(4, 3)
+    offset, kernel = seen[0], (seen[1:] - seen[0]) / 255
+    channels = layers.Conv2D(3, 1, name="preprocessing", trainable=False)
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    features = network(channels(layers.Identity(dtype="float32")(pixels)))
+    channels.set_weights([kernel.reshape(1, 1, 3, 3), offset])
+    return keras.Model(pixels, features, name="backbone")
+
+
+def from_file(path: Path) -> keras.Model:
+    """The backbone of a .keras file: its layer "backbone", or all that comes before its last Dense layer."""
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever a damaged zip leads to
+        raise ModelError(f"{path}: not a Keras model that loads safely ({_first_line(error)})") from error
+    names = [each.name for each in model.layers]
+    if "backbone" in names:
+        return _float32(model.get_layer("backbone"))
+    dense = [each for each in model.layers if isinstance(each, layers.Dense)]
+    features = dense[-1].input if dense else model.output
+    if len(features.shape) != 2:
+        features = layers.GlobalAveragePooling2D()(features)
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    cast = layers.Identity(dtype="float32")(pixels)
+    try:
+        return keras.Model(
+            pixels, keras.Model(model.inputs, features, name="features")(cast), name="backbone"
+        )
+    except ValueError as error:
+        raise ModelError(
+            f"{path}: does not take photos of any size ({_first_line(error)}); save it with an input of "
+            "shape (None, None, 3)"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _float32(backbone: keras.Model) -> keras.Model:
+    """A copy with all weights trainable as float32."""
+    copy = keras.models.clone_model(backbone)
+    copy.set_weights(backbone.get_weights())
+    copy.name = "backbone"
+    return copy
+
+
+def find_backbone(name: str) -> keras.Model:
+    """The backbone a plan asks for: "none", a bundled model, a bundle or .keras file, an application."""
+    from dltasks.bundle import find_folder
+
+    if name == "none":
+        return resnet()
+    path = Path(name)
+    if path.suffix == ".keras":
+        if not path.is_file():
+            raise PlanError(f"--backbone {name}: no such file")
+        return from_file(path)
+    folder = find_folder(name)
+    if folder is not None:
+        from dltasks.bundle import load_network
+
+        return _float32(load_network(folder).get_layer("backbone"))
+    return application(name)
+
+
+def describe(backbone: str) -> str:
+    """What a card says about where the network began."""
+    return "random weights" if backbone == "none" else f"the weights of {json.dumps(backbone)}"
+
+
+# Augmentation: layers that take and give a batch of pixels as float32 from 0 to 255.
+
+
+@keras.saving.register_keras_serializable("dltasks")
+class RandomCrop(layers.Layer):
+    """A crop of random place, area and shape, half of them mirrored, scaled to `size` with antialiasing.
+
+    "Inception crop" (Szegedy et al., 2014): area from `area` to 1, sides from 3:4 to 4:3. Scaling is two
+    matrix products, so it runs alike on every backend and costs little.
+    """
+
+    def __init__(self, size: int, area: float, seed: int, **options):
+        super().__init__(**options)
+        self.size, self.area = size, area
+        self.random = keras.random.SeedGenerator(seed)
+
+    def call(self, images):
+        batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
+        area, shape, x, y, flip = ops.unstack(keras.random.uniform((5, batch), seed=self.random), axis=0)
+        area = self.area + (1 - self.area) * area
+        ratio = ops.exp((2 * shape - 1) * float(np.log(4 / 3)) / 2)
+        tall, wide = ops.minimum(ops.sqrt(area) / ratio, 1.0), ops.minimum(ops.sqrt(area) * ratio, 1.0)
+        rows = self._sampling(height, y * (1 - tall), tall, flip * 0)
+        columns = self._sampling(width, x * (1 - wide), wide, flip)
+        images = ops.cast(images, "float32")
+        strips = ops.matmul(rows, ops.reshape(images, (-1, height, width * 3)))
+        strips = ops.reshape(strips, (-1, self.size, width, 3))
+        strips = ops.reshape(ops.transpose(strips, (0, 2, 1, 3)), (-1, width, self.size * 3))
+        crops = ops.reshape(ops.matmul(columns, strips), (-1, self.size, self.size, 3))
+        return ops.transpose(crops, (0, 2, 1, 3))
+
+    def _sampling(self, length: int, start, extent, flip):
+        """Triangle filter weights (batch, size, length); rows sum to 1."""
+        steps = (np.arange(self.size, dtype="float32") + 0.5) / self.size
+        steps = ops.where(flip[:, None] > 0.5, 1 - steps[None], steps[None])
+        places = (start[:, None] + extent[:, None] * steps) * length
+        support = ops.maximum(extent * length / self.size, 1.0)[:, None, None]
+        pixels = np.arange(length, dtype="float32") + 0.5
+        weights = ops.relu(1 - ops.abs(places[:, :, None] - pixels) / support)
+        return weights / ops.sum(weights, axis=-1, keepdims=True)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], self.size, self.size, 3)
+
+
+@keras.saving.register_keras_serializable("dltasks")
+class RandomColour(layers.Layer):
+    """Brightness, contrast and saturation changed by up to `strength`, each photo on its own."""
+
+    def __init__(self, strength: float, seed: int, **options):
+        super().__init__(**options)
+        self.strength = strength
+        self.random = keras.random.SeedGenerator(seed)
+
+    def call(self, images):
+        batch = ops.shape(images)[0]
+        factors = keras.random.uniform((3, batch, 1, 1, 1), -1.0, 1.0, seed=self.random)
+        brightness, contrast, saturation = ops.unstack(1 + self.strength * factors, axis=0)
+        images = images * brightness
+        middle = ops.mean(images, axis=(1, 2, 3), keepdims=True)
+        images = middle + (images - middle) * contrast
+        grey = ops.mean(images, axis=3, keepdims=True)
+        return grey + (images - grey) * saturation
+
+
+@keras.saving.register_keras_serializable("dltasks")
+class Mixing(layers.Layer):
+    """Photos and their targets mixed with those of another photo of the batch.
+
+    Half the batches as a weighted mean (mixup, Zhang et al., 2017), half with a rectangle put in (CutMix,
+    Yun et al., 2019); shares drawn from Beta(alpha, alpha), one a photo.
+    """
+
+    def __init__(self, alpha: float, seed: int, **options):
+        super().__init__(**options)
+        self.alpha = alpha
+        self.random = keras.random.SeedGenerator(seed)
+
+    def call(self, images, targets):
+        batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
+        share = keras.random.beta((batch,), self.alpha, self.alpha, seed=self.random)
+        share = ops.reshape(ops.maximum(share, 1 - share), (-1, 1, 1))
+        x, y, cut = ops.unstack(keras.random.uniform((3, batch, 1, 1), seed=self.random), axis=0)
+        side = ops.sqrt(1 - share)
+        rows = (np.arange(height, dtype="float32").reshape(1, -1, 1) + 0.5) / height
+        columns = (np.arange(width, dtype="float32").reshape(1, 1, -1) + 0.5) / width
+        inside = ops.logical_and(ops.abs(rows - y) < side / 2, ops.abs(columns - x) < side / 2)
+        kept = ops.where(cut[0] > 0.5, 1.0 - ops.cast(inside, "float32"), share)
+        images = kept[..., None] * images + (1 - kept[..., None]) * ops.flip(images, axis=0)
+        part = ops.mean(kept, axis=(1, 2))[:, None]
+        return images, part * targets + (1 - part) * ops.flip(targets, axis=0)
+
+
+def augmentation(size: int, classes: int, plan, to: int) -> keras.Model:
+    """Photos (batch, size, size, 3) and targets to uint8 crops of side `to` and targets, for training only."""
+    pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
+    targets = keras.Input((classes,), name="probabilities")
+    crops = RandomCrop(to, plan.crop, plan.seed)(pixels)
+    mixed = targets
+    if plan.colour:
+        crops = RandomColour(plan.colour, plan.seed + 1)(crops)
+    if plan.mixing:
+        crops, mixed = Mixing(plan.mixing, plan.seed + 2)(crops, targets)
+    crops = Rounded(dtype="uint8")(crops)
+    return keras.Model(
+        {"pixels": pixels, "probabilities": targets}, {"pixels": crops, "probabilities": mixed}
+    )
+
+
+@keras.saving.register_keras_serializable("dltasks")
+class Rounded(layers.Layer):
+    """Levels from 0 to 255 as uint8."""
+
+    def __init__(self, **options):
+        super().__init__(autocast=False, **options)
+
+    def call(self, images):
+        return ops.cast(ops.clip(ops.round(images), 0, 255), "uint8")
+
+    def compute_output_spec(self, images):
+        return keras.KerasTensor(images.shape, "uint8")

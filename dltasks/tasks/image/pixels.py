@@ -1,0 +1,155 @@
+"""From a photo as it comes to the pixels the network takes."""
+
+import os
+import struct
+import threading
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dltasks.errors import DataError
+
+MOST_PIXELS = 128_000_000
+"""A phone of 108 megapixels is read; a bomb is not."""
+
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    ZeroDivisionError,
+    MemoryError,
+    struct.error,
+)
+_OPENING = threading.Lock()
+
+
+def load(photo, size: int) -> np.ndarray:
+    """The photo upright, over white, shorter side scaled to `size`, centre cropped.
+
+    photo: a path, encoded bytes, a PIL image, or an array (height, width, 3) or (height, width) of uint8.
+    Gives uint8 (size, size, 3), RGB. Raises DataError.
+    """
+    if isinstance(photo, DataError):
+        raise photo
+    name = describe(photo)
+    image = _opened(photo, name)
+    try:
+        if image.width * image.height > MOST_PIXELS:
+            raise DataError(
+                f"{name}: {image.width} x {image.height} pixels; at most {MOST_PIXELS // 10**6} million are read"
+            )
+        # JPEG decodes at a half, a quarter or an eighth for a fraction of the time.
+        image.draft(None, (2 * size, 2 * size))
+        image = ImageOps.exif_transpose(image)
+        return np.asarray(_centre(_over_white(_eight_bit(image)), size))
+    except _DAMAGE as error:
+        raise DataError(f"{name}: damaged image ({_reason(error)}); replace it or remove it") from error
+    finally:
+        if isinstance(photo, str | os.PathLike | bytes):
+            image.close()
+
+
+def describe(photo) -> str:
+    """What to call this photo in a message."""
+    return str(photo) if isinstance(photo, str | os.PathLike) else f"<{type(photo).__name__}>"
+
+
+def _opened(photo, name: str) -> Image.Image:
+    if isinstance(photo, Image.Image):
+        return photo.copy()
+    if isinstance(photo, np.ndarray):
+        return _from_array(photo, name)
+    if isinstance(photo, bytes):
+        return _identified(photo, BytesIO(photo), name)
+    if isinstance(photo, str | os.PathLike):
+        return _identified(_head(photo, name), photo, name)
+    raise DataError(f"{name}: a photo is a path, bytes, a PIL image or an array")
+
+
+def _from_array(pixels: np.ndarray, name: str) -> Image.Image:
+    grey = pixels.ndim == 2
+    if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4))):
+        raise DataError(f"{name}: an array of {pixels.dtype} {pixels.shape}; wanted uint8 (height, width, 3)")
+    return Image.fromarray(pixels[..., 0] if not grey and pixels.shape[2] == 1 else pixels)
+
+
+def _head(path, name: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(32)
+    except FileNotFoundError as error:
+        raise DataError(f"{name}: no such file") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{name}: a folder, where a photo was wanted") from error
+    except PermissionError as error:
+        raise DataError(f"{name}: no permission to read it") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name}: can't be read ({_reason(error)})") from error
+
+
+def _identified(head: bytes, file, name: str) -> Image.Image:
+    if not head:
+        raise DataError(f"{name}: the file is empty (0 bytes)")
+    try:
+        # The filters of `warnings` belong to the whole process, hence the lock.
+        with _OPENING, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(file)
+    except UnidentifiedImageError as error:
+        if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+            raise DataError(f"{name}: HEIC is not read; convert it to JPEG") from error
+        raise DataError(f"{name}: not an image; JPEG, PNG, WebP, GIF, BMP and TIFF are read") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{name}: too many pixels; at most {MOST_PIXELS // 10**6} million are read"
+        ) from error
+    except _DAMAGE as error:
+        raise DataError(f"{name}: damaged image ({_reason(error)}); replace it or remove it") from error
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit and floating point greys, which Pillow would clip, scaled to 8 bits."""
+    if not (image.mode.startswith("I") or image.mode == "F"):
+        return image
+    values = np.asarray(image).astype(np.float64)
+    top = values.max(initial=0)
+    scale = 255 if image.mode == "F" and top <= 1 else 1 if top <= 255 and image.mode != "I;16" else 1 / 257
+    return Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _centre(image: Image.Image, size: int) -> Image.Image:
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return image.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0]
+
+
+def suffixes() -> frozenset[str]:
+    """How the names of photos end."""
+    return frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
+
+
+def is_photo(path: Path) -> bool:
+    """Whether this looks like a photo by its name; hidden files do not."""
+    return path.suffix.lower() in suffixes() and not path.name.startswith(".")

@@ -1,0 +1,56 @@
+"""How a run on photos goes: the last layer first, then all of them on crops that may grow."""
+
+from functools import lru_cache
+
+import keras
+import numpy as np
+
+from dltasks.plan import changed
+from dltasks.tasks.image import network as networks
+
+STEP = 8
+"""Sides of training crops are multiples of this, so that few graphs are traced."""
+
+
+def crop_size(plan, progress: float) -> int:
+    """Side of the training crops when `progress` (0 to 1) of the run is done; whole from 0.75 on."""
+    last = plan.last_size or plan.size
+    first = plan.first_size or last
+    grown = first + (last - first) * min(1.0, progress / 0.75)
+    return last if progress >= 0.75 else int(grown) // STEP * STEP
+
+
+@lru_cache(maxsize=8)
+def _augmentation(size: int, classes: int, plan, to: int) -> keras.Model:
+    return networks.augmentation(size, classes, plan, to)
+
+
+def augmentation_at(task, plan, progress: float) -> keras.Model:
+    """The augmentation for this part of the run."""
+    return _augmentation(task.size, len(task.labels), plan, crop_size(plan, progress))
+
+
+def train_head(network: keras.Model, plan, pixels: np.ndarray, targets: np.ndarray) -> None:
+    """Fit the last layer to features that the backbone computes once, of the photos and their mirror images."""
+    backbone = network.get_layer("backbone")
+    features = np.concatenate([features_of(backbone, pixels), features_of(backbone, pixels, mirrored=True)])
+    scale = float(np.sqrt(np.mean(np.square(features).sum(axis=1)))) or 1.0
+    plan = changed(plan, {"learning_rate": 8.0 / scale**2, "weight_decay": 1e-3})
+    head = networks.learner(network, plan, targets, frozen=True)
+    head.fit(
+        {"features": features},
+        {"probabilities": np.concatenate([targets, targets])},
+        batch_size=64,
+        epochs=plan.head_epochs,
+        verbose=0,
+    )
+
+
+def features_of(backbone: keras.Model, pixels: np.ndarray, mirrored: bool = False) -> np.ndarray:
+    """float32 (count, channels)"""
+    chunks = []
+    for start in range(0, len(pixels), 64):
+        chunk = pixels[start : start + 64]
+        chunk = chunk[:, :, ::-1] if mirrored else chunk
+        chunks.append(backbone.predict_on_batch(np.ascontiguousarray(chunk)))
+    return np.concatenate(chunks)

@@ -1,0 +1,458 @@
+"""Training a task's network on a person's own data: from a data set to a bundle, resumable."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dltasks import tasks
+from dltasks.errors import DataError, MissingExtraError, PlanError
+from dltasks.files import damage_as, write_json
+from dltasks.plan import Plan, changed
+from dltasks.quiet import quiet
+from dltasks.runtime import in_order
+from dltasks.task import Arrays, Batch, Parts, Task
+
+WARM_UP = 0.1
+"""Share of a run over which the learning rate rises; then it falls to nothing in a straight line."""
+
+CHUNK = 64
+"""Examples decoded as one piece of work."""
+
+
+class Report:
+    """Where a run tells how it goes; this one says nothing."""
+
+    def line(self, text: str) -> None:
+        """Something worth a line."""
+
+    def step(self, text: str, done: int, total: int) -> None:
+        """How far the work named `text` is."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Encoded examples: named arrays with a row for each, their truths, and their division."""
+
+    inputs: Arrays
+    truths: list
+    parts: Parts
+    origins: list[str]
+
+    def part(self, positions: list[int]) -> Arrays:
+        """The inputs at these positions, in memory."""
+        return {name: np.asarray(values[positions]) for name, values in self.inputs.items()}
+
+    def truths_at(self, positions: list[int]) -> list:
+        return [self.truths[i] for i in positions]
+
+
+@dataclass
+class State:
+    """How far a run has come."""
+
+    epoch: int = 0
+    done: float = 0.0
+    best: dict[str, float] | None = None
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+def train(
+    task: str,
+    source,
+    out,
+    *,
+    plan: Plan | None = None,
+    resume: bool = False,
+    about: str = "",
+    report: Report | None = None,
+    **settings,
+):
+    """Train the task's network on `source` and write a bundle to the folder `out`; gives the Bundle.
+
+    plan: where the settings start from; the task's own by default. settings: fields of the plan.
+    resume: go on with the interrupted run that was to write `out`. about: text for the card.
+    A run that is interrupted after its first epoch still writes the best it has.
+    Raises DataError, PlanError, ModelError, ExportError, MissingExtraError.
+    """
+    started = time.monotonic()
+    require_extra()
+    import keras
+
+    report, out = report or Report(), Path(out)
+    kind = tasks.find(task)
+    plan = changed(plan or kind.plan(), settings)
+    check_out(out)
+    work = work_folder(out)
+    with damage_as(PlanError, out):
+        state, plan, about = _begun(work, task, plan, resume, about)
+    keras.utils.set_random_seed(plan.seed)
+    examples = kind().examples(source)
+    for note in examples.notes:
+        report.line(f"note: {note}")
+    with damage_as(DataError, work):
+        found, data = prepare(kind(), examples, plan, work, report)
+    network = found.network(plan)
+    state = fit(found, network, data, plan, work, state, report, started)
+    bundle = _finish(found, network, data, plan, out, state, report, str(source), about, examples)
+    if not state.interrupted:
+        shutil.rmtree(work)
+    return bundle
+
+
+def require_extra() -> None:
+    """Raises MissingExtraError where the half that trains is not installed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with quiet():
+            import keras  # noqa: F401
+            import tensorflow  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"this needs Keras and TensorFlow ({error.name} is not installed): pip install 'dltasks[train]'"
+        ) from error
+
+
+def check_out(out: Path) -> None:
+    """Raises PlanError if `out` is there and is not a bundle that may be replaced."""
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "bundle.json").is_file()):
+        raise PlanError(f"{out}: there already, and not a bundle; choose another --out")
+
+
+def work_folder(out: Path) -> Path:
+    """Where a run that is to write `out` keeps what it needs to go on."""
+    return out.with_name(out.name + ".partial")
+
+
+def _begun(work: Path, task: str, plan: Plan, resume: bool, about: str):
+    """The state to start from: a new one, or that of the interrupted run with its plan."""
+    record = work / "run.json"
+    if resume:
+        if not record.is_file():
+            raise PlanError(f"{work}: no interrupted run here to go on with; leave out --resume")
+        run = json.loads(record.read_text())
+        if run["task"] != task:
+            raise PlanError(f"{work}: an interrupted run of {run['task']}, not of {task}")
+        return State(**run["state"]), type(plan)(**run["plan"]), about or run["about"]
+    if record.is_file() and json.loads(record.read_text())["state"]["epoch"]:
+        raise PlanError(f"{work}: an interrupted run; go on with --resume, or remove that folder")
+    work.mkdir(parents=True, exist_ok=True)
+    state = State()
+    _save_run(work, task, plan, state, about)
+    return state, plan, about
+
+
+def _save_run(work: Path, task: str, plan: Plan, state: State, about: str) -> None:
+    write_json(
+        work / "run.json",
+        {"task": task, "plan": asdict(plan), "state": asdict(state), "about": about},
+    )
+
+
+def prepare(task: Task, examples: Batch, plan: Plan, work: Path, report: Report) -> tuple[Task, Data]:
+    """The task as it learned from the examples, and the examples encoded once into `work`, divided."""
+    task = task.learn(examples, plan)
+    inputs, kept = _encoded(task, examples, work, report)
+    if not kept:
+        raise DataError(f"none of the {len(examples)} examples could be read")
+    good = examples.take(kept)
+    task = task.learn(good, plan)
+    for note in task.notes(good):
+        report.line(f"note: {note}")
+    parts = task.split(good, inputs, plan)
+    for name, positions in (("train", parts.train), ("val", parts.val)):
+        if not positions:
+            raise DataError(f"no examples to {'train on' if name == 'train' else 'choose by'}")
+    report.line(
+        f"{len(parts.train)} examples to train on, {len(parts.val)} to choose by, {len(parts.test)} to judge by"
+    )
+    return task, Data(inputs, list(good.truths), parts, list(good.origins))
+
+
+def _encoded(task: Task, examples: Batch, work: Path, report: Report) -> tuple[Arrays, list[int]]:
+    """Memory-mapped inputs of the examples that can be read, and the positions of these."""
+    record, key = work / "inputs.json", _inputs_key(task, examples)
+    if record.is_file():
+        found = json.loads(record.read_text())
+        if found["key"] == key:
+            return _mapped(work, found["names"], len(found["kept"])), found["kept"]
+    files: dict[str, np.memmap] = {}
+    kept: list[int] = []
+    chunks = [range(at, min(at + CHUNK, len(examples))) for at in range(0, len(examples), CHUNK)]
+    encode = _chunk_encoder(task, examples)
+    for chunk, (inputs, failures) in zip(chunks, in_order(encode, chunks), strict=True):
+        good = [position for i, position in enumerate(chunk) if i not in failures]
+        for name, values in inputs.items():
+            if name not in files:
+                files[name] = _new_map(work / f"{name}.npy", values, len(examples))
+            files[name][len(kept) : len(kept) + len(good)] = values
+        for error in failures.values():
+            report.line(f"skipped: {error}")
+        kept += good
+        report.step("reading", chunk[-1] + 1, len(examples))
+    for values in files.values():
+        values.flush()
+    write_json(record, {"key": key, "names": list(files), "kept": kept})
+    return _mapped(work, list(files), len(kept)), kept
+
+
+def _chunk_encoder(task: Task, examples: Batch):
+    return lambda chunk: task.encode([examples.raws[i] for i in chunk])
+
+
+def _new_map(path: Path, values: np.ndarray, count: int) -> np.memmap:
+    shape = (count, *values.shape[1:])
+    return np.lib.format.open_memmap(path, mode="w+", dtype=values.dtype, shape=shape)
+
+
+def _mapped(work: Path, names: list[str], count: int) -> Arrays:
+    return {name: np.load(work / f"{name}.npy", mmap_mode="r")[:count] for name in names}
+
+
+def _inputs_key(task: Task, examples: Batch) -> str:
+    """Changes when the files or what the task makes of them do."""
+    seen = hashlib.sha256(repr(task).encode())
+    for raw, origin in zip(examples.raws, examples.origins, strict=True):
+        seen.update(origin.encode(errors="surrogateescape"))
+        if isinstance(raw, str | os.PathLike) and os.path.exists(raw):
+            status = os.stat(raw)
+            seen.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    return seen.hexdigest()
+
+
+def fit(
+    task: Task,
+    network,
+    data: Data,
+    plan: Plan,
+    work: Path,
+    state: State,
+    report: Report,
+    started: float,
+) -> State:
+    """Train `network` in place; its weights are then the best by the validation part."""
+    targets = task.target(data.truths)
+    train_targets = {name: values[data.parts.train] for name, values in targets.items()}
+    clock = Clock(plan, started - state.seconds)
+    if not state.epoch:
+        task.begin(network, plan, data.part(data.parts.train), train_targets)
+    learner = task.learner(network, plan, train_targets)
+    learner.optimizer.build(learner.trainable_variables)
+    val = data.part(data.parts.val), {k: v[data.parts.val] for k, v in targets.items()}
+    if state.epoch:
+        _restore(learner, work / "latest.npz")
+        report.line(f"going on after epoch {state.epoch}")
+    else:
+        _judge(task, learner, val, plan, work, state, report, clock)
+    try:
+        while state.epoch < plan.epochs and not _over(plan, state, clock):
+            _epoch(task, learner, data, targets, plan, state, report, clock)
+            _judge(task, learner, val, plan, work, state, report, clock)
+    except KeyboardInterrupt:
+        state.interrupted = True
+        report.line(f"interrupted; taking the best so far, of epoch {state.best_epoch}")
+    _restore(learner, work / "best.npz", weights_only=True)
+    return state
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How much of a run's time is gone. A budget keeps a tenth, at most a minute, for writing the bundle."""
+
+    plan: Plan
+    started: float
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def share(self) -> float:
+        """Share of the time budget that is gone; 0 without one."""
+        if not self.plan.minutes:
+            return 0.0
+        budget = 60 * self.plan.minutes
+        return min(1.0, self.seconds() / (budget - min(60, 0.1 * budget)))
+
+
+def _over(plan: Plan, state: State, clock: Clock) -> bool:
+    waited = state.epoch - state.best_epoch
+    return clock.share() >= 1 or waited >= plan.patience
+
+
+def rate(progress: float) -> float:
+    """Share of the plan's learning rate when `progress` (0 to 1) of the run is done."""
+    if progress < WARM_UP:
+        return max(0.05, progress / WARM_UP)
+    return max(0.001, (1 - progress) / (1 - WARM_UP))
+
+
+def _epoch(task, learner, data: Data, targets, plan: Plan, state: State, report, clock) -> None:
+    """One pass over the training part, or what the time budget leaves of it."""
+    size = min(plan.batch_size, len(data.parts.train))
+    steps = len(data.parts.train) // size
+    whole = steps * plan.epochs
+    augmentation = task.augmentation(plan, state.done)
+    _reseed(augmentation, plan.seed, state.epoch)
+    losses, began, examples = [], time.monotonic(), 0
+    for step, (inputs, wanted) in enumerate(
+        _ahead(_batches(data, targets, plan.seed, state.epoch, size, augmentation))
+    ):
+        state.done = max((state.epoch * steps + step) / whole, clock.share())
+        if state.done >= 1:
+            break
+        learner.optimizer.learning_rate = plan.learning_rate * rate(state.done)
+        losses.append(float(learner.train_on_batch(inputs, wanted, return_dict=True)["loss"]))
+        examples += size
+        report.step(f"epoch {state.epoch + 1}", step + 1, steps)
+    state.epoch += 1
+    state.history.append(
+        {
+            "epoch": state.epoch,
+            "loss": float(np.mean(losses)) if losses else float("nan"),
+            "examples_per_second": examples / (time.monotonic() - began),
+        }
+    )
+    if losses and not np.isfinite(losses[-1]):
+        raise PlanError(f"the loss became {losses[-1]} in epoch {state.epoch}; try a lower --learning-rate")
+
+
+def _batches(data: Data, targets: Arrays, seed: int, epoch: int, size: int, augmentation):
+    """Shuffled batches of inputs and targets; the order depends on seed and epoch alone."""
+    order = np.random.default_rng((seed, epoch)).permutation(data.parts.train)
+    for start in range(0, len(order) - size + 1, size):
+        rows = np.sort(order[start : start + size])
+        inputs = {name: values[rows] for name, values in data.inputs.items()}
+        wanted = {name: values[rows] for name, values in targets.items()}
+        if augmentation is not None:
+            mixed = augmentation.predict_on_batch(inputs | wanted)
+            inputs = {name: mixed[name] for name in inputs}
+            wanted = {name: mixed[name] for name in wanted}
+        yield inputs, wanted
+
+
+def _ahead(items: Iterator, count: int = 3) -> Iterator:
+    """The items, made on one other thread a few ahead of their use."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(next, items, end) for _ in range(count)]
+        while (item := waiting.pop(0).result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield item
+
+
+def _reseed(augmentation, seed: int, epoch: int) -> None:
+    """Random numbers depend on seed and epoch alone, so a run that goes on goes as one that was not cut."""
+    for position, layer in enumerate(augmentation.layers if augmentation else ()):
+        if hasattr(layer, "random"):
+            layer.random.state.assign([seed * 1000 + position, epoch])
+
+
+def _judge(task, learner, val, plan, work: Path, state: State, report: Report, clock) -> None:
+    """Score the validation part, keep the weights if they are the best, and all that going on needs."""
+    inputs, targets = val
+    found = learner.evaluate(inputs, targets, batch_size=64, verbose=0, return_dict=True)
+    found = {name: float(value) for name, value in found.items()}
+    better = state.best is None or _rank(task, found) > _rank(task, state.best)
+    if better:
+        state.best, state.best_epoch = found, state.epoch
+        _store(learner, work / "best.npz")
+    state.seconds = clock.seconds()
+    if state.epoch:
+        state.history[-1] |= {f"val_{name}": value for name, value in found.items()}
+        _store(learner, work / "latest.npz")
+        run = json.loads((work / "run.json").read_text())
+        write_json(work / "run.json", run | {"state": asdict(state)})
+        report.line(_told(task, state, plan, found, better, clock))
+    elif np.isfinite(found["loss"]):
+        report.line(f"before training: validation {task.monitor} {found[task.monitor]:.4f}")
+
+
+def _rank(task: Task, scores: dict[str, float]) -> tuple[float, float]:
+    return scores[task.monitor], -scores["loss"]
+
+
+def _told(task, state: State, plan: Plan, found, better: bool, clock) -> str:
+    last = state.history[-1]
+    done = max(state.epoch / plan.epochs, clock.share())
+    left = clock.seconds() / max(done, 1e-9) * (1 - done)
+    return (
+        f"epoch {state.epoch}/{plan.epochs}  loss {last['loss']:.4f}  "
+        f"validation {task.monitor} {found[task.monitor]:.4f}{' (best)' if better else ''}  "
+        f"{last['examples_per_second']:.0f} examples/s  {duration(left)} left"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds for people."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes}:{seconds:02} min"
+
+
+def _store(learner, path: Path) -> None:
+    """Weights and the optimizer's state, written whole or not at all."""
+    arrays = {f"w{i}": np.asarray(v) for i, v in enumerate(_variables(learner))}
+    arrays |= {f"o{i}": np.asarray(v) for i, v in enumerate(learner.optimizer.variables)}
+    temporary = path.with_suffix(".new")
+    with open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+    temporary.replace(path)
+
+
+def _restore(learner, path: Path, weights_only: bool = False) -> None:
+    with np.load(path, allow_pickle=False) as arrays:
+        for i, variable in enumerate(_variables(learner)):
+            variable.assign(arrays[f"w{i}"])
+        for i, variable in enumerate(() if weights_only else learner.optimizer.variables):
+            variable.assign(arrays[f"o{i}"])
+
+
+def _variables(learner) -> list:
+    """Weights, and the states of random layers."""
+    return learner.trainable_variables + learner.non_trainable_variables
+
+
+def _finish(task, network, data, plan, out, state, report, source, about, examples):
+    """Calibrate, export, judge with the exported file, and write the bundle."""
+    from dltasks.bundle import Training, write
+
+    report.line("writing the bundle")
+    val = data.parts.val
+    task = task.calibrate(network, data.part(val), data.truths_at(val))
+    training = Training(
+        source=source,
+        about=about,
+        plan=plan,
+        epochs=state.epoch,
+        best_epoch=state.best_epoch,
+        seconds=round(state.seconds, 1),
+        interrupted=state.interrupted,
+        history=state.history,
+        validation=state.best or {},
+        counts={name: len(getattr(data.parts, name)) for name in ("train", "val", "test")},
+        fingerprint=fingerprint(examples),
+    )
+    return write(task, network, data, training, out, report)
+
+
+def fingerprint(examples: Batch) -> dict[str, object]:
+    """Number of examples, bytes, and sha256 over the sorted sha256 of each."""
+    hashes, size = [], 0
+    for raw in examples.raws:
+        try:
+            content = raw if isinstance(raw, bytes) else Path(raw).read_bytes()
+        except (OSError, TypeError):
+            continue
+        size += len(content)
+        hashes.append(hashlib.sha256(content).hexdigest())
+    whole = hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+    return {"files": len(hashes), "bytes": size, "sha256": whole}
