@@ -4,6 +4,7 @@ import json
 import sys
 import typing
 from dataclasses import fields
+from pathlib import Path
 
 import click
 
@@ -90,7 +91,7 @@ def _run(task: str, data, out, resume, plan, like, about, as_json, **given) -> N
 
     start = settings.plan_of(task, plan, like)
     given = {name: value for name, value in given.items() if value is not None}
-    text = open(about, encoding="utf-8").read() if about else ""
+    text = Path(about).read_text(encoding="utf-8") if about else ""
     with TerminalReport() as report:
         bundle = dltasks.train(task, data, out, plan=start, resume=resume, about=text, report=report, **given)
     test = bundle.record["test"]

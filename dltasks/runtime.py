@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from dltasks.errors import ModelError
+from dltasks.quiet import quiet
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,7 +32,9 @@ class Runtime:
         self._model = model
         self._renamed = renamed or {}
         self._local = threading.local()
-        interpreter = self._interpreter()
+        # The first interpreter of a process announces its delegate on standard error.
+        with quiet():
+            interpreter = self._interpreter()
         self.inputs, self.outputs = (self._named(each) for each in _details(interpreter))
         self._row_by_row = any(each["shape_signature"][0] == 1 for each in self.inputs.values())
 

@@ -127,7 +127,7 @@ class Task:
 
         Layers with random numbers keep a SeedGenerator in `random`.
         """
-        return None
+        return
 
     def begin(self, network, plan: Plan, inputs: Arrays, targets: Arrays) -> None:
         """Work before the first epoch: fit the last layer to a frozen network, say."""

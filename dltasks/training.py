@@ -103,7 +103,8 @@ def train(
     with damage_as(DataError, work):
         found, data = prepare(kind(), examples, plan, work, report)
     network = found.network(plan)
-    state = fit(found, network, data, plan, work, state, report, started)
+    with damage_as(PlanError, work):
+        state = fit(found, network, data, plan, work, state, report, started)
     bundle = _finish(found, network, data, plan, out, state, report, str(source), about, examples)
     if not state.interrupted:
         shutil.rmtree(work)
@@ -211,8 +212,13 @@ def _chunk_encoder(task: Task, examples: Batch):
 
 
 def _new_map(path: Path, values: np.ndarray, count: int) -> np.memmap:
+    """A new .npy of this many rows; its disk space is taken now, as a full disk later would kill the process."""
     shape = (count, *values.shape[1:])
-    return np.lib.format.open_memmap(path, mode="w+", dtype=values.dtype, shape=shape)
+    rows = np.lib.format.open_memmap(path, mode="w+", dtype=values.dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return rows
 
 
 def _mapped(work: Path, names: list[str], count: int) -> Arrays:

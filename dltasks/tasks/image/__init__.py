@@ -82,6 +82,18 @@ class ImageAnswer:
         """Lines for people: label and probability."""
         return [(each.label, f"{each.probability:.1%}") for each in self.labels]
 
+    @staticmethod
+    def columns() -> tuple[str, ...]:
+        """Names of the columns of `records`."""
+        return "rank", "label", "probability", "unsure"
+
+    def records(self) -> list[tuple]:
+        """A row for each label, for CSV."""
+        return [
+            (rank, each.label, f"{each.probability:.4f}", str(self.unsure).lower())
+            for rank, each in enumerate(self.labels, 1)
+        ]
+
     def remark(self) -> str:
         """What people should know of this answer, or nothing."""
         return "unsure: it may show none of the things this model knows" if self.unsure else ""
@@ -121,10 +133,8 @@ class ImageTask(Task):
         most, least = max(counts, key=counts.get), min(counts, key=counts.get)
         if counts[most] < 3 * counts[least]:
             return []
-        return [
-            f"classes are uneven: {counts[most]} of {most!r}, {counts[least]} of {least!r}; "
-            "--balance weighs them alike"
-        ]
+        uneven = f"classes are uneven: {counts[most]} of {most!r}, {counts[least]} of {least!r}"
+        return [f"{uneven}; --balance weighs them alike"]
 
     def known(self, examples: Batch) -> tuple[Batch, list[str]]:
         names = set(self.labels)

@@ -1,0 +1,186 @@
+"""The command: every verb's help, what the README shows, and how it says that something is wrong."""
+
+import json
+import os
+import re
+import subprocess
+
+import drawings
+import pytest
+from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
+from PIL import Image
+
+import dltasks as library
+from dltasks.cli.main import verbs
+
+README = (ROOT / "README.md").read_text()
+SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
+COFFEE = ROOT / "samples/image/coffee.jpg"
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_verb_has_a_help_with_an_example_and_stands_in_the_readme(verb):
+    said = dltasks(verb, "--help")
+    assert said.returncode == 0 and said.stdout.startswith(f"Usage: dltasks {verb}")
+    assert f"dltasks {verb}" in said.stdout.partition("\n")[2]
+    assert f"dltasks {verb}" in README
+
+
+def test_help_lists_every_verb():
+    said = dltasks("--help")
+    for verb in verbs():
+        assert re.search(rf"^  {verb} ", said.stdout, re.M)
+
+
+def test_version():
+    assert dltasks("--version").stdout == f"dltasks, version {library.__version__}\n"
+
+
+def test_ci_runs_exactly_the_second_command_of_the_readme():
+    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == SHELL[1]
+
+
+def test_the_first_command_classifies_a_sample_rightly():
+    said = dltasks(*SHELL[0].rpartition("&& dltasks ")[2].split())
+    assert said.returncode == 0
+    assert re.fullmatch(
+        r"samples/image/coffee.jpg: espresso \d+\.\d%(, [a-z' -]+ \d+\.\d%){4}.*\n", said.stdout
+    )
+
+
+def test_every_command_of_the_readme_runs(tmp_path):
+    drawings.folder(tmp_path / "flowers", 30)
+    drawings.folder(tmp_path / "more-flowers", 4, first=100)
+    drawings.folder(tmp_path / "holiday", 2)
+    drawings.draw("disc", 7).save(tmp_path / "photo.jpg")
+    (tmp_path / "list.txt").write_text("photo.jpg\nholiday/disc/000.jpg\n")
+    commands = [line for line in SHELL if line.startswith("dltasks ")]
+    assert len(commands) >= 12
+    (tmp_path / "dltasks").write_text('#!/bin/sh\nexec "%s" -m dltasks.cli.main "$@"\n' % COMMAND[0])
+    (tmp_path / "dltasks").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    for line in commands:
+        ran = subprocess.run(
+            line, shell=True, cwd=tmp_path, env=ENVIRONMENT | {"PATH": path}, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, f"{line}: {ran.stderr}"
+        assert ran.stdout or line.startswith("dltasks train image flowers"), line
+
+
+def test_json_lines_have_a_label_and_a_probability_each():
+    said = dltasks("classify", COFFEE, "--json", "--top", 3)
+    found = json.loads(said.stdout)
+    assert found["input"] == str(COFFEE) and found["model"] == "objects"
+    assert [sorted(each) for each in found["labels"]] == [["label", "probability"]] * 3
+    assert found["labels"][0]["label"] == "espresso"
+
+
+def test_a_failed_input_is_an_object_with_its_error():
+    said = dltasks("classify", "nowhere.jpg", COFFEE, "--json")
+    assert said.returncode == 1
+    first, second = map(json.loads, said.stdout.splitlines())
+    assert first == {"input": "nowhere.jpg", "error": "nowhere.jpg: no such file"}
+    assert second["input"] == str(COFFEE)
+
+
+def test_csv_has_a_row_for_each_label():
+    said = dltasks("classify", COFFEE, "--csv", "--top", 2)
+    lines = said.stdout.splitlines()
+    assert lines[0] == "input,rank,label,probability,unsure" and len(lines) == 3
+    assert lines[1].startswith(f"{COFFEE},1,espresso,0.")
+
+
+def test_standard_input_lists_and_folders_are_taken(tmp_path):
+    (tmp_path / "list.txt").write_text(f"{COFFEE}\n\n{ROOT / 'samples/image/cat.jpg'}\n")
+    said = dltasks(
+        "classify", "-", f"@{tmp_path / 'list.txt'}", ROOT / "samples/image", input=COFFEE.read_bytes()
+    )
+    inputs = [line.partition(": ")[0] for line in said.stdout.splitlines()]
+    folder = [str(ROOT / "samples/image" / name) for name in ("cat.jpg", "coffee.jpg", "rocket.jpg")]
+    assert inputs == ["-", str(COFFEE), str(ROOT / "samples/image/cat.jpg"), *folder]
+
+
+def test_what_the_bundled_model_does_not_know_is_unsure():
+    said = dltasks("classify", ROOT / "samples/image/rocket.jpg", "--json")
+    assert json.loads(said.stdout)["unsure"] is True
+
+
+def test_an_unknown_model_names_the_nearest():
+    said = dltasks("predict", "object", COFFEE)
+    assert said.returncode == 1 and "did you mean objects?" in said.stderr
+    assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["clasify", "x"],
+        ["classify"],
+        ["train"],
+        ["export"],
+        ["evaluate", "objects"],
+        ["models", "x"],
+        ["show"],
+        ["predict", "objects"],
+    ],
+)
+def test_wrong_usage_leaves_with_2(arguments):
+    assert dltasks(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, wanted",
+    [
+        (["evaluate", "objects", "nowhere"], "nowhere: no such file or folder"),
+        (["show", "nothing"], "no model 'nothing'"),
+        (["export", "nothing"], "no model 'nothing'"),
+        (["train", "image", "nowhere", "--out", "o"], "nowhere: no such file or folder"),
+        (["train", "image", "samples", "--out", "tests"], "tests: there already, and not a bundle"),
+        (["train", "image", "samples", "--out", "o", "--size", "0"], "size is 0; it must be at least 16"),
+        (["train", "--like", "nothing", "samples", "--out", "o"], "neither a bundled model nor a bundle"),
+    ],
+)
+def test_a_bad_run_of_a_verb_is_one_line(arguments, wanted):
+    said = dltasks(*arguments)
+    assert said.returncode == 1
+    assert said.stderr.splitlines()[-1].startswith("dltasks: ") and wanted in said.stderr.splitlines()[-1]
+    assert not (ROOT / "o").exists() and not (ROOT / "o.partial").exists()
+
+
+def test_a_file_made_elsewhere_loads_with_its_labels(tmp_path):
+    model = (ROOT / "models/objects/model.tflite").read_bytes()
+    (tmp_path / "theirs.tflite").write_bytes(model)
+    bare = dltasks("classify", "--model", tmp_path / "theirs.tflite", COFFEE)
+    assert bare.returncode == 1 and "--labels" in bare.stderr
+    labels = ROOT / "models/objects/labels.txt"
+    said = dltasks("classify", "--model", tmp_path / "theirs.tflite", "--labels", labels, COFFEE)
+    assert said.returncode == 0 and "espresso" in said.stdout
+
+
+def test_a_level_that_disagrees_is_refused_and_names_the_next(tmp_path, trained):
+    out = tmp_path / "x.tflite"
+    said = dltasks("export", trained.bundle, "--quantize", "dynamic", "--floor", 1, "--out", out)
+    if said.returncode:
+        assert "try --quantize weights8" in said.stderr and not out.exists()
+    assert said.returncode in (0, 1)
+
+
+@pytest.mark.parametrize("level", ["none", "weights8", "dynamic", "int8"])
+def test_every_level_is_written_and_smaller_than_the_last(tmp_path, trained, level):
+    out = tmp_path / "x.tflite"
+    said = dltasks("export", trained.bundle, "--quantize", level, "--floor", 0.5, "--out", out, "--json")
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert found["quantize"] == level and found["agreement"] > 0.5
+    whole = 4 * library.load(trained.bundle).record["parameters"]
+    assert found["bytes"] < (1.2 if level == "none" else 0.4) * whole
+
+
+def test_a_thousand_photos_come_back_in_order(tmp_path):
+    image = Image.open(COFFEE).resize((64, 64))
+    for number in range(200):
+        image.save(tmp_path / f"{number:04}.jpg")
+    said = dltasks("classify", tmp_path, "--json", "--top", 1)
+    assert [json.loads(line)["input"][-8:] for line in said.stdout.splitlines()] == [
+        f"{number:04}.jpg" for number in range(200)
+    ]

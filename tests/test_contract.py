@@ -1,0 +1,272 @@
+"""What every task must do; a new task gets these tests by having a folder."""
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
+
+import dltasks as library
+from dltasks import bundle, tasks
+from dltasks.errors import DataError
+
+TASKS = tasks.names()
+
+
+def samples(task: str) -> list[Path]:
+    return sorted(each for each in (ROOT / "samples" / task).iterdir() if each.is_file())
+
+
+def flat(answers) -> list[dict]:
+    return [each.to_json() for each in answers]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_is_a_frozen_dataclass_named_by_its_folder(task):
+    kind = tasks.find(task)
+    assert is_dataclass(kind) and kind.__dataclass_params__.frozen
+    assert tasks.name_of(kind()) == task
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_setting_of_a_plan_has_a_help_text(task):
+    for each in fields(tasks.find(task).plan):
+        assert each.metadata["help"].endswith(".")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_bundled_model_answers_every_sample(task):
+    model = library.load(bundle.for_task(task))
+    answers = model.predict(*samples(task))
+    assert len(answers) == len(samples(task)) >= 2
+    json.dumps(flat(answers))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_inputs_answered_together_and_alone_get_the_same_answers(task):
+    model = library.load(bundle.for_task(task))
+    together = model.predict(*samples(task) * 5)
+    alone = [model.predict(each)[0] for each in samples(task)] * 5
+    assert flat(together) == flat(alone)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_answers_do_not_depend_on_the_number_of_threads(task):
+    model = library.load(bundle.for_task(task))
+    many = list(model.predict_each(samples(task) * 20, threads=4))
+    one = list(model.predict_each(samples(task) * 20, threads=1))
+    assert [origin for origin, _ in many] == [str(each) for each in samples(task) * 20]
+    assert flat(a for _, a in many) == flat(a for _, a in one)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_bad_input_is_named_and_costs_only_itself(task, tmp_path):
+    bad = importlib.import_module(f"data_{task}").bad_input(tmp_path)
+    good = samples(task)
+    model = library.load(bundle.for_task(task))
+    found = list(model.predict_each([good[0], bad, tmp_path / "missing", good[1]]))
+    assert [isinstance(answer, DataError) for _, answer in found] == [False, True, True, False]
+    assert str(bad) in str(found[1][1]) and "missing: no such file" in str(found[2][1])
+    with pytest.raises(DataError, match=bad.name):
+        model.predict(good[0], bad)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_bundled_card_says_what_must_be_said(task):
+    for name in bundle.names():
+        text = (bundle.find_folder(name) / "README.md").read_text()
+        for wanted in ("licen", "95 % interval", "parameters", "What it can't do"):
+            assert wanted in text
+
+
+def test_training_prints_one_object_with_the_scores_of_the_test_part(trained):
+    said = json.loads(trained.said.stdout)
+    assert said["bundle"] == str(trained.bundle)
+    for each in said["scores"].values():
+        assert each["low"] <= each["value"] <= each["high"] or each["count"] < 50
+        assert each["count"] == said["count"]
+    assert str(trained.bundle) in trained.said.stderr.splitlines()[-1]
+
+
+def test_a_bundle_has_all_its_files_and_no_others(trained):
+    task = tasks.find(trained.task)
+    words = {f"{each.name}.txt" for each in fields(task) if each.metadata.get("text_file")}
+    expected = {"README.md", "bundle.json", "model.keras", "model.tflite"} | words
+    assert {each.name for each in trained.bundle.iterdir()} == expected
+    assert not trained.bundle.with_name("bundle.partial").exists()
+
+
+def test_evaluate_answers_in_one_object(trained):
+    said = dltasks("evaluate", trained.bundle, trained.data, "--json")
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert {"model", "data", "count", "scores", "confusion"} <= set(found)
+    assert all({"value", "low", "high", "count"} == set(each) for each in found["scores"].values())
+
+
+def test_an_exported_file_answers_alone_as_its_bundle_does(trained, tmp_path):
+    out = tmp_path / "alone.tflite"
+    said = dltasks("export", trained.bundle, "--quantize", "float16", "--out", out, "--json")
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert found["agreement"] >= 0.98 and found["bytes"] > 1000 and found["latency"] > 0
+    inputs = [raw for raw in library.load(trained.bundle).task.examples(trained.data).raws[:9]]
+    assert flat(library.load(out).predict(*inputs)) == flat(library.load(trained.bundle).predict(*inputs))
+
+
+def test_a_saved_model_serves_named_inputs_and_outputs(trained, tmp_path):
+    out = tmp_path / "served"
+    said = dltasks("export", trained.bundle, "--to", "saved-model", "--out", out, "--json")
+    assert said.returncode == 0, said.stderr
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(out)).signatures["serving_default"]
+    model = library.load(trained.bundle)
+    assert set(serve.structured_input_signature[1]) == set(model.runtime.inputs)
+    assert set(serve.structured_outputs) == set(model.runtime.outputs)
+    assert (out / "assets.extra" / "bundle.json").is_file()
+
+
+def weights(place: Path) -> str:
+    with np.load(place / "best.npz") as arrays:
+        return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays.files))).hexdigest()
+
+
+def fitted(trained, place: Path, epochs: int) -> str:
+    """The hash of the weights of a run up to the writing of its bundle."""
+    from dltasks import training
+    from dltasks.plan import changed
+
+    kind = tasks.find(trained.task)
+    settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": epochs}
+    plan = changed(kind.plan(), settings)
+    state, plan, _ = training._begun(place, trained.task, plan, False, "")
+    import keras
+
+    keras.utils.set_random_seed(plan.seed)
+    task, data = training.prepare(kind(), kind().examples(trained.data), plan, place, training.Report())
+    network = task.network(plan)
+    training.fit(task, network, data, plan, place, state, training.Report(), time.monotonic())
+    return weights(place)
+
+
+def test_the_same_seed_data_and_machine_give_the_same_weights(trained, tmp_path):
+    assert fitted(trained, tmp_path / "one", 1) == fitted(trained, tmp_path / "two", 1)
+
+
+def test_a_killed_run_goes_on_where_it_was(trained, tmp_path):
+    out = tmp_path / "killed"
+    settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": 3}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    arguments = ["train", trained.task, str(trained.data), "--out", str(out), *options]
+    running = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE)
+    for line in running.stderr:
+        if line.startswith(b"epoch 1/"):
+            break
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    again = dltasks(*arguments)
+    assert again.returncode == 1 and "--resume" in again.stderr
+    resumed = dltasks(*arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after epoch" in resumed.stderr
+    whole = json.loads((trained.bundle / "bundle.json").read_text())
+    assert whole["plan"] == json.loads((out / "bundle.json").read_text())["plan"]
+    assert (
+        whole["files"]["model.tflite"]
+        == json.loads((out / "bundle.json").read_text())["files"]["model.tflite"]
+    )
+
+
+def test_an_interrupted_run_keeps_the_best_and_says_how_to_go_on(trained, tmp_path):
+    out = tmp_path / "cut"
+    settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": 500}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    arguments = ["train", trained.task, str(trained.data), "--out", str(out), *options]
+    running = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE)
+    for line in running.stderr:
+        if line.startswith(b"epoch 1/"):
+            break
+    os.kill(running.pid, signal.SIGINT)
+    said = running.stderr.read().decode()
+    assert running.wait() == 130, said
+    assert "Traceback" not in said and "--resume" in said.splitlines()[-1]
+    assert library.load(out).record["training"]["interrupted"] is True
+
+
+def test_like_repeats_the_plan_of_a_bundle(trained, tmp_path):
+    out = tmp_path / "like"
+    said = dltasks("train", "--like", trained.bundle, trained.data, "--out", out, "--epochs", 1)
+    assert said.returncode == 0, said.stderr
+    plan = json.loads((out / "bundle.json").read_text())["plan"]
+    assert plan == json.loads((trained.bundle / "bundle.json").read_text())["plan"] | {"epochs": 1}
+
+
+def copy(trained, tmp_path) -> Path:
+    return Path(shutil.copytree(trained.bundle, tmp_path / "copy"))
+
+
+def test_a_damaged_bundle_is_refused(trained, tmp_path):
+    damaged = copy(trained, tmp_path)
+    content = bytearray((damaged / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (damaged / "model.tflite").write_bytes(content)
+    said = dltasks("show", damaged)
+    assert said.returncode == 1 and said.stderr.count("\n") == 1
+    assert "damaged" in said.stderr and "model.tflite" in said.stderr
+
+
+def test_a_bundle_of_a_newer_format_is_refused(trained, tmp_path):
+    newer = copy(trained, tmp_path)
+    record = json.loads((newer / "bundle.json").read_text()) | {"format": 99}
+    (newer / "bundle.json").write_text(json.dumps(record))
+    said = dltasks("show", newer)
+    assert said.returncode == 1 and "format 99" in said.stderr and "--upgrade" in said.stderr
+
+
+def test_a_damaged_file_is_refused(trained, tmp_path):
+    model = library.load(trained.bundle)
+    content = bytearray(
+        bundle.packed((trained.bundle / "model.tflite").read_bytes(), model.record, model.task)
+    )
+    content[5000] ^= 1
+    (tmp_path / "damaged.tflite").write_bytes(content)
+    said = dltasks("show", tmp_path / "damaged.tflite")
+    assert said.returncode == 1 and "damaged" in said.stderr
+
+
+def test_a_full_disk_leaves_the_old_bundle_whole(trained, tmp_path):
+    import resource
+
+    old = copy(trained, tmp_path)
+    before = {each.name: each.read_bytes() for each in old.iterdir()}
+    settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": 1}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    full = tmp_path / "quota"
+    said = dltasks(
+        "train",
+        trained.task,
+        trained.data,
+        "--out",
+        old,
+        *options,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)),
+    )
+    assert said.returncode == 1 and not full.exists()
+    assert said.stderr.splitlines()[-1].startswith("dltasks: ")
+    assert {each.name: each.read_bytes() for each in old.iterdir()} == before
+
+
+def test_fields_survive_the_bundle(trained):
+    model = library.load(trained.bundle)
+    assert replace(model.task) == model.task
+    assert model.record["fields"].items() <= json.loads(json.dumps(vars(model.task))).items()

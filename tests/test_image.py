@@ -1,0 +1,284 @@
+"""Photos: every format alike, folders in every layout, the same picture on one side, clear errors."""
+
+import os
+import struct
+import zlib
+from io import BytesIO
+
+import drawings
+import numpy as np
+import pytest
+from conftest import ROOT, dltasks
+from PIL import Image
+
+from dltasks.errors import DataError
+from dltasks.plan import changed
+from dltasks.tasks.image import TASK, folders, pixels
+from dltasks.tasks.image.calibration import sharpness, threshold
+from dltasks.tasks.image.duplicates import groups
+from dltasks.tasks.image.parts import divide
+
+COFFEE = ROOT / "samples/image/coffee.jpg"
+
+
+def coffee() -> Image.Image:
+    return Image.open(COFFEE).convert("RGB").resize((120, 90))
+
+
+def off(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference in levels of 255."""
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tiff", "gif"])
+def test_every_format_gives_the_same_pixels(tmp_path, suffix):
+    coffee().save(tmp_path / f"c.{suffix}", quality=95)
+    assert off(pixels.load(tmp_path / f"c.{suffix}", 64), pixels.load(coffee(), 64)) < 6
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1", "YCbCr"])
+def test_every_mode_is_read(mode):
+    grey = coffee().convert("L").convert("RGB")
+    expected = grey if mode in ("L", "LA", "1") else coffee()
+    assert off(pixels.load(coffee().convert(mode), 64), pixels.load(expected, 64)) < 12
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
+    deep = np.asarray(coffee().convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray(deep).save(tmp_path / "deep.tiff")
+    expected = pixels.load(coffee().convert("L"), 64)
+    assert off(pixels.load(tmp_path / "deep.png", 64), expected) < 1
+    assert off(pixels.load(tmp_path / "deep.tiff", 64), expected) < 1
+
+
+def test_alpha_is_laid_over_white():
+    clear = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+    assert (pixels.load(clear, 32) == 255).all()
+
+
+def test_exif_orientation_is_kept(tmp_path):
+    turned = coffee().transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    assert off(pixels.load(tmp_path / "turned.jpg", 64), pixels.load(coffee(), 64)) < 4
+
+
+def test_bytes_arrays_paths_and_images_are_taken():
+    content, image = COFFEE.read_bytes(), Image.open(COFFEE)
+    expected = pixels.load(COFFEE, 64)
+    assert (pixels.load(content, 64) == expected).all()
+    assert (pixels.load(str(COFFEE), 64) == expected).all()
+    assert off(pixels.load(np.asarray(image), 64), expected) < 3
+    assert off(pixels.load(image, 64), expected) < 3
+
+
+def test_a_photo_of_the_right_size_is_not_touched():
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert (pixels.load(photo, 64) == photo).all()
+
+
+def bomb(path, side: int):
+    """A PNG that says it is side x side pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", len(header))
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + struct.pack(">I", 0)
+        + b"IDAT"
+        + struct.pack(">I", zlib.crc32(b"IDAT"))
+    )
+    return path
+
+
+def broken(path):
+    """Name, what the message must say, of every broken file this makes in `path`."""
+    (path / "text.jpg").write_text("hello")
+    (path / "short.jpg").write_bytes(COFFEE.read_bytes()[:9000])
+    (path / "empty.jpg").write_bytes(b"")
+    bomb(path / "bomb.png", 30_000)
+    bomb(path / "large.png", 12_000)
+    (path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    return {
+        "text.jpg": "not an image",
+        "short.jpg": "damaged",
+        "empty.jpg": "0 bytes",
+        "bomb.png": "pixels",
+        "large.png": "pixels",
+        "phone.heic": "HEIC",
+        "missing.jpg": "no such file",
+    }
+
+
+def test_each_broken_file_gets_one_clear_line_and_the_good_is_answered(tmp_path):
+    cases = broken(tmp_path)
+    said = dltasks("classify", *(tmp_path / name for name in cases), COFFEE)
+    assert said.returncode == 1
+    lines = said.stderr.splitlines()
+    assert len(lines) == len(cases)
+    for line, (name, wanted) in zip(lines, cases.items(), strict=True):
+        assert line.startswith(f"dltasks: {tmp_path / name}: ") and wanted in line
+    assert said.stdout.startswith(f"{COFFEE}: ") and said.stdout.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission_is_said(tmp_path):
+    (tmp_path / "secret.jpg").write_bytes(COFFEE.read_bytes())
+    (tmp_path / "secret.jpg").chmod(0)
+    with pytest.raises(DataError, match="no permission"):
+        pixels.load(tmp_path / "secret.jpg", 64)
+
+
+def test_an_empty_folder_is_said(tmp_path):
+    said = dltasks("classify", tmp_path, COFFEE, "--json")
+    assert said.returncode == 1
+    assert "no photos in this folder" in said.stdout.splitlines()[0]
+    assert '"labels"' in said.stdout.splitlines()[1]
+
+
+def test_class_folders_are_read_and_stray_files_noted(tmp_path):
+    drawings.folder(tmp_path, 3)
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "disc" / "Thumbs.db").write_text("x")
+    found = folders.labelled(tmp_path)
+    assert found.truths == ["disc"] * 3 + ["square"] * 3 + ["stripes"] * 3
+    assert found.splits is None
+    assert found.notes == ("2 files that are not photos in a class folder were passed over",)
+
+
+def test_divided_folders_are_read(tmp_path):
+    drawings.folder(tmp_path / "train", 2)
+    drawings.folder(tmp_path / "validation", 1)
+    drawings.folder(tmp_path / "test", 1)
+    assert folders.labelled(tmp_path).splits == ["test"] * 3 + ["train"] * 6 + ["val"] * 3
+
+
+def test_a_class_called_train_is_a_class(tmp_path):
+    for label in ("train", "plane"):
+        (tmp_path / label).mkdir()
+        drawings.draw("disc", 1).save(tmp_path / label / "1.jpg")
+    assert folders.labelled(tmp_path).truths == ["plane", "train"]
+
+
+def test_an_index_beside_the_class_folders_is_honoured(tmp_path):
+    drawings.folder(tmp_path, 2)
+    (tmp_path / "index.csv").write_text(
+        "file,label,split\ndisc/000.jpg,round,train\nsquare/001.jpg,flat,test\n"
+    )
+    found = folders.labelled(tmp_path)
+    assert (found.truths, found.splits) == (["round", "flat"], ["train", "test"])
+
+
+def test_a_csv_of_path_and_label_needs_no_header(tmp_path):
+    drawings.folder(tmp_path, 1)
+    (tmp_path / "list.csv").write_text("disc/000.jpg,round\nsquare/000.jpg,flat\n")
+    found = folders.labelled(tmp_path / "list.csv")
+    assert found.raws == [tmp_path / "disc/000.jpg", tmp_path / "square/000.jpg"]
+
+
+def test_a_bad_row_is_named(tmp_path):
+    (tmp_path / "list.csv").write_text("path,label\na.jpg,x\nb.jpg\n")
+    with pytest.raises(DataError, match=r"list.csv, row 3: 'b.jpg'; wanted path,label"):
+        folders.labelled(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize(
+    "make, wanted",
+    [
+        (lambda path: None, "wanted one folder a class"),
+        (lambda path: drawings.folder(path, 5, ("disc",)), "one class only"),
+        (
+            lambda path: (
+                drawings.folder(path, 5),
+                drawings.folder(path / "..", 0),
+                (path / "lonely").mkdir(),
+                drawings.draw("disc", 99).save(path / "lonely/1.jpg"),
+            ),
+            "class 'lonely' has 1 photo",
+        ),
+    ],
+)
+def test_training_on_a_bad_folder_is_refused_in_one_line(tmp_path, make, wanted):
+    data = tmp_path / "data"
+    data.mkdir()
+    make(data)
+    said = dltasks("train", "image", data, "--out", tmp_path / "out", "--backbone", "none")
+    assert said.returncode == 1
+    assert said.stderr.splitlines()[-1].startswith("dltasks: ") and wanted in said.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_backbone_names_the_nearest(tmp_path):
+    drawings.folder(tmp_path / "data", 5)
+    said = dltasks(
+        "train", "image", tmp_path / "data", "--out", tmp_path / "out", "--backbone", "MobileNetV22"
+    )
+    assert said.returncode == 1 and "did you mean MobileNetV2?" in said.stderr
+
+
+def test_the_same_picture_is_found_at_another_quality_and_size():
+    one, other = drawings.draw("disc", 1, (200, 200)), drawings.draw("disc", 2, (200, 200))
+    squeezed = BytesIO()
+    coffee().save(squeezed, "jpeg", quality=40)
+    photos = [coffee(), one, coffee().resize((60, 45)), other, squeezed.getvalue(), coffee()]
+    assert groups(np.stack([pixels.load(each, 64) for each in photos])).tolist() == [0, 1, 0, 3, 0, 0]
+
+
+def test_a_split_is_stratified_and_keeps_the_same_pictures_together(tmp_path):
+    drawings.folder(tmp_path, 20)
+    for copied in range(5):
+        (tmp_path / "disc" / f"copy{copied}.jpg").write_bytes((tmp_path / "disc/000.jpg").read_bytes())
+    examples = folders.labelled(tmp_path)
+    plan = changed(TASK.plan(), {"val": 0.2, "test": 0.2})
+    encoded, _ = TASK(size=64).encode(examples.raws)
+    parts = divide(examples, encoded["pixels"], plan)
+    assert sorted(parts.train + parts.val + parts.test) == list(range(65))
+    sides = {
+        name
+        for name in ("train", "val", "test")
+        for i in getattr(parts, name)
+        if examples.raws[i].read_bytes() == (tmp_path / "disc/000.jpg").read_bytes()
+    }
+    assert len(sides) == 1
+    squares = [examples.truths[i] for i in parts.test].count("square")
+    assert squares == 4 and parts == divide(examples, encoded["pixels"], plan)
+
+
+def test_declared_parts_stand_and_the_missing_one_is_cut_from_train(tmp_path):
+    drawings.folder(tmp_path / "train", 10)
+    drawings.folder(tmp_path / "test", 4, first=50)
+    examples = folders.labelled(tmp_path)
+    encoded, _ = TASK(size=32).encode(examples.raws)
+    parts = divide(examples, encoded["pixels"], TASK.plan())
+    assert [examples.splits[i] for i in parts.test] == ["test"] * 12
+    assert len(parts.val) == 3 and len(parts.train) == 27
+
+
+def test_temperature_tames_a_boaster():
+    random = np.random.default_rng(0)
+    truths = random.integers(0, 3, 3000)
+    logits = np.eye(3)[truths] + random.normal(0, 1, (3000, 3))
+    assert sharpness(4 * logits, truths) == pytest.approx(0.25, rel=0.15)
+
+
+def test_the_threshold_leaves_the_wanted_share_right():
+    confidence = np.array([0.95, 0.9, 0.85, 0.8, 0.6, 0.55])
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    truths = np.array([0, 0, 0, 0, 1, 1])
+    assert threshold(probabilities, truths, 0.8) == 0.6
+    assert threshold(probabilities, np.zeros(6, int), 0.8) == 0.0
+
+
+def test_evaluate_says_what_does_not_match(tmp_path, trained):
+    drawings.folder(tmp_path, 3, ("disc", "square"), first=500)
+    (tmp_path / "triangle").mkdir()
+    drawings.draw("stripes", 1).save(tmp_path / "triangle/1.jpg")
+    said = dltasks("evaluate", trained.bundle, tmp_path)
+    assert said.returncode == 0
+    assert "1 photos left out: the model does not know triangle" in said.stderr
+    assert "1 of the model's 3 classes have no photos here" in said.stderr
+    assert "accuracy" in said.stdout and "\t6" in said.stdout

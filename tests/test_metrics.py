@@ -1,0 +1,60 @@
+"""Measures against values worked out by hand or published."""
+
+import numpy as np
+import pytest
+
+from dltasks import metrics
+from dltasks.evaluation import classification
+
+
+def test_wilson_interval_of_8_in_10():
+    low, high = metrics.wilson(8, 10)
+    assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)
+
+
+def test_wilson_interval_of_none_and_all_stays_inside():
+    assert metrics.wilson(0, 20)[0] == 0.0 and metrics.wilson(20, 20)[1] == 1.0
+    assert metrics.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_confusion_has_truths_in_rows():
+    counts = metrics.confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]), 3)
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+
+
+def test_balanced_accuracy_and_macro_f1_leave_out_classes_that_do_not_occur():
+    counts = np.array([[1, 1, 0, 0], [0, 2, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
+    assert metrics.balanced_accuracy(counts) == pytest.approx((0.5 + 1 + 0) / 3)
+    assert metrics.macro_f1(counts) == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+
+
+def test_calibration_error_of_a_boaster():
+    confidence, hits = np.full(10, 0.9), np.array([True] * 6 + [False] * 4)
+    assert metrics.expected_calibration_error(confidence, hits) == pytest.approx(0.3)
+
+
+def test_log_loss_of_a_coin():
+    assert metrics.log_losses(np.full((2, 2), 0.5), np.array([0, 1])).tolist() == pytest.approx(
+        [0.6931472] * 2
+    )
+
+
+def test_top_k_counts_the_more_probable():
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
+    assert metrics.in_top(probabilities, np.array([1, 2]), 2).tolist() == [True, False]
+
+
+def test_bootstrap_of_a_mean_is_near_the_normal_interval():
+    values = np.random.default_rng(1).normal(0, 1, 400)
+    low, high = metrics.bootstrap(lambda rows: values[rows].mean(), 400)
+    assert low == pytest.approx(values.mean() - 0.098, abs=0.02)
+    assert high == pytest.approx(values.mean() + 0.098, abs=0.02)
+
+
+def test_classification_reports_what_is_confused_most():
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
+    found = classification(("cat", "dog"), probabilities, ["cat", "cat", "cat", "dog"])
+    assert found.scores["accuracy"].value == 0.5
+    assert [(c.truth, c.guess, c.count, c.of) for c in found.confusion] == [("cat", "dog", 2, 3)]
+    assert found.classes["cat"]["recall"].value == pytest.approx(1 / 3)
+    assert found.classes["dog"]["precision"].value == pytest.approx(1 / 3)
