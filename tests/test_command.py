@@ -14,7 +14,7 @@ import dltasks as library
 from dltasks.cli.main import verbs
 
 README = (ROOT / "README.md").read_text()
-SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
+SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
 COFFEE = ROOT / "samples/image/coffee.jpg"
 
 
@@ -29,7 +29,7 @@ def test_every_verb_has_a_help_with_an_example_and_stands_in_the_readme(verb):
 def test_help_lists_every_verb():
     said = dltasks("--help")
     for verb in verbs():
-        assert re.search(rf"^  {verb} ", said.stdout, re.M)
+        assert re.search(rf"^  {verb} ", said.stdout, re.MULTILINE)
 
 
 def test_version():
@@ -56,7 +56,7 @@ def test_every_command_of_the_readme_runs(tmp_path):
     (tmp_path / "list.txt").write_text("photo.jpg\nholiday/disc/000.jpg\n")
     commands = [line for line in SHELL if line.startswith("dltasks ")]
     assert len(commands) >= 12
-    (tmp_path / "dltasks").write_text('#!/bin/sh\nexec "%s" -m dltasks.cli.main "$@"\n' % COMMAND[0])
+    (tmp_path / "dltasks").write_text('#!/bin/sh\nexec "' + COMMAND[0] + '" -m dltasks.cli.main "$@"\n')
     (tmp_path / "dltasks").chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     for line in commands:
