@@ -237,8 +237,8 @@ def _unknown(name: str, path: Path) -> str:
     if path.is_dir():
         return f"{name}: no bundle here (no bundle.json); train one with dltasks train"
     near = difflib.get_close_matches(name, known, 1, 0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    return f"no model {name!r}; {hint} A bundle folder or a .tflite file will do too"
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+    return f"no model {name!r}; {hint} (a bundle folder or a .tflite file will do too)"
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -14,13 +14,13 @@ def setting(default, help: str, **metadata):
 class Plan:
     """What every task's training run can set. A task adds fields of its own in a subclass."""
 
-    epochs: int = setting(40, "At most this many passes over the training data.", minimum=1)
+    epochs: int = setting(30, "At most this many passes over the training data.", minimum=1)
     minutes: float | None = setting(
         None, "Time budget of the training, in minutes; the schedule fits itself into it.", minimum=0
     )
     batch_size: int = setting(32, "Examples per step.", minimum=1)
-    learning_rate: float = setting(0.01, "Highest learning rate of the schedule.", minimum=0)
-    weight_decay: float = setting(5e-4, "Decoupled weight decay.", minimum=0)
+    learning_rate: float = setting(0.02, "Highest learning rate of the schedule.", minimum=0)
+    weight_decay: float = setting(2.5e-3, "Weight decay, decoupled from the gradient.", minimum=0)
     patience: int = setting(15, "Stop after this many epochs without a better validation score.", minimum=1)
     balance: bool = setting(False, "Weigh each class by the inverse of its frequency.")
     seed: int = setting(0, "Seed of every random choice.", minimum=0)

@@ -22,7 +22,7 @@ UNSURE_BELOW = 0.8
 class ImagePlan(Plan):
     """All settings of a training run on photos."""
 
-    size: int = setting(96, "Side of the network's square input, in pixels.", minimum=16)
+    size: int = setting(112, "Side of the network's square input, in pixels.", minimum=16)
     backbone: str = setting(
         "objects",
         "Where the network begins: a bundled model, none (random weights), the name of a network of "
@@ -32,10 +32,10 @@ class ImagePlan(Plan):
         40, "Epochs of the last layer alone, before all layers are trained.", minimum=0
     )
     first_size: int | None = setting(
-        None, "Side of the training crops at the start; it grows to --last-size.", minimum=16
+        None, "Side of the training crops at the start; 4/7 of --size if not given.", minimum=16
     )
     last_size: int | None = setting(
-        None, "Side of the training crops at the end; --size if not given.", minimum=16
+        None, "Side of the training crops at the end; 6/7 of --size if not given.", minimum=16
     )
     crop: float = setting(0.35, "Smallest share of a photo's area that a training crop keeps.", minimum=0.05)
     colour: float = setting(0.2, "Most that brightness, contrast and saturation change.", minimum=0)
@@ -109,7 +109,7 @@ class ImageTask(Task):
     plan: ClassVar[type[Plan]] = ImagePlan
 
     labels: tuple[str, ...] = words(default=())
-    size: int = 96
+    size: int = 112
     threshold: float = 0.0
     top: int = 5
 

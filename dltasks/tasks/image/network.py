@@ -1,9 +1,6 @@
 """The Keras networks for photos: ours, those of keras.applications, and any .keras file as a backbone."""
 
 import difflib
-import importlib
-import json
-import pkgutil
 from pathlib import Path
 
 import keras
@@ -81,7 +78,7 @@ def _loss(plan, targets: np.ndarray):
 def resnet() -> keras.Model:
     """A residual network (He et al., 2015) of 2.8 M parameters that starts at half the resolution."""
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-    x = layers.Rescaling(1 / 64, offset=-2, name="scaling")(layers.Identity(dtype="float32")(pixels))
+    x = layers.Rescaling(1 / 64, offset=-2, name="scaling")(pixels)
     x = _normalised(layers.Conv2D(WIDTHS[0], 3, 2, padding="same", use_bias=False)(x), "relu")
     for stage, width in enumerate(WIDTHS):
         for block in range(BLOCKS):
@@ -120,17 +117,13 @@ def application(name: str) -> keras.Model:
     return _with_preprocessing(network, module.preprocess_input)
 
 
-def applications() -> dict[str, str]:
-    """Names of the networks of keras.applications, with the module that each stands in."""
-    found = {}
-    for module in pkgutil.iter_modules(importlib.import_module("keras.applications").__path__):
-        members = importlib.import_module(f"keras.applications.{module.name}")
-        if hasattr(members, "preprocess_input"):
-            found |= {each: module.name for each in dir(members) if each[0].isupper()}
-    return found
+def applications() -> list[str]:
+    """Names of the networks of keras.applications."""
+    return [each for each in dir(keras.applications) if each[0].isupper()]
 
 
 def _application(name: str):
+    """The module that a network stands in, and the function that builds it. Raises PlanError."""
     known = applications()
     if name not in known:
         near = difflib.get_close_matches(name, [*known, "objects", "none"], 1, 0.4)
@@ -138,8 +131,13 @@ def _application(name: str):
         raise PlanError(
             f"--backbone {name}: not a bundled model, a path, or a network of keras.applications{hint}"
         )
-    module = importlib.import_module(f"keras.applications.{known[name]}")
-    return module, getattr(module, name)
+    function = getattr(keras.applications, name)
+    return getattr(keras.applications, function.__module__.rpartition(".")[2]), function
+
+
+def _floats(pixels):
+    """The levels as float32, which layers do not make of uint8 by themselves."""
+    return layers.Rescaling(1.0, dtype="float32")(pixels)
 
 
 def _with_preprocessing(network: keras.Model, preprocess) -> keras.Model:
@@ -149,7 +147,7 @@ def _with_preprocessing(network: keras.Model, preprocess) -> keras.Model:
     offset, kernel = seen[0], (seen[1:] - seen[0]) / 255
     channels = layers.Conv2D(3, 1, name="preprocessing", trainable=False)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-    features = network(channels(layers.Identity(dtype="float32")(pixels)))
+    features = network(channels(_floats(pixels)))
     channels.set_weights([kernel.reshape(1, 1, 3, 3), offset])
     return keras.Model(pixels, features, name="backbone")
 
@@ -168,7 +166,7 @@ def from_file(path: Path) -> keras.Model:
     if len(features.shape) != 2:
         features = layers.GlobalAveragePooling2D()(features)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-    cast = layers.Identity(dtype="float32")(pixels)
+    cast = _floats(pixels)
     try:
         return keras.Model(
             pixels, keras.Model(model.inputs, features, name="features")(cast), name="backbone"
@@ -209,11 +207,6 @@ def find_backbone(name: str) -> keras.Model:
 
         return _float32(load_network(folder).get_layer("backbone"))
     return application(name)
-
-
-def describe(backbone: str) -> str:
-    """What a card says about where the network began."""
-    return "random weights" if backbone == "none" else f"the weights of {json.dumps(backbone)}"
 
 
 # Augmentation: layers that take and give a batch of pixels as float32 from 0 to 255.
