@@ -1,6 +1,7 @@
 """Train a network on your own data and write a bundle."""
 
 import json
+import shlex
 import sys
 import typing
 from dataclasses import fields
@@ -100,7 +101,7 @@ def _run(task: str, data, out, resume, plan, like, about, as_json, **given) -> N
         click.echo(json.dumps({"bundle": str(bundle.path), "data": data, **found}, ensure_ascii=False))
     _say(bundle, test)
     if bundle.record["training"]["interrupted"]:
-        again = f"dltasks train {task} {data} --out {out} --resume"
+        again = shlex.join(["dltasks", "train", task, data, "--out", out, "--resume"])
         click.echo(f"interrupted; to go on: {again}", err=True)
         sys.exit(130)
 

@@ -138,7 +138,9 @@ class Bundle:
         """Encoded real inputs to calibrate and compare on, as many as parity wants."""
         from dltasks import exporting
 
-        source = data or self.record.get("source", "")
+        recorded = self.record.get("source", "")
+        beside = self.path / recorded
+        source = data or (beside if beside.exists() else recorded)
         try:
             raws = self._raws(source)
         except DataError as error:

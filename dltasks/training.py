@@ -91,11 +91,11 @@ def train(
 
     report, out = report or Report(), Path(out)
     kind = tasks.find(task)
-    plan = changed(plan or kind.plan(), settings)
+    plan = plan or kind.plan()
     check_out(out)
     work = work_folder(out)
     with damage_as(PlanError, out):
-        state, plan, about = _begun(work, task, plan, resume, about)
+        state, plan, about = _begun(work, task, plan, settings, resume, about)
     keras.utils.set_random_seed(plan.seed)
     examples = kind().examples(source)
     for note in examples.notes:
@@ -105,10 +105,15 @@ def train(
     network = found.network(plan)
     with damage_as(PlanError, work):
         state = fit(found, network, data, plan, work, state, report, started)
-    bundle = _finish(found, network, data, plan, out, state, report, str(source), about, examples)
+    bundle = _finish(found, network, data, plan, out, state, report, located(source, out), about, examples)
     if not state.interrupted:
         shutil.rmtree(work)
     return bundle
+
+
+def located(source, out: Path) -> str:
+    """The source as seen from the folder `out`, so that both can be moved together; a name as it is."""
+    return os.path.relpath(source, out) if os.path.exists(source) else str(source)
 
 
 def require_extra() -> None:
@@ -135,8 +140,11 @@ def work_folder(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def _begun(work: Path, task: str, plan: Plan, resume: bool, about: str):
-    """The state to start from: a new one, or that of the interrupted run with its plan."""
+def _begun(work: Path, task: str, plan: Plan, settings: dict, resume: bool, about: str):
+    """The state to start from, the plan and the card's text: new, or those of the interrupted run.
+
+    `settings` change either plan.
+    """
     record = work / "run.json"
     if resume:
         if not record.is_file():
@@ -144,9 +152,11 @@ def _begun(work: Path, task: str, plan: Plan, resume: bool, about: str):
         run = json.loads(record.read_text())
         if run["task"] != task:
             raise PlanError(f"{work}: an interrupted run of {run['task']}, not of {task}")
-        return State(**run["state"]), type(plan)(**run["plan"]), about or run["about"]
+        plan = changed(type(plan)(**run["plan"]), settings)
+        return State(**run["state"]), plan, about or run["about"]
     if record.is_file() and json.loads(record.read_text())["state"]["epoch"]:
         raise PlanError(f"{work}: an interrupted run; go on with --resume, or remove that folder")
+    plan = changed(plan, settings)
     work.mkdir(parents=True, exist_ok=True)
     state = State()
     _save_run(work, task, plan, state, about)
@@ -273,7 +283,7 @@ def fit(
 
 @dataclass(frozen=True)
 class Clock:
-    """How much of a run's time is gone. A budget keeps a tenth, at most a minute, for writing the bundle."""
+    """How much of a run's time is gone. Of a budget some is kept for writing and scoring the bundle."""
 
     plan: Plan
     started: float
@@ -286,7 +296,7 @@ class Clock:
         if not self.plan.minutes:
             return 0.0
         budget = 60 * self.plan.minutes
-        return min(1.0, self.seconds() / (budget - min(60, 0.1 * budget)))
+        return min(1.0, self.seconds() / (budget - min(45, 0.3 * budget)))
 
 
 def _over(plan: Plan, state: State, clock: Clock) -> bool:

@@ -149,7 +149,7 @@ def fitted(trained, place: Path, epochs: int) -> str:
     kind = tasks.find(trained.task)
     settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": epochs}
     plan = changed(kind.plan(), settings)
-    state, plan, _ = training._begun(place, trained.task, plan, False, "")
+    state, plan, _ = training._begun(place, trained.task, plan, {}, False, "")
     import keras
 
     keras.utils.set_random_seed(plan.seed)
