@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dltasks import tasks
-from dltasks.errors import DataError, MissingExtraError, PlanError
+from dltasks.errors import DataError, DltasksError, MissingExtraError, PlanError
 from dltasks.files import damage_as, write_json
 from dltasks.plan import Plan, changed
 from dltasks.quiet import quiet
@@ -94,18 +94,24 @@ def train(
     plan = plan or kind.plan()
     check_out(out)
     work = work_folder(out)
+    examples = kind().examples(source)
     with damage_as(PlanError, out):
         state, plan, about = _begun(work, task, plan, settings, resume, about)
     keras.utils.set_random_seed(plan.seed)
-    examples = kind().examples(source)
     for note in examples.notes:
         report.line(f"note: {note}")
-    with damage_as(DataError, work):
-        found, data = prepare(kind(), examples, plan, work, report)
-    network = found.network(plan)
-    with damage_as(PlanError, work):
-        state = fit(found, network, data, plan, work, state, report, started)
-    bundle = _finish(found, network, data, plan, out, state, report, located(source, out), about, examples)
+    try:
+        with damage_as(PlanError, work):
+            found, data = prepare(kind(), examples, plan, work, report)
+            network = found.network(plan)
+            state = fit(found, network, data, plan, work, state, report, started)
+        bundle = _finish(
+            found, network, data, plan, out, state, report, located(source, out), about, examples
+        )
+    except DltasksError:
+        if not state.epoch:
+            shutil.rmtree(work, ignore_errors=True)
+        raise
     if not state.interrupted:
         shutil.rmtree(work)
     return bundle
