@@ -116,6 +116,7 @@ class Bundle:
         from dltasks import exporting, training
 
         training.require_extra()
+        training.import_frameworks()
         floor = exporting.FLOOR if floor is None else floor
         out, inputs = Path(out), self._real_inputs(data)
         network = load_network(self.path)
@@ -492,6 +493,7 @@ def load_network(folder: Path):
     from dltasks import training
 
     training.require_extra()
+    training.import_frameworks()
     import keras
 
     if not (folder / "model.keras").is_file():

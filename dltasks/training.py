@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,6 @@ def train(
     """
     started = time.monotonic()
     require_extra()
-    import keras
-
     report, out = report or Report(), Path(out)
     kind = tasks.find(task)
     plan = plan or kind.plan()
@@ -97,6 +96,9 @@ def train(
     examples = kind().examples(source)
     with damage_as(PlanError, out):
         state, plan, about = _begun(work, task, plan, settings, resume, about)
+    import_frameworks()
+    import keras
+
     keras.utils.set_random_seed(plan.seed)
     for note in examples.notes:
         report.line(f"note: {note}")
@@ -124,15 +126,19 @@ def located(source, out: Path) -> str:
 
 def require_extra() -> None:
     """Raises MissingExtraError where the half that trains is not installed."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with quiet():
-            import keras  # noqa: F401
-            import tensorflow  # noqa: F401
-    except ImportError as error:
+    missing = [name for name in ("keras", "tensorflow") if find_spec(name) is None]
+    if missing:
         raise MissingExtraError(
-            f"this needs Keras and TensorFlow ({error.name} is not installed): pip install 'dltasks[train]'"
-        ) from error
+            f"this needs Keras and TensorFlow ({missing[0]} is not installed): pip install 'dltasks[train]'"
+        )
+
+
+def import_frameworks() -> None:
+    """Import Keras and TensorFlow without what they print of themselves."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet():
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
 
 
 def check_out(out: Path) -> None:

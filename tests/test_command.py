@@ -49,7 +49,7 @@ def test_the_first_command_classifies_a_sample_rightly():
 
 
 def test_every_command_of_the_readme_runs(tmp_path):
-    drawings.folder(tmp_path / "flowers", 30)
+    drawings.folder(tmp_path / "flowers", 12)
     drawings.folder(tmp_path / "more-flowers", 4, first=100)
     drawings.folder(tmp_path / "holiday", 2)
     drawings.draw("disc", 7).save(tmp_path / "photo.jpg")

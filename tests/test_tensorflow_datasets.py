@@ -24,9 +24,9 @@ class DrawnShapes(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, _):
-        return {{"train": self._examples(20, 0), "test": self._examples(5, 100)}}
+        return {{"train": self._generate_examples(20, 0), "test": self._generate_examples(5, 100)}}
 
-    def _examples(self, count, first):
+    def _generate_examples(self, count, first):
         for shape in drawings.SHAPES:
             for seed in range(first, first + count):
                 yield f"{{shape}}{{seed}}", {{"image": np.asarray(drawings.draw(shape, seed)), "label": shape}}

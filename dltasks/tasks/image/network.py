@@ -230,7 +230,9 @@ class RandomCrop(layers.Layer):
         area, shape, x, y, flip = ops.unstack(keras.random.uniform((5, batch), seed=self.random), axis=0)
         area = self.area + (1 - self.area) * area
         ratio = ops.exp((2 * shape - 1) * float(np.log(4 / 3)) / 2)
-        tall, wide = ops.minimum(ops.sqrt(area) / ratio, 1.0), ops.minimum(ops.sqrt(area) * ratio, 1.0)
+        # Within these bounds both sides fit into the photo at the drawn area.
+        ratio = ops.clip(ratio, ops.sqrt(area), 1 / ops.sqrt(area))
+        tall, wide = ops.sqrt(area) / ratio, ops.sqrt(area) * ratio
         rows = self._sampling(height, y * (1 - tall), tall, flip * 0)
         columns = self._sampling(width, x * (1 - wide), wide, flip)
         images = ops.cast(images, "float32")

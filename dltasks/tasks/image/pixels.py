@@ -56,8 +56,10 @@ def load(photo, size: int) -> np.ndarray:
 
 
 def describe(photo) -> str:
-    """What to call this photo in a message."""
-    return str(photo) if isinstance(photo, str | os.PathLike) else f"<{type(photo).__name__}>"
+    """What to call this photo in a message; bytes are called as standard input is."""
+    if isinstance(photo, str | os.PathLike):
+        return str(photo)
+    return "-" if isinstance(photo, bytes) else f"<{type(photo).__name__}>"
 
 
 def _opened(photo, name: str) -> Image.Image:
