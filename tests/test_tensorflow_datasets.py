@@ -5,50 +5,68 @@ import sys
 
 from conftest import ENVIRONMENT, ROOT
 
-SCRIPT = """
-import sys
-sys.path[:0] = [{tests!r}]
+SET = """
 import drawings
 import numpy as np
 import tensorflow_datasets as tfds
+
 
 class DrawnShapes(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict({{
+            features=tfds.features.FeaturesDict({
                 "image": tfds.features.Image(shape=(None, None, 3)),
                 "label": tfds.features.ClassLabel(names=list(drawings.SHAPES)),
-            }})
+            })
         )
 
     def _split_generators(self, _):
-        return {{"train": self._generate_examples(20, 0), "test": self._generate_examples(5, 100)}}
+        return {"train": self._generate_examples(20, 0), "test": self._generate_examples(5, 100)}
 
     def _generate_examples(self, count, first):
         for shape in drawings.SHAPES:
             for seed in range(first, first + count):
-                yield f"{{shape}}{{seed}}", {{"image": np.asarray(drawings.draw(shape, seed)), "label": shape}}
+                yield f"{shape}{seed}", {"image": np.asarray(drawings.draw(shape, seed)), "label": shape}
+"""
 
+TRAIN = """
+import sets.drawn_shapes
 import dltasks
-model = dltasks.train("image", "tfds:drawn_shapes", out={out!r}, backbone="none", size=32, epochs=2)
+
+model = dltasks.train("image", "tfds:drawn_shapes", out="out", backbone="none", size=32, epochs=2)
 print(model.task.labels, model.record["training"]["examples"], model.evaluate("tfds:drawn_shapes").count)
 """
 
+UNKNOWN = """
+import dltasks
+from dltasks.errors import DataError
 
-def run(code: str, tmp_path):
+try:
+    dltasks.train("image", "tfds:no_such_set", out="out")
+except DataError as error:
+    print(error)
+"""
+
+
+def run(code: str, folder):
+    """The finished process of this code, in a folder that has the set as sets/drawn_shapes.py."""
+    (folder / "sets").mkdir()
+    (folder / "sets/__init__.py").touch()
+    (folder / "sets/drawn_shapes.py").write_text(SET)
+    path = f"{folder}:{ROOT}:{ROOT / 'tests'}"
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        cwd=ROOT,
-        env=ENVIRONMENT | {"TFDS_DATA_DIR": str(tmp_path / "tfds"), "NO_GCE_CHECK": "true"},
+        cwd=folder,
+        env=ENVIRONMENT | {"PYTHONPATH": path, "TFDS_DATA_DIR": str(folder / "tfds"), "NO_GCE_CHECK": "true"},
     )
 
 
 def test_a_set_is_trained_on_and_scored_by_its_name(tmp_path):
-    ran = run(SCRIPT.format(tests=str(ROOT / "tests"), out=str(tmp_path / "out")), tmp_path)
+    ran = run(TRAIN, tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert (
         ran.stdout.splitlines()[-1] == "('disc', 'square', 'stripes') {'train': 54, 'val': 6, 'test': 15} 15"
@@ -56,13 +74,5 @@ def test_a_set_is_trained_on_and_scored_by_its_name(tmp_path):
 
 
 def test_an_unknown_set_is_one_line(tmp_path):
-    code = """
-import dltasks
-from dltasks.errors import DataError
-try:
-    dltasks.train("image", "tfds:no_such_set", out="x")
-except DataError as error:
-    print(error)
-"""
-    ran = run(code, tmp_path)
+    ran = run(UNKNOWN, tmp_path)
     assert "tfds:no_such_set: TensorFlow Datasets has no set of this name" in ran.stdout

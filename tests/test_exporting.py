@@ -1,0 +1,67 @@
+"""Exports: what LiteRT has not built in is refused with the layer's name; a bad agreement names the cure."""
+
+import numpy as np
+import pytest
+
+from dltasks import exporting
+from dltasks.errors import ExportError
+
+
+def with_layer(layer):
+    """A network of one input and one output around this layer."""
+    import keras
+
+    numbers = keras.Input((4,), name="numbers")
+    return keras.Model({"numbers": numbers}, {"answer": keras.layers.Dense(3, name="last")(layer(numbers))})
+
+
+def test_an_operation_that_would_need_flex_is_refused_with_its_layer():
+    import keras
+
+    class Odd(keras.layers.Layer):
+        def call(self, numbers):
+            return keras.ops.erfinv(numbers)
+
+    with pytest.raises(ExportError, match="layer odd_one needs Erfinv, which LiteRT does not have built in"):
+        exporting.litert(with_layer(Odd(name="odd_one")), "none", {})
+
+
+def test_names_of_inputs_and_outputs_are_those_of_the_network():
+    import keras
+
+    from dltasks.runtime import Runtime
+
+    network = with_layer(keras.layers.Dense(5, activation="relu"))
+    runtime = Runtime(exporting.litert(network, "none", {}))
+    numbers = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    given, expected = runtime.run({"numbers": numbers}), exporting.outputs_of(network, {"numbers": numbers})
+    assert list(given) == ["answer"]
+    assert np.abs(given["answer"] - expected["answer"]).max() < 1e-5
+
+
+def parity(level: str, agreement: float) -> exporting.Parity:
+    return exporting.Parity(level, agreement, 0.1, 500, 1000, 1.0)
+
+
+@pytest.mark.parametrize(
+    "level, next_level",
+    [("int8", "dynamic"), ("dynamic", "weights8"), ("weights8", "float16"), ("float16", "none")],
+)
+def test_a_level_below_the_floor_names_the_next_to_try(level, next_level):
+    with pytest.raises(ExportError, match=f"97.0% of 500 examples.*try --quantize {next_level}"):
+        exporting.require(parity(level, 0.97), 0.98)
+    exporting.require(parity(level, 0.98), 0.98)
+
+
+def test_a_model_saved_in_float16_has_equal_bytes_for_equal_weights(tmp_path):
+    import keras
+
+    from dltasks.bundle import save_network
+
+    network = with_layer(keras.layers.Dense(64))
+    save_network(network, tmp_path / "one.keras", "float16")
+    save_network(network, tmp_path / "two.keras", "float16")
+    assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
+    again = keras.saving.load_model(tmp_path / "one.keras", compile=False)
+    for ours, theirs in zip(network.get_weights(), again.get_weights(), strict=True):
+        assert (ours == theirs).all()
