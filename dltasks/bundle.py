@@ -472,7 +472,7 @@ def save_network(network, path: Path, precision: str) -> None:
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w") as target:
         for name in source.namelist():
             target.writestr(
-                zipfile.ZipInfo(name, _DATE), _dateless(name, source.read(name)), zipfile.ZIP_DEFLATED, 9
+                zipfile.ZipInfo(name, _DATE), _dateless(name, source.read(name)), zipfile.ZIP_BZIP2, 9
             )
     plain.unlink()
 
