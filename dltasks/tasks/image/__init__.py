@@ -22,6 +22,9 @@ UNSURE_BELOW = 0.8
 class ImagePlan(Plan):
     """All settings of a training run on photos."""
 
+    learning_rate: float = setting(
+        0.005, "Highest learning rate of the schedule; from random weights take about 0.05.", minimum=0
+    )
     size: int = setting(112, "Side of the network's square input, in pixels.", minimum=16)
     backbone: str = setting(
         "objects",
