@@ -35,6 +35,10 @@ class Plan:
         choices=("float32", "float16"),
     )
 
+    def highest_rate(self) -> float:
+        """The learning rate at the top of the schedule."""
+        return self.learning_rate
+
     def __post_init__(self):
         for each in fields(self):
             value = getattr(self, each.name)

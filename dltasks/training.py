@@ -337,7 +337,7 @@ def _epoch(task, learner, data: Data, targets, plan: Plan, state: State, report,
         state.done = max((state.epoch * steps + step) / whole, clock.share())
         if state.done >= 1:
             break
-        learner.optimizer.learning_rate = plan.learning_rate * rate(state.done)
+        learner.optimizer.learning_rate = plan.highest_rate() * rate(state.done)
         losses.append(float(learner.train_on_batch(inputs, wanted, return_dict=True)["loss"]))
         examples += size
         report.step(f"epoch {state.epoch + 1}", step + 1, steps)

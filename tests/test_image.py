@@ -13,7 +13,7 @@ from PIL import Image
 
 from dltasks.errors import DataError
 from dltasks.plan import changed
-from dltasks.tasks.image import TASK, folders, pixels
+from dltasks.tasks.image import TASK, ImagePlan, folders, pixels
 from dltasks.tasks.image.calibration import sharpness, threshold
 from dltasks.tasks.image.duplicates import groups
 from dltasks.tasks.image.parts import divide
@@ -293,6 +293,11 @@ def test_training_crops_grow_with_the_run():
     assert [crop_size(plan, progress) for progress in (0, 0.4, 0.75, 1)] == [64, 80, 96, 96]
     small = changed(plan, {"size": 80, "first_size": 32, "last_size": 64})
     assert [crop_size(small, progress) for progress in (0, 0.4, 0.75, 1)] == [32, 48, 64, 64]
+
+
+def test_a_trained_backbone_is_changed_more_slowly_than_random_weights():
+    assert ImagePlan(backbone="objects").highest_rate() < ImagePlan(backbone="none").highest_rate()
+    assert ImagePlan(backbone="none", learning_rate=0.3).highest_rate() == 0.3
 
 
 def test_augmentation_keeps_pixels_in_range_and_targets_a_distribution():

@@ -17,13 +17,18 @@ from dltasks.tasks.image import folders, pixels
 UNSURE_BELOW = 0.8
 """The threshold is chosen so that this share of the answers above it is right."""
 
+TRAINED_RATE, RANDOM_RATE = 0.005, 0.05
+
 
 @dataclass(frozen=True)
 class ImagePlan(Plan):
     """All settings of a training run on photos."""
 
-    learning_rate: float = setting(
-        0.005, "Highest learning rate of the schedule; from random weights take about 0.05.", minimum=0
+    learning_rate: float | None = setting(
+        None,
+        f"Highest learning rate of the schedule; if not given {TRAINED_RATE} from a trained backbone, which it "
+        f"must not wash out, and {RANDOM_RATE} from random weights.",
+        minimum=0,
     )
     size: int = setting(112, "Side of the network's square input, in pixels.", minimum=16)
     backbone: str = setting(
@@ -48,6 +53,11 @@ class ImagePlan(Plan):
     label_smoothing: float = setting(0.1, "Share of a target spread over all classes.", minimum=0)
     val: float = setting(0.1, "Share to choose by, where the data has no such part.", minimum=0.01)
     test: float = setting(0.1, "Share to judge by, where the data has no such part; 0 for none.", minimum=0)
+
+    def highest_rate(self) -> float:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return RANDOM_RATE if self.backbone == "none" else TRAINED_RATE
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def learner(network: keras.Model, plan, targets: np.ndarray, frozen: bool = Fals
 
 def _optimizer(model: keras.Model, plan) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.SGD(
-        plan.learning_rate, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay
+        plan.highest_rate(), momentum=0.9, nesterov=True, weight_decay=plan.weight_decay
     )
     optimizer.exclude_from_weight_decay([each for each in model.trainable_variables if len(each.shape) < 2])
     return optimizer
