@@ -3,29 +3,23 @@
 import difflib
 import hashlib
 import json
-import platform
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import dltasks
 from dltasks import tasks
-from dltasks.errors import DataError, DltasksError, ExportError, ModelError, PlanError
+from dltasks.errors import DataError, DltasksError, ModelError
 from dltasks.evaluation import Evaluation
-from dltasks.files import damage_as, new_file, new_folder, write_json
+from dltasks.files import damage_as
 from dltasks.runtime import Runtime, in_order
 from dltasks.task import Task, text_lists
 
 FORMAT = 1
 """Version of the layout of a bundle; a higher one is refused."""
-
-_DATE = (1980, 1, 1, 0, 0, 0)
-"""Date of members of a zip, so that equal contents give equal bytes."""
 
 
 @dataclass(frozen=True)
@@ -113,78 +107,12 @@ class Bundle:
         data: labelled or plain inputs to calibrate and compare on; the folder it was trained on by default.
         Nothing is written if fewer than `floor` (0.98) of the first answers agree. Raises ExportError.
         """
-        from dltasks import exporting, training
+        from dltasks import training
 
         training.require_extra()
-        training.import_frameworks()
-        floor = exporting.FLOOR if floor is None else floor
-        out, inputs = Path(out), self._real_inputs(data)
-        network = load_network(self.path)
-        if to == "saved-model":
-            return _export_saved_model(self, network, inputs, out, floor)
-        if to != "litert":
-            raise ExportError(f"--to {to}: there are litert and saved-model")
-        if out.is_dir():
-            raise ExportError(f"{out}: a folder, where a .tflite is to be written")
-        model = exporting.litert(network, quantize, inputs)
-        parity = exporting.parity(self.task, network, model, inputs, quantize)
-        exporting.require(parity, floor)
-        record = {k: v for k, v in self.record.items() if k != "files"}
-        record |= {"parity": parity.to_json()}
-        with damage_as(ExportError, out), new_file(out) as path:
-            path.write_bytes(packed(model, record, self.task))
-        return parity
+        from dltasks import writing
 
-    def _real_inputs(self, data):
-        """Encoded real inputs to calibrate and compare on, as many as parity wants."""
-        from dltasks import exporting
-
-        recorded = self.record.get("source", "")
-        beside = self.path / recorded
-        source = data or (beside if beside.exists() else recorded)
-        try:
-            raws = self._raws(source)
-        except DataError as error:
-            cure = "" if data else "; name inputs to compare on with --data"
-            raise ExportError(f"{error}{cure}") from error
-        order = np.random.default_rng(0).permutation(len(raws))[: exporting.PARITY]
-        encoded, _ = self.task.encode([raws[i] for i in order])
-        if not len(next(iter(encoded.values()))):
-            raise ExportError(f"{source}: nothing in it could be read")
-        return encoded
-
-    def _raws(self, source) -> list[Any]:
-        try:
-            examples = self.task.examples(source)
-            if examples.splits and "train" in examples.splits:
-                examples = examples.take(i for i, s in enumerate(examples.splits) if s != "test")
-            return list(examples.raws)
-        except DataError:
-            raws = [raw for batch in self.task.read([source]) for raw in batch.raws]
-            if all(isinstance(raw, DataError) for raw in raws) or not Path(source).exists():
-                raise
-            return raws
-
-
-def _export_saved_model(bundle: Bundle, network, inputs, out: Path, floor: float):
-    from dltasks import exporting
-    from dltasks.quiet import quiet
-
-    if out.exists() and not (out / "saved_model.pb").is_file() and (out.is_file() or any(out.iterdir())):
-        raise ExportError(f"{out}: there already, and not a SavedModel; choose another --out")
-    with damage_as(ExportError, out), new_folder(out) as folder:
-        with quiet():
-            exporting.archive(network, folder)
-            given = exporting.saved_model_outputs(folder, inputs)
-        size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
-        expected = exporting.outputs_of(network, inputs)
-        parity = exporting.compared(bundle.task, "saved-model", expected, given, size, 0.0)
-        exporting.require(parity, floor)
-        extra = folder / "assets.extra"
-        extra.mkdir(exist_ok=True)
-        for name, text in members(bundle.record, bundle.task).items():
-            (extra / name).write_text(text, encoding="utf-8")
-    return parity
+        return writing.export(self, Path(out), to, quantize, data, floor)
 
 
 def models_folders() -> list[Path]:
@@ -336,156 +264,6 @@ def _members(content: bytes) -> dict[str, bytes]:
             return {each: archive.read(each) for each in archive.namelist()}
     except zipfile.BadZipFile:
         return {}
-
-
-def members(record: dict[str, Any], task: Task) -> dict[str, str]:
-    """The text files that go with a network: bundle.json and the word lists."""
-    texts = {f"{each}.txt": lines(getattr(task, each)) for each in text_lists(task)}
-    return {"bundle.json": json.dumps(record, indent=1, ensure_ascii=False), **texts}
-
-
-def lines(words: Sequence[str]) -> str:
-    """One word a line."""
-    return "".join(f"{each}\n" for each in words)
-
-
-def packed(model: bytes, record: dict[str, Any], task: Task) -> bytes:
-    """A .tflite that is a bundle in itself: the record and the word lists as a zip at its end."""
-    record = record | {"model": {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}}
-    file = BytesIO(model)
-    file.seek(0, 2)
-    with zipfile.ZipFile(file, "a") as archive:
-        for name, text in members(record, task).items():
-            archive.writestr(zipfile.ZipInfo(name, _DATE), text)
-    return file.getvalue()
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a network came to be.
-
-    counts: examples of each part. fingerprint: of the data. validation: scores by which the epoch was chosen.
-    """
-
-    source: str
-    about: str
-    plan: Any
-    epochs: int
-    best_epoch: int
-    seconds: float
-    interrupted: bool
-    history: list[dict[str, float]]
-    validation: dict[str, float]
-    counts: dict[str, int]
-    fingerprint: dict[str, object]
-
-
-def write(task: Task, network, data, training: Training, out: Path, report) -> Bundle:
-    """Export the network, judge the exported file on the test part, and write the bundle to `out`.
-
-    A bundle that stood there stays whole until the new one is. Raises ExportError, PlanError.
-    """
-    from dltasks import card, exporting
-
-    with damage_as(PlanError, out), new_folder(out) as folder:
-        save_network(network, folder / "model.keras", training.plan.precision)
-        chosen = data.parts.val + data.parts.train[: exporting.PARITY]
-        inputs = exporting.sample(data.inputs, chosen, exporting.PARITY)
-        level = training.plan.quantize
-        model = exporting.litert(network, level, inputs)
-        parity = exporting.parity(task, network, model, inputs, level)
-        exporting.require(parity, exporting.FLOOR)
-        (folder / "model.tflite").write_bytes(model)
-        report.line(f"scoring the {len(data.parts.test)} examples to judge by with the .tflite")
-        evaluation = _judged(task, Runtime(model), data)
-        for name in text_lists(task):
-            (folder / f"{name}.txt").write_text(lines(getattr(task, name)), encoding="utf-8")
-        record = _record(task, network, training, parity, evaluation)
-        hashed = sorted(each for each in folder.iterdir() if each.is_file())
-        record["files"] = {e.name: hashlib.sha256(e.read_bytes()).hexdigest() for e in hashed}
-        (folder / "README.md").write_text(card.text(out.name, record), encoding="utf-8")
-        write_json(folder / "bundle.json", record)
-    return load(out)
-
-
-def _judged(task: Task, runtime: Runtime, data) -> Evaluation | None:
-    if not data.parts.test:
-        return None
-    positions = data.parts.test
-    pieces = [positions[at : at + task.batch_size] for at in range(0, len(positions), task.batch_size)]
-    answers = in_order(lambda rows: task.decode(runtime.run(data.part(rows))), pieces)
-    return task.score([each for some in answers for each in some], data.truths_at(positions))
-
-
-def _record(task: Task, network, training: Training, parity, evaluation) -> dict[str, Any]:
-    words = set(text_lists(task))
-    return {
-        "format": FORMAT,
-        "task": tasks.name_of(task),
-        "fields": {k: v for k, v in asdict(task).items() if k not in words},
-        "plan": asdict(training.plan),
-        "source": training.source,
-        "about": training.about,
-        "caveats": task.caveats(),
-        "parameters": int(network.count_params()),
-        "test": evaluation.to_json() if evaluation else None,
-        "protocol": "the test part, never trained on nor chosen by, through model.tflite",
-        "parity": parity.to_json(),
-        "training": {
-            "examples": training.counts,
-            "epochs": training.epochs,
-            "best_epoch": training.best_epoch,
-            "seconds": training.seconds,
-            "interrupted": training.interrupted,
-            "validation": training.validation,
-            "history": training.history,
-        },
-        "data": training.fingerprint,
-        "versions": _versions(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    import keras
-    import tensorflow
-
-    return {
-        "python": platform.python_version(),
-        "keras": keras.__version__,
-        "tensorflow": tensorflow.__version__,
-        "dltasks": dltasks.__version__,
-    }
-
-
-def save_network(network, path: Path, precision: str) -> None:
-    """Write a .keras of equal bytes for equal weights.
-
-    precision "float16" rounds the weights to that first, so that the file packs to about half.
-    """
-    if precision == "float16":
-        network.set_weights([_rounded(np.asarray(weights)) for weights in network.get_weights()])
-    plain = path.with_name("plain.keras")
-    try:
-        network.save(plain)
-    except (RuntimeError, ValueError) as error:  # h5py says so of a full disk
-        raise PlanError(f"{path.parent}: the network can't be saved ({error})") from error
-    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w") as target:
-        for name in source.namelist():
-            target.writestr(
-                zipfile.ZipInfo(name, _DATE), _dateless(name, source.read(name)), zipfile.ZIP_BZIP2, 9
-            )
-    plain.unlink()
-
-
-def _rounded(weights: np.ndarray) -> np.ndarray:
-    floats = weights.dtype == np.float32
-    return weights.astype(np.float16).astype(np.float32) if floats else weights
-
-
-def _dateless(name: str, content: bytes) -> bytes:
-    if name != "metadata.json":
-        return content
-    return json.dumps(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"}).encode()
 
 
 def load_network(folder: Path):

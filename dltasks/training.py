@@ -451,7 +451,7 @@ def _variables(learner) -> list:
 
 def _finish(task, network, data, plan, out, state, report, source, about, examples):
     """Calibrate, export, judge with the exported file, and write the bundle."""
-    from dltasks.bundle import Training, write
+    from dltasks.writing import Training, write
 
     report.line("writing the bundle")
     val = data.parts.val

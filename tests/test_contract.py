@@ -16,7 +16,7 @@ import pytest
 from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
 
 import dltasks as library
-from dltasks import bundle, tasks
+from dltasks import bundle, tasks, writing
 from dltasks.errors import DataError
 
 TASKS = tasks.names()
@@ -236,7 +236,7 @@ def test_a_bundle_of_a_newer_format_is_refused(trained, tmp_path):
 def test_a_damaged_file_is_refused(trained, tmp_path):
     model = library.load(trained.bundle)
     content = bytearray(
-        bundle.packed((trained.bundle / "model.tflite").read_bytes(), model.record, model.task)
+        writing.packed((trained.bundle / "model.tflite").read_bytes(), model.record, model.task)
     )
     content[5000] ^= 1
     (tmp_path / "damaged.tflite").write_bytes(content)

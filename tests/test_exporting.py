@@ -56,7 +56,7 @@ def test_a_level_below_the_floor_names_the_next_to_try(level, next_level):
 def test_a_model_saved_in_float16_has_equal_bytes_for_equal_weights(tmp_path):
     import keras
 
-    from dltasks.bundle import save_network
+    from dltasks.writing import save_network
 
     network = with_layer(keras.layers.Dense(64))
     save_network(network, tmp_path / "one.keras", "float16")
