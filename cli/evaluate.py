@@ -25,9 +25,11 @@ def command(model, data, part, threads, as_json):
     dltasks evaluate runs/flowers test/
     """
     import dltasks
+    from dltasks.cli.report import TerminalReport
 
     bundle = dltasks.load(model)
-    found = bundle.evaluate(data, part, threads)
+    with TerminalReport() as report:
+        found = bundle.evaluate(data, part, threads, report)
     if as_json:
         click.echo(json.dumps({"model": bundle.name, "data": data, **found.to_json()}, ensure_ascii=False))
     else:
@@ -38,37 +40,31 @@ def command(model, data, part, threads, as_json):
 
 
 def show(found) -> None:
-    """Scores, classes from the worst to the best, and what is confused most."""
-    scores = [
-        (name.replace("_", " "), f"{s.value:.4f}", f"{s.low:.4f} to {s.high:.4f}", str(s.count))
-        for name, s in found.scores.items()
-    ]
-    output.table("Scores", ("score", "value", "95 % interval", "examples"), scores)
+    """Classes from the worst to the best, what is confused most, and the scores, which then stand last on a screen."""
     if found.classes:
-        click.echo()
         worst_first = sorted(found.classes.items(), key=lambda item: item[1]["f1"].value)
         output.table(
-            "Classes, the worst first",
-            (
-                "class",
-                "recall (95 % interval)",
-                "precision (95 % interval)",
-                "f1 (95 % interval)",
-                "examples",
-            ),
+            "Classes, the worst first (95 % intervals)",
+            ("class", "recall", "precision", "f1", "examples"),
             [
                 (name, *(_interval(s) for s in each.values()), str(each["recall"].count))
                 for name, each in worst_first
             ],
         )
-    if found.confusion:
         click.echo()
+    if found.confusion:
         output.table(
-            "Confused most",
-            ("is", "taken for", "times", "of", "share (95 % interval)"),
+            "Confused most (95 % intervals)",
+            ("is", "taken for", "times", "of", "share"),
             [(c.truth, c.guess, str(c.count), str(c.of), _interval(c.share)) for c in found.confusion],
         )
+        click.echo()
+    scores = [
+        (name.replace("_", " "), f"{s.value:.4f}", f"{s.low:.4f} to {s.high:.4f}", str(s.count))
+        for name, s in found.scores.items()
+    ]
+    output.table("Scores", ("score", "value", "95 % interval", "examples"), scores)
 
 
 def _interval(score) -> str:
-    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    return f"{score.value:.2f} [{score.low:.2f}, {score.high:.2f}]"

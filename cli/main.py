@@ -12,7 +12,7 @@ import dltasks
 
 CLI = Path(__file__).parent
 TASKS = Path(dltasks.__file__).parent / "tasks"
-NOT_VERBS = ("main", "__init__", "options", "output", "settings", "train_report")
+NOT_VERBS = ("main", "__init__", "options", "output", "report", "settings")
 
 
 def verbs() -> dict[str, Path]:

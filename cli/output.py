@@ -95,15 +95,30 @@ def complain(problem: object) -> None:
 
 def progress(pairs: Iterable, count: Callable[[], int]) -> Iterator:
     """The pairs, with a bar on standard error if that is a terminal and there is more than a moment's work."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or (total := count()) < 32:
         yield from pairs
         return
-    total = count()
-    if total < 32:
-        yield from pairs
-        return
-    with click.progressbar(pairs, length=total, file=sys.stderr, label="answering") as bar:
-        yield from bar
+    with bars() as drawn:
+        bar = drawn.add_task("answering", total=total)
+        for pair in pairs:
+            yield pair
+            drawn.advance(bar)
+
+
+def bars():
+    """Progress bars on standard error; what is written to the terminal meanwhile stands above them."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    )
 
 
 def table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

@@ -88,7 +88,7 @@ def _option(plan: type, each) -> click.Option:
 
 def _run(task: str, data, out, resume, plan, like, about, as_json, **given) -> None:
     import dltasks
-    from dltasks.cli.train_report import TerminalReport
+    from dltasks.cli.report import TerminalReport
 
     start = settings.plan_of(task, plan, like)
     given = {name: value for name, value in given.items() if value is not None}

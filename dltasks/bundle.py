@@ -15,6 +15,7 @@ from dltasks import tasks
 from dltasks.errors import DataError, DltasksError, ModelError
 from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as
+from dltasks.report import Report
 from dltasks.runtime import Runtime, in_order
 from dltasks.task import Task, text_lists
 
@@ -56,11 +57,19 @@ class Bundle:
         for pairs in in_order(answered, self.task.read(sources), threads):
             yield from pairs
 
-    def evaluate(self, data, part: str | None = None, threads: int | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        data,
+        part: str | None = None,
+        threads: int | None = None,
+        report: Report | None = None,
+    ) -> Evaluation:
         """Scores of the .tflite on labelled data.
 
-        part: train, val, test or all; by default the test part where the data has one. Raises DataError.
+        part: train, val, test or all; by default the test part where the data has one. report: hears how far
+        it is. Raises DataError.
         """
+        report = report or Report()
         examples, notes = self._labelled(data, part)
         answers, truths, failures = [], [], []
         batches = examples.cut(self.task.batch_size)
@@ -73,6 +82,7 @@ class Bundle:
                 else:
                     answers.append(answer)
                     truths.append(truth)
+            report.step("answering", len(answers) + len(failures), len(examples))
         if not answers:
             raise DataError(f"{data}: none of the {len(examples)} examples could be read")
         return self.task.score(answers, truths).noted((*notes, *failures))

@@ -18,6 +18,7 @@ from dltasks.errors import DataError, DltasksError, MissingExtraError, PlanError
 from dltasks.files import damage_as, write_json
 from dltasks.plan import Plan, changed
 from dltasks.quiet import quiet
+from dltasks.report import Report
 from dltasks.runtime import in_order
 from dltasks.task import Arrays, Batch, Parts, Task
 
@@ -26,16 +27,6 @@ WARM_UP = 0.1
 
 CHUNK = 64
 """Examples decoded as one piece of work."""
-
-
-class Report:
-    """Where a run tells how it goes; this one says nothing."""
-
-    def line(self, text: str) -> None:
-        """Something worth a line."""
-
-    def step(self, text: str, done: int, total: int) -> None:
-        """How far the work named `text` is."""
 
 
 @dataclass(frozen=True)

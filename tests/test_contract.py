@@ -18,6 +18,7 @@ from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
 import dltasks as library
 from dltasks import bundle, tasks, writing
 from dltasks.errors import DataError
+from dltasks.report import Report
 
 TASKS = tasks.names()
 
@@ -153,9 +154,9 @@ def fitted(trained, place: Path, epochs: int) -> str:
     import keras
 
     keras.utils.set_random_seed(plan.seed)
-    task, data = training.prepare(kind(), kind().examples(trained.data), plan, place, training.Report())
+    task, data = training.prepare(kind(), kind().examples(trained.data), plan, place, Report())
     network = task.network(plan)
-    training.fit(task, network, data, plan, place, state, training.Report(), time.monotonic())
+    training.fit(task, network, data, plan, place, state, Report(), time.monotonic())
     return weights(place)
 
 

@@ -281,7 +281,7 @@ def test_evaluate_says_what_does_not_match(tmp_path, trained):
     drawings.draw("stripes", 1).save(tmp_path / "triangle/1.jpg")
     said = dltasks("evaluate", trained.bundle, tmp_path)
     assert said.returncode == 0
-    assert "1 photos left out: the model does not know triangle" in said.stderr
+    assert "1 photo left out: the model does not know triangle" in said.stderr
     assert "1 of the model's 3 classes have no photos here" in said.stderr
     assert "accuracy" in said.stdout and "\t6" in said.stdout
 

@@ -157,7 +157,9 @@ class ImageTask(Task):
         notes = []
         if strange:
             shown = ", ".join(strange[:5]) + (" ..." if len(strange) > 5 else "")
-            notes.append(f"{len(examples) - len(kept)} photos left out: the model does not know {shown}")
+            left = len(examples) - len(kept)
+            photos = "1 photo" if left == 1 else f"{left} photos"
+            notes.append(f"{photos} left out: the model does not know {shown}")
         if missing and kept:
             notes.append(f"{missing} of the model's {len(names)} classes have no photos here")
         return examples.take(kept), notes

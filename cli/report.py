@@ -1,10 +1,11 @@
-"""How a training run is shown: lines on standard error, and a bar for the work under way on a terminal."""
+"""How long work is shown: lines on standard error, and on a terminal a bar for what is under way."""
 
 import sys
 
 import click
 
-from dltasks.training import Report
+from dltasks.cli.output import bars
+from dltasks.report import Report
 
 
 class TerminalReport(Report):
@@ -15,11 +16,7 @@ class TerminalReport(Report):
 
     def __enter__(self):
         if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-            self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bars = bars()
             self._bars.start()
         return self
 
