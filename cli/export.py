@@ -13,9 +13,7 @@ from dltasks.cli import options, output
 @click.option(
     "--quantize",
     type=click.Choice(("none", "float16", "weights8", "dynamic", "int8")),
-    default="float16",
-    show_default=True,
-    help="Level of quantisation of a LiteRT file.",
+    help="Level of quantisation of a LiteRT file; float16 if not given.",
 )
 @click.option("--out", help="Where to; MODEL-LEVEL.tflite or MODEL-saved-model here if not given.")
 @click.option("--data", help="Real inputs to calibrate and compare on; the training data if not given.")
@@ -36,6 +34,9 @@ def command(model, to, quantize, out, data, floor, as_json):
     """
     import dltasks
 
+    if quantize and to != "litert":
+        raise click.UsageError(f"--quantize is for --to litert; {to} keeps float32")
+    quantize = quantize or "float16"
     bundle = dltasks.load(model)
     out = out or (f"{bundle.name}-saved-model" if to == "saved-model" else f"{bundle.name}-{quantize}.tflite")
     parity = bundle.export(out, to, quantize, data, floor)

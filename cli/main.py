@@ -75,7 +75,7 @@ def main():
     """Run the command and leave with its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     # One thread for numpy's linear algebra, set before its import: the command starts much sooner.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from dltasks.errors import DltasksError
+    from dltasks.errors import DltasksError, SettingError
 
     try:
         code = group.main(standalone_mode=False, prog_name="dltasks")
@@ -87,7 +87,7 @@ def main():
         code = error.exit_code
     except DltasksError as error:
         click.echo(f"dltasks: {error}", err=True)
-        code = 1
+        code = 2 if isinstance(error, SettingError) else 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1

@@ -20,9 +20,11 @@ def sources(inputs: Iterable[str]) -> Iterator[str | bytes]:
             try:
                 with open(each[1:], encoding="utf-8") as file:
                     names = file.read().splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise DltasksError(f"{each[1:]}: the list can't be read ({error})") from error
-            yield from (name for name in names if name.strip())
+            except UnicodeDecodeError as error:
+                raise DltasksError(f"{each[1:]}: not a text file of names, one a line") from error
+            except OSError as error:
+                raise DltasksError(f"{each[1:]}: the list can't be read ({error.strerror})") from error
+            yield from (name.strip() for name in names if name.strip())
         else:
             yield each
 

@@ -32,8 +32,7 @@ def answer(model: str, inputs, labels, threads, form, top) -> None:
 
     import dltasks
 
-    words = _labels(labels) if labels else None
-    bundle = dltasks.load(model, words)
+    bundle = dltasks.load(model, options.words(labels))
     if top:
         bundle = replace(bundle, task=replace(bundle.task, top=top))
     sources = list(output.sources(inputs))
@@ -41,16 +40,6 @@ def answer(model: str, inputs, labels, threads, form, top) -> None:
     shown = output.progress(pairs, lambda: sum(_count(each) for each in sources))
     if output.answers(bundle.name, shown, form):
         sys.exit(1)
-
-
-def _labels(path: str) -> list[str]:
-    from dltasks.errors import DataError
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: the labels can't be read ({error})") from error
 
 
 def _count(source) -> int:

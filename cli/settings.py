@@ -16,7 +16,7 @@ def task_of(arguments: list[str]) -> str | None:
 def plan_of(task: str, file: str | None, like: str | None):
     """The task's plan as a file or a bundle has it; its own without either."""
     from dltasks import tasks
-    from dltasks.errors import PlanError
+    from dltasks.errors import SettingError
     from dltasks.plan import changed
 
     kind = tasks.find(task)
@@ -24,16 +24,16 @@ def plan_of(task: str, file: str | None, like: str | None):
     if like:
         record = _record(like)
         if record["task"] != task:
-            raise PlanError(f"--like {like}: a bundle of {record['task']}, not of {task}")
+            raise SettingError(f"--like {like}: a bundle of {record['task']}, not of {task}")
         plan = changed(plan, record["plan"])
     if file:
         try:
             with open(file, encoding="utf-8") as opened:
                 found = json.load(opened)
         except (OSError, ValueError) as error:
-            raise PlanError(f"{file}: not a JSON file of settings ({error})") from error
+            raise SettingError(f"{file}: not a JSON file of settings ({error})") from error
         if not isinstance(found, dict):
-            raise PlanError(f'{file}: wanted one JSON object of settings, as "plan" in a bundle.json')
+            raise SettingError(f'{file}: wanted one JSON object of settings, as "plan" in a bundle.json')
         plan = changed(plan, found.get("plan", found))
     return plan
 

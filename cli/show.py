@@ -38,7 +38,7 @@ def _rows(bundle):
         return
     parity, training = record["parity"], record["training"]
     yield (
-        "size",
+        "file",
         f"{parity['bytes'] / 1e6:.2f} MB ({parity['quantize']}), {record['parameters']:,} parameters",
     )
     yield "parity", f"{parity['agreement']:.1%} of {parity['count']} first answers as the network's"
@@ -46,7 +46,11 @@ def _rows(bundle):
     yield "trained", f"{training['epochs']} epochs, {training['seconds'] / 60:.0f} min"
     yield "examples", ", ".join(f"{count} {part}" for part, count in training["examples"].items())
     yield "about", " ".join(record["about"].split()) or "nothing said"
-    yield from ((f"field {name}", str(value)) for name, value in record["fields"].items())
-    yield "labels", ", ".join(getattr(bundle.task, "labels", ()))
-    yield from ((f"plan {name}", str(value)) for name, value in record["plan"].items())
+    yield from ((name, str(value)) for name, value in record["fields"].items())
+    yield from ((f"plan {name}", _set(value)) for name, value in record["plan"].items())
     yield from ((f"version {name}", value) for name, value in record["versions"].items())
+    yield "labels", ", ".join(getattr(bundle.task, "labels", ()))
+
+
+def _set(value) -> str:
+    return "not set" if value is None else str(value)

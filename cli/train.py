@@ -1,6 +1,8 @@
 """Train a network on your own data and write a bundle."""
 
+import difflib
 import json
+import os
 import shlex
 import sys
 import typing
@@ -29,7 +31,21 @@ class Tasks(click.Group):
         task = settings.task_of(arguments)
         if task and arguments[0] not in self.list_commands(context):
             arguments = [task, *arguments]
+        if arguments[0] not in self.list_commands(context):
+            raise click.UsageError(self._unknown(arguments[0], context))
         return super().resolve_command(context, arguments)
+
+    def _unknown(self, name: str, context) -> str:
+        known = self.list_commands(context)
+        near = difflib.get_close_matches(name, known, 1) or (known[:1] if os.path.exists(name) else [])
+        if near and os.path.exists(name):
+            return f"{name!r} is not a task; name the task first: dltasks train {near[0]} {name} --out ..."
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else f"wanted dltasks train TASK DATA --out ...; tasks: {', '.join(known)}"
+        )
+        return f"no task {name!r}; {hint}"
 
     def parse_args(self, context, arguments):
         if "--like" in arguments or any(each.startswith("--like=") for each in arguments):

@@ -5,7 +5,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ class Bundle:
 
     name: str
     path: Path
-    task: Task
-    record: dict[str, Any]
-    runtime: Runtime
+    task: Task = field(repr=False)
+    record: dict[str, Any] = field(repr=False)
+    runtime: Runtime = field(repr=False)
 
     def predict(self, *sources, threads: int | None = None) -> list[Any]:
         """An answer for each input; folders are walked. Raises the first DataError met."""
@@ -88,7 +88,7 @@ class Bundle:
         return self.task.score(answers, truths).noted((*notes, *failures))
 
     def _labelled(self, data, part: str | None):
-        examples = self.task.examples(data)
+        whole = examples = self.task.examples(data)
         notes = list(examples.notes)
         splits = examples.splits
         if part is None and splits and "test" in splits:
@@ -99,6 +99,11 @@ class Bundle:
             if not positions:
                 raise DataError(f"{data}: has no {part} part")
             examples = examples.take(positions)
+        if part != "test" and self.record.get("data") == whole.fingerprint():
+            notes.append(
+                "the model was trained on this very data, so these scores flatter it; dltasks show has those of "
+                "the part kept apart"
+            )
         known, more = self.task.known(examples)
         if not len(known):
             raise DataError(f"{data}: {'; '.join(more) or 'nothing that the model knows'}")
@@ -158,6 +163,8 @@ def load(name, labels: Sequence[str] | None = None) -> Bundle:
     labels: names of the outputs, for a .tflite that does not carry them. Raises ModelError.
     """
     path = Path(name)
+    if path.name == "model.tflite" and (path.parent / "bundle.json").is_file() and labels is None:
+        return load(path.parent)
     if path.suffix == ".tflite" or path.is_file():
         return _load_file(path, labels)
     folder = find_folder(name)
@@ -264,7 +271,9 @@ def _adopted(path: Path, model: bytes, labels: Sequence[str] | None) -> Bundle:
             reasons.append(str(error))
             continue
         return Bundle(path.stem, path, task, {"task": name}, runtime.renamed(renamed))
-    raise ModelError(f"{path}: not written by dltasks, and {'; '.join(reasons) or 'not understood'}")
+    raise ModelError(
+        f"{path}: carries no bundle.json (made elsewhere, or cut short), and {'; '.join(reasons)}"
+    )
 
 
 def _members(content: bytes) -> dict[str, bytes]:

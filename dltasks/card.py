@@ -51,7 +51,7 @@ def _data(record: dict[str, Any]) -> str:
 
 def _making(record: dict[str, Any]) -> str:
     training, plan = record["training"], record["plan"]
-    settings = ", ".join(f"{name} {value}" for name, value in plan.items())
+    settings = ", ".join(f"{name} {value}" for name, value in plan.items() if value is not None)
     cut = " The run was interrupted." if training["interrupted"] else ""
     return (
         "## How it was made\n\n"

@@ -4,7 +4,8 @@ DltasksError             one line: what came, what was wanted, what to do
 ├── DataError            an input or a data set can't be read or makes no sense
 ├── ModelError           a bundle or a .tflite is missing, damaged or not understood
 ├── ExportError          a network can't be written as asked, or answers otherwise once written
-├── PlanError            settings of a training run that can't be kept
+├── PlanError            a training run can't go as asked
+│   └── SettingError     a setting has a value that it can't have: wrong usage
 └── MissingExtraError    a part of dltasks that is not installed
 """
 
@@ -26,7 +27,11 @@ class ExportError(DltasksError):
 
 
 class PlanError(DltasksError):
-    """The settings of a training run can't be kept."""
+    """A training run can't go as asked."""
+
+
+class SettingError(PlanError):
+    """A setting of a plan has a value that it can't have, or there is no such setting."""
 
 
 class MissingExtraError(DltasksError):

@@ -1,12 +1,18 @@
 """Plan: all settings of one training run; recorded in the bundle so that the run can be repeated."""
 
+import typing
 from dataclasses import dataclass, field, fields, replace
 
-from dltasks.errors import PlanError
+from dltasks.errors import SettingError
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def setting(default, help: str, **metadata):
-    """A field of a plan; `help` is shown by the command line."""
+    """A field of a plan; `help` is shown by the command line.
+
+    metadata: `minimum` and `maximum` are allowed themselves, `above` is not; `choices` are all there are.
+    """
     return field(default=default, metadata={"help": help, **metadata})
 
 
@@ -16,10 +22,10 @@ class Plan:
 
     epochs: int = setting(30, "At most this many passes over the training data.", minimum=1)
     minutes: float | None = setting(
-        None, "Time budget of the training, in minutes; the schedule fits itself into it.", minimum=0
+        None, "Time budget of the training, in minutes; the schedule fits itself into it.", above=0
     )
     batch_size: int = setting(32, "Examples per step.", minimum=1)
-    learning_rate: float = setting(0.02, "Highest learning rate of the schedule.", minimum=0)
+    learning_rate: float = setting(0.02, "Highest learning rate of the schedule.", above=0)
     weight_decay: float = setting(2.5e-3, "Weight decay, decoupled from the gradient.", minimum=0)
     patience: int = setting(15, "Stop after this many epochs without a better validation score.", minimum=1)
     balance: bool = setting(False, "Weigh each class by the inverse of its frequency.")
@@ -40,19 +46,35 @@ class Plan:
         return self.learning_rate
 
     def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
         for each in fields(self):
-            value = getattr(self, each.name)
-            minimum, choices = each.metadata.get("minimum"), each.metadata.get("choices")
-            if minimum is not None and value is not None and value < minimum:
-                raise PlanError(f"{each.name} is {value}; it must be at least {minimum}")
-            if choices and value not in choices:
-                raise PlanError(f"{each.name} is {value!r}; it must be one of {', '.join(choices)}")
+            _check(each.name, getattr(self, each.name), hints[each.name], each.metadata)
+
+
+def _check(name: str, value, hint, metadata) -> None:
+    """Raises SettingError for a value of another kind than `hint`, or out of its range."""
+    kinds = typing.get_args(hint) or (hint,)
+    allowed = (*kinds, int) if float in kinds else kinds
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(_KINDS[kind] for kind in kinds if kind in _KINDS)
+        raise SettingError(f"{name} is {value!r}; it must be {wanted}")
+    if value is None:
+        return
+    above, minimum, maximum, choices = map(metadata.get, ("above", "minimum", "maximum", "choices"))
+    if above is not None and not value > above:
+        raise SettingError(f"{name} is {value}; it must be more than {above}")
+    if minimum is not None and not value >= minimum:
+        raise SettingError(f"{name} is {value}; it must be at least {minimum}")
+    if maximum is not None and not value <= maximum:
+        raise SettingError(f"{name} is {value}; it must be at most {maximum}")
+    if choices and value not in choices:
+        raise SettingError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 
 def changed(plan: Plan, settings: dict) -> Plan:
-    """`plan` with these settings replaced. Raises PlanError for a setting that it does not have."""
+    """`plan` with these settings replaced. Raises SettingError."""
     known = {each.name for each in fields(plan)}
     unknown = sorted(set(settings) - known)
     if unknown:
-        raise PlanError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        raise SettingError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
     return replace(plan, **settings)

@@ -4,6 +4,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
+
+
+@cache
+def _nothing():
+    """Never closed: a log handler made while it stands in for standard error keeps it."""
+    return open(os.devnull, "w")
 
 
 @contextmanager
@@ -12,7 +19,8 @@ def quiet() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     kept = [os.dup(1), os.dup(2)]
-    with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+    nothing = _nothing()
+    with redirect_stdout(nothing), redirect_stderr(nothing):
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)
         try:

@@ -1,7 +1,9 @@
 """Task and Examples: the one idea on which the package hangs."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +45,19 @@ class Batch:
 
         return Batch(pick(self.raws), pick(self.origins), pick(self.truths), pick(self.splits), self.notes)
 
+    def fingerprint(self) -> dict[str, object]:
+        """Number of files, their bytes, and sha256 over the sorted sha256 of each."""
+        hashes, size = [], 0
+        for raw in self.raws:
+            try:
+                content = raw if isinstance(raw, bytes) else Path(raw).read_bytes()
+            except (OSError, TypeError):
+                continue
+            size += len(content)
+            hashes.append(hashlib.sha256(content).hexdigest())
+        whole = hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
+        return {"files": len(hashes), "bytes": size, "sha256": whole}
+
     def cut(self, size: int) -> Iterator["Batch"]:
         """This batch in consecutive batches of at most `size` inputs."""
         for start in range(0, len(self), size):
@@ -69,6 +84,9 @@ class Task:
     batch_size: ClassVar[int] = 8
     monitor: ClassVar[str] = "accuracy"
     """The metric of the learner that training chooses by; more is better."""
+
+    def check(self, plan: Plan) -> None:
+        """Raises PlanError, before any data is read, for a plan that can't be kept."""
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         """Batches of what stands in `sources`, without truths, in their order.

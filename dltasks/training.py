@@ -28,6 +28,9 @@ WARM_UP = 0.1
 CHUNK = 64
 """Examples decoded as one piece of work."""
 
+EXTENDABLE = ("epochs", "minutes", "patience")
+"""Settings that a run which goes on may change; any other would change the division or the network."""
+
 
 @dataclass(frozen=True)
 class Data:
@@ -81,16 +84,19 @@ def train(
     require_extra()
     report, out = report or Report(), Path(out)
     kind = tasks.find(task)
-    plan = plan or kind.plan()
+    plan = changed(plan or kind.plan(), {} if resume else settings)
     check_out(out)
     work = work_folder(out)
+    import_frameworks()
+    kind().check(plan)
     examples = kind().examples(source)
     with damage_as(PlanError, out):
         state, plan, about = _begun(work, task, plan, settings, resume, about)
-    import_frameworks()
     import keras
 
     keras.utils.set_random_seed(plan.seed)
+    if out.exists():
+        report.line(f"note: {out} is a bundle already; it stands until the new one takes its place")
     for note in examples.notes:
         report.line(f"note: {note}")
     try:
@@ -101,7 +107,7 @@ def train(
         bundle = _finish(
             found, network, data, plan, out, state, report, located(source, out), about, examples
         )
-    except DltasksError:
+    except (DltasksError, KeyboardInterrupt):
         if not state.epoch:
             shutil.rmtree(work, ignore_errors=True)
         raise
@@ -146,7 +152,7 @@ def work_folder(out: Path) -> Path:
 def _begun(work: Path, task: str, plan: Plan, settings: dict, resume: bool, about: str):
     """The state to start from, the plan and the card's text: new, or those of the interrupted run.
 
-    `settings` change either plan.
+    Of a run that goes on only what is in EXTENDABLE can be set anew.
     """
     record = work / "run.json"
     if resume:
@@ -155,11 +161,16 @@ def _begun(work: Path, task: str, plan: Plan, settings: dict, resume: bool, abou
         run = json.loads(record.read_text())
         if run["task"] != task:
             raise PlanError(f"{work}: an interrupted run of {run['task']}, not of {task}")
-        plan = changed(type(plan)(**run["plan"]), settings)
-        return State(**run["state"]), plan, about or run["about"]
+        recorded = type(plan)(**run["plan"])
+        fixed = [k for k, v in settings.items() if k not in EXTENDABLE and v != getattr(recorded, k, None)]
+        if fixed:
+            raise PlanError(
+                f"--resume goes on with the run's own settings, {fixed[0]} {getattr(recorded, fixed[0], None)} "
+                f"among them; only {', '.join(EXTENDABLE)} can be changed"
+            )
+        return State(**run["state"]), changed(recorded, settings), about or run["about"]
     if record.is_file() and json.loads(record.read_text())["state"]["epoch"]:
         raise PlanError(f"{work}: an interrupted run; go on with --resume, or remove that folder")
-    plan = changed(plan, settings)
     work.mkdir(parents=True, exist_ok=True)
     state = State()
     _save_run(work, task, plan, state, about)
@@ -200,6 +211,11 @@ def _encoded(task: Task, examples: Batch, work: Path, report: Report) -> tuple[A
         found = json.loads(record.read_text())
         if found["key"] == key:
             return _mapped(work, found["names"], len(found["kept"])), found["kept"]
+        if (work / "latest.npz").is_file():
+            raise PlanError(
+                f"{work}: the data is not what this run began with; restore it, or remove that folder and train "
+                "anew"
+            )
     files: dict[str, np.memmap] = {}
     kept: list[int] = []
     chunks = [range(at, min(at + CHUNK, len(examples))) for at in range(0, len(examples), CHUNK)]
@@ -414,7 +430,9 @@ def duration(seconds: float) -> str:
     """Hours, minutes and seconds for people."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes}:{seconds:02} min"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
 def _store(learner, path: Path) -> None:
@@ -458,20 +476,6 @@ def _finish(task, network, data, plan, out, state, report, source, about, exampl
         history=state.history,
         validation=state.best or {},
         counts={name: len(getattr(data.parts, name)) for name in ("train", "val", "test")},
-        fingerprint=fingerprint(examples),
+        fingerprint=examples.fingerprint(),
     )
     return write(task, network, data, training, out, report)
-
-
-def fingerprint(examples: Batch) -> dict[str, object]:
-    """Number of examples, bytes, and sha256 over the sorted sha256 of each."""
-    hashes, size = [], 0
-    for raw in examples.raws:
-        try:
-            content = raw if isinstance(raw, bytes) else Path(raw).read_bytes()
-        except (OSError, TypeError):
-            continue
-        size += len(content)
-        hashes.append(hashlib.sha256(content).hexdigest())
-    whole = hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
-    return {"files": len(hashes), "bytes": size, "sha256": whole}

@@ -181,8 +181,12 @@ def _real_inputs(bundle: Bundle, data):
     try:
         raws = _raws(bundle.task, source)
     except DataError as error:
-        cure = "" if data else "; name inputs to compare on with --data"
-        raise ExportError(f"{error}{cure}") from error
+        if data:
+            raise ExportError(str(error)) from error
+        raise ExportError(
+            f"the data that {bundle.name} was trained on is not here ({recorded}); name real inputs to compare on "
+            "with --data"
+        ) from error
     order = np.random.default_rng(0).permutation(len(raws))[: exporting.PARITY]
     encoded, _ = bundle.task.encode([raws[i] for i in order])
     if not len(next(iter(encoded.values()))):

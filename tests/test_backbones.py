@@ -64,6 +64,29 @@ def test_a_keras_file_of_ones_own_is_a_backbone_and_recorded(tmp_path):
     assert f"plan backbone\t{tmp_path / 'mine.keras'}" in shown.stdout
 
 
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_keras_file_made_for_one_size_is_a_backbone_unless_it_flattens(tmp_path, flat):
+    import keras
+    from keras import layers
+
+    from dltasks.errors import ModelError
+    from dltasks.tasks.image import network
+
+    pooled = [layers.Flatten(), layers.Dense(5)] if flat else [layers.GlobalAveragePooling2D()]
+    parts = [keras.Input((64, 64, 3)), layers.Conv2D(8, 3, 2, activation="relu"), *pooled, layers.Dense(3)]
+    mine = keras.Sequential(parts)
+    mine.save(tmp_path / "mine.keras")
+    if flat:
+        with pytest.raises(ModelError, match="pool before its first Dense layer"):
+            network.from_file(tmp_path / "mine.keras")
+        return
+    backbone = network.from_file(tmp_path / "mine.keras")
+    photos = np.stack([np.asarray(drawings.draw("disc", i, (64, 64))) for i in range(2)])
+    expected = keras.Model(mine.inputs, mine.layers[-1].input).predict(photos.astype("float32"), verbose=0)
+    assert np.allclose(backbone.predict(photos, verbose=0), expected, atol=1e-4)
+    assert backbone.predict(photos[:, :40, :48], verbose=0).shape == (2, 8)
+
+
 def test_a_file_that_is_no_keras_model_is_one_line(tmp_path):
     (tmp_path / "mine.keras").write_text("x")
     drawings.folder(tmp_path / "data", 5)

@@ -122,10 +122,36 @@ def test_an_unknown_model_names_the_nearest():
         ["models", "x"],
         ["show"],
         ["predict", "objects"],
+        ["classify", "x", "--json", "--csv"],
+        ["export", "objects", "--to", "saved-model", "--quantize", "int8"],
+        ["train", "samples", "--out", "o"],
+        ["train", "image", "samples", "--out", "o", "--size", "0"],
+        ["train", "image", "samples", "--out", "o", "--minutes", "0"],
+        ["train", "image", "samples", "--out", "o", "--crop", "3"],
+        ["train", "image", "samples", "--out", "o", "--val", "0.8", "--test", "0.8"],
     ],
 )
 def test_wrong_usage_leaves_with_2(arguments):
-    assert dltasks(*arguments).returncode == 2
+    said = dltasks(*arguments)
+    assert said.returncode == 2
+    assert not (ROOT / "o").exists() and not (ROOT / "o.partial").exists()
+
+
+@pytest.mark.parametrize(
+    "settings, wanted",
+    [
+        ({"epochs": "three"}, "epochs is 'three'; it must be a whole number"),
+        ({"epochs": 2.5}, "epochs is 2.5; it must be a whole number"),
+        ({"epochs": True}, "epochs is True; it must be a whole number"),
+        ({"balance": "yes"}, "balance is 'yes'; it must be true or false"),
+        ({"minutes": "5"}, "minutes is '5'; it must be a number"),
+        ({"sise": 64}, "no setting 'sise'"),
+    ],
+)
+def test_a_plan_of_the_wrong_kind_is_refused(tmp_path, settings, wanted):
+    (tmp_path / "plan.json").write_text(json.dumps(settings))
+    said = dltasks("train", "image", "samples", "--out", tmp_path / "o", "--plan", tmp_path / "plan.json")
+    assert said.returncode == 2 and said.stderr.startswith(f"dltasks: {wanted}")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +162,6 @@ def test_wrong_usage_leaves_with_2(arguments):
         (["export", "nothing"], "no model 'nothing'"),
         (["train", "image", "nowhere", "--out", "o"], "nowhere: no such file or folder"),
         (["train", "image", "samples", "--out", "tests"], "tests: there already, and not a bundle"),
-        (["train", "image", "samples", "--out", "o", "--size", "0"], "size is 0; it must be at least 16"),
         (["train", "--like", "nothing", "samples", "--out", "o"], "neither a bundled model nor a bundle"),
     ],
 )

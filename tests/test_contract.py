@@ -114,6 +114,17 @@ def test_evaluate_answers_in_one_object(trained):
     assert all({"value", "low", "high", "count"} == set(each) for each in found["scores"].values())
 
 
+def test_data_that_was_trained_on_is_recognised(trained):
+    flattered = "the model was trained on this very data"
+    assert flattered in dltasks("evaluate", trained.bundle, trained.data).stderr
+
+
+def test_the_file_of_a_bundle_answers_for_the_bundle(trained):
+    inputs = library.load(trained.bundle).task.examples(trained.data).raws[:3]
+    beside = library.load(trained.bundle / "model.tflite")
+    assert flat(beside.predict(*inputs)) == flat(library.load(trained.bundle).predict(*inputs))
+
+
 def test_an_exported_file_answers_alone_as_its_bundle_does(trained, tmp_path):
     out = tmp_path / "alone.tflite"
     said = dltasks("export", trained.bundle, "--quantize", "float16", "--out", out, "--json")
@@ -177,6 +188,8 @@ def test_a_killed_run_goes_on_where_it_was(trained, tmp_path):
     running.wait()
     again = dltasks(*arguments)
     assert again.returncode == 1 and "--resume" in again.stderr
+    other = dltasks(*arguments, "--resume", "--seed", 5)
+    assert other.returncode == 1 and "goes on with the run's own settings, seed 0" in other.stderr
     resumed = dltasks(*arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert "going on after epoch" in resumed.stderr

@@ -149,7 +149,9 @@ def test_class_folders_are_read_and_stray_files_noted(tmp_path):
     found = folders.labelled(tmp_path)
     assert found.truths == ["disc"] * 3 + ["square"] * 3 + ["stripes"] * 3
     assert found.splits is None
-    assert found.notes == ("2 files that are not photos in a class folder were passed over",)
+    assert found.notes == (
+        "2 files that are not photos in a class folder were passed over: notes.txt, disc/Thumbs.db",
+    )
 
 
 def test_divided_folders_are_read(tmp_path):
@@ -157,6 +159,13 @@ def test_divided_folders_are_read(tmp_path):
     drawings.folder(tmp_path / "validation", 1)
     drawings.folder(tmp_path / "test", 1)
     assert folders.labelled(tmp_path).splits == ["test"] * 3 + ["train"] * 6 + ["val"] * 3
+
+
+def test_a_folder_linked_into_itself_is_walked_once(tmp_path):
+    drawings.folder(tmp_path, 1)
+    (tmp_path / "disc/again").symlink_to(tmp_path)
+    (batch,) = folders.photos([tmp_path], 99)
+    assert len(batch) == 3
 
 
 def test_a_class_called_train_is_a_class(tmp_path):
@@ -219,7 +228,7 @@ def test_an_unknown_backbone_names_the_nearest(tmp_path):
     said = dltasks(
         "train", "image", tmp_path / "data", "--out", tmp_path / "out", "--backbone", "MobileNetV22"
     )
-    assert said.returncode == 1 and "did you mean MobileNetV2?" in said.stderr
+    assert said.returncode == 2 and "did you mean MobileNetV2?" in said.stderr
 
 
 def test_the_same_picture_is_found_at_another_quality_and_size():
@@ -271,8 +280,10 @@ def test_the_threshold_leaves_the_wanted_share_right():
     confidence = np.array([0.95, 0.9, 0.85, 0.8, 0.6, 0.55])
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
     truths = np.array([0, 0, 0, 0, 1, 1])
-    assert threshold(probabilities, truths, 0.8) == 0.6
-    assert threshold(probabilities, np.zeros(6, int), 0.8) == 0.0
+    assert threshold(probabilities, truths, 0.8) == 0.8
+    assert threshold(probabilities, truths, 0.5) == 0.8
+    assert threshold(probabilities, np.zeros(6, int), 0.8) == 0.55
+    assert threshold(probabilities, np.ones(6, int), 0.8) == 0.95
 
 
 def test_evaluate_says_what_does_not_match(tmp_path, trained):

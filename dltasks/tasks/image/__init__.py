@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dltasks.errors import DataError, ModelError
+from dltasks.errors import DataError, ModelError, SettingError
 from dltasks.evaluation import Evaluation, classification
 from dltasks.plan import Plan, setting
 from dltasks.runtime import Runtime
 from dltasks.task import Arrays, Batch, Parts, Task, words
 from dltasks.tasks.image import folders, pixels
 
-UNSURE_BELOW = 0.8
-"""The threshold is chosen so that this share of the answers above it is right."""
+SURE = 0.8
+"""At least this share of the answers that are not called unsure is right, on the photos to choose by."""
 
 TRAINED_RATE, RANDOM_RATE = 0.005, 0.05
 
@@ -28,7 +28,7 @@ class ImagePlan(Plan):
         None,
         f"Highest learning rate of the schedule; if not given {TRAINED_RATE} from a trained backbone, which it "
         f"must not wash out, and {RANDOM_RATE} from random weights.",
-        minimum=0,
+        above=0,
     )
     size: int = setting(112, "Side of the network's square input, in pixels.", minimum=16)
     backbone: str = setting(
@@ -45,14 +45,27 @@ class ImagePlan(Plan):
     last_size: int | None = setting(
         None, "Side of the training crops at the end; 6/7 of --size if not given.", minimum=16
     )
-    crop: float = setting(0.35, "Smallest share of a photo's area that a training crop keeps.", minimum=0.05)
-    colour: float = setting(0.2, "Most that brightness, contrast and saturation change.", minimum=0)
+    crop: float = setting(
+        0.35, "Smallest share of a photo's area that a training crop keeps.", minimum=0.05, maximum=1
+    )
+    colour: float = setting(
+        0.2, "Most that brightness, contrast and saturation change.", minimum=0, maximum=1
+    )
     mixing: float = setting(
         0.2, "Alpha of mixup and CutMix: how strongly photos are mixed; 0 for not at all.", minimum=0
     )
-    label_smoothing: float = setting(0.1, "Share of a target spread over all classes.", minimum=0)
+    label_smoothing: float = setting(
+        0.1, "Share of a target spread over all classes.", minimum=0, maximum=0.9
+    )
     val: float = setting(0.1, "Share to choose by, where the data has no such part.", minimum=0.01)
     test: float = setting(0.1, "Share to judge by, where the data has no such part; 0 for none.", minimum=0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.val + self.test > 0.9:
+            raise SettingError(
+                f"val {self.val} and test {self.test} leave too little to train on; at most 0.9 together"
+            )
 
     def highest_rate(self) -> float:
         if self.learning_rate is not None:
@@ -76,8 +89,8 @@ class ImageAnswer:
     unsure: the most probable lies below the model's threshold.
     """
 
-    names: tuple[str, ...] = field(repr=False)
-    probabilities: np.ndarray = field(repr=False, compare=False)
+    names: tuple[str, ...]
+    probabilities: np.ndarray = field(compare=False)
     top: int
     unsure: bool
 
@@ -86,10 +99,13 @@ class ImageAnswer:
         order = np.argsort(-self.probabilities, kind="stable")[: self.top]
         return tuple(Label(self.names[i], float(self.probabilities[i])) for i in order)
 
+    def __repr__(self) -> str:
+        return f"ImageAnswer(labels={self.labels}, unsure={self.unsure})"
+
     def to_json(self) -> dict[str, Any]:
-        """The labels and, where the model is unsure, that it is."""
+        """The labels, and whether the model is unsure."""
         labels = [{"label": e.label, "probability": round(e.probability, 4)} for e in self.labels]
-        return {"labels": labels} | ({"unsure": True} if self.unsure else {})
+        return {"labels": labels, "unsure": self.unsure}
 
     def rows(self) -> list[tuple[str, str]]:
         """Lines for people: label and probability."""
@@ -126,6 +142,11 @@ class ImageTask(Task):
     threshold: float = 0.0
     top: int = 5
 
+    def check(self, plan: Plan) -> None:
+        from dltasks.tasks.image.network import check_backbone
+
+        check_backbone(plan.backbone)
+
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return folders.photos(sources, self.batch_size)
 
@@ -135,7 +156,10 @@ class ImageTask(Task):
     def learn(self, examples: Batch, plan: Plan) -> "ImageTask":
         labels = tuple(sorted(set(examples.truths)))
         if len(labels) < 2:
-            raise DataError(f"one class only ({labels[0]!r}); a classifier needs photos of two or more")
+            raise DataError(
+                f"one class only ({labels[0]!r}); a classifier needs two or more, each a folder directly in the "
+                "data's folder"
+            )
         return replace(self, labels=labels, size=plan.size)
 
     def notes(self, examples: Batch) -> list[str]:
@@ -209,7 +233,7 @@ class ImageTask(Task):
     def calibrate(self, network, inputs: Arrays, truths: Sequence[Any]) -> "ImageTask":
         from dltasks.tasks.image.calibration import calibrate
 
-        threshold = calibrate(network, inputs["pixels"], self.target(truths)["probabilities"], UNSURE_BELOW)
+        threshold = calibrate(network, inputs["pixels"], self.target(truths)["probabilities"], SURE)
         return replace(self, threshold=threshold)
 
     def decode(self, outputs: Arrays) -> list[ImageAnswer]:
@@ -226,7 +250,8 @@ class ImageTask(Task):
             return ""
         return (
             f"An answer whose probability is below {self.threshold} is called unsure; the threshold is the "
-            f"lowest above which at least {UNSURE_BELOW:.0%} of the answers on the validation part are right."
+            f"lowest above which, on the validation part, at least {SURE:.0%} of the answers are right and they "
+            "are wrong at most half as often as all answers together."
         )
 
     def score(self, answers: Sequence[ImageAnswer], truths: Sequence[Any]) -> Evaluation:
@@ -240,12 +265,10 @@ class ImageTask(Task):
         (taken, pixels), (given, output) = *runtime.inputs.items(), *runtime.outputs.items()
         shape, classes = tuple(pixels["shape"]), int(output["shape"][-1])
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or pixels["dtype"] != np.uint8:
-            raise ModelError(
-                f"its input is {np.dtype(pixels['dtype']).name} {shape}; a photo model takes uint8 "
-                "(1, side, side, 3)"
-            )
+            taken = f"{np.dtype(pixels['dtype']).name} ({', '.join(map(str, shape))})"
+            raise ModelError(f"its input is {taken}; a photo model takes uint8 (1, side, side, 3)")
         if not labels:
-            raise ModelError("it carries no labels: give a text file of one label a line with --labels")
+            raise ModelError("it carries no labels; give a text file of one label a line with --labels")
         if len(labels) != classes:
             raise ModelError(f"it has {classes} outputs and there are {len(labels)} labels")
         renamed = {taken: "pixels", given: "probabilities"}

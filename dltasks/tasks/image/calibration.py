@@ -33,17 +33,17 @@ def sharpness(logits: np.ndarray, truths: np.ndarray) -> float:
 
 
 def threshold(probabilities: np.ndarray, truths: np.ndarray, right: float) -> float:
-    """The lowest probability such that of the answers at or above it a share of at least `right` is right.
+    """The lowest probability such that the answers at or above it are good enough.
 
-    0 where all answers together are that good; where none are, the highest probability seen.
+    Good enough: a share of at least `right` is right, and they are wrong at most half as often as all answers.
+    Where no answer is wrong it is the lowest probability seen, where none is good enough the highest.
     """
     order = np.argsort(-probabilities.max(axis=1), kind="stable")
     confidence = probabilities.max(axis=1)[order]
     hits = (probabilities.argmax(axis=1) == truths)[order]
-    good = np.flatnonzero(np.cumsum(hits) / np.arange(1, len(hits) + 1) >= right)
-    if len(good) == len(hits) or (len(good) and good[-1] == len(hits) - 1):
-        return 0.0
-    return round(float(confidence[good[-1]] if len(good) else confidence[0]), 4)
+    wanted = max(right, (1 + hits.mean()) / 2)
+    good = np.flatnonzero(np.cumsum(hits) / np.arange(1, len(hits) + 1) >= wanted)
+    return np.floor(1e4 * float(confidence[good[-1] if len(good) else 0])) / 1e4
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

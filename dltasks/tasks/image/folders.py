@@ -51,7 +51,13 @@ def _walked(source) -> Iterator:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    """All files below, links followed; a folder that is met again is not entered."""
+    seen = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(names):
             yield Path(parent, name)
@@ -74,27 +80,35 @@ def labelled(source) -> Batch:
 
 
 def _from_folders(folder: Path) -> Batch:
-    rows, stray = [], 0
+    rows, stray = [], []
     parts = {each: _SPLITS.get(each.name.lower()) for each in _subfolders(folder)}
     divided = "train" in parts.values() and all(_subfolders(each) for each, split in parts.items() if split)
     for part, split in parts.items() if divided else ((folder, None),):
         if divided and split is None:
-            stray += sum(1 for _ in _files(part))
+            stray += _files(part)
             continue
-        stray += sum(1 for each in part.iterdir() if each.is_file())
+        stray += sorted(each for each in part.iterdir() if each.is_file())
         for label in _subfolders(part):
             for path in _files(label):
                 if is_photo(path):
                     rows.append((path, label.name, split))
                 else:
-                    stray += 1
+                    stray.append(path)
     if not rows:
         raise DataError(
             f"{folder}: no photos in folders of their own; wanted one folder a class "
             f"({folder.name or '.'}/cat/1.jpg, {folder.name or '.'}/dog/2.jpg)"
         )
-    notes = (f"{stray} files that are not photos in a class folder were passed over",) if stray else ()
-    return _batch(rows, notes)
+    return _batch(rows, (_passed_over(stray, folder),) if stray else ())
+
+
+def _passed_over(stray: list[Path], folder: Path) -> str:
+    shown = ", ".join(str(each.relative_to(folder)) for each in stray[:3]) + (
+        ", ..." if len(stray) > 3 else ""
+    )
+    if len(stray) == 1:
+        return f"1 file that is not a photo in a class folder was passed over: {shown}"
+    return f"{len(stray)} files that are not photos in a class folder were passed over: {shown}"
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -1,13 +1,16 @@
 """The Keras networks for photos: ours, those of keras.applications, and any .keras file as a backbone."""
 
 import difflib
+import sys
+import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from dltasks.errors import ModelError, PlanError
+from dltasks.errors import ModelError, PlanError, SettingError
 
 WIDTHS = (32, 64, 128, 256)
 BLOCKS = 2
@@ -107,7 +110,10 @@ def application(name: str) -> keras.Model:
     """A network of keras.applications with its ImageNet weights, its preprocessing inside."""
     module, function = _application(name)
     try:
-        network = function(include_top=False, weights="imagenet", pooling="avg")
+        # Keras shows a download on standard output, which is for answers.
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = function(include_top=False, weights="imagenet", pooling="avg")
     except Exception as error:  # Keras wraps whatever the download met in a plain Exception
         reason = str(error).splitlines()[0]
         raise PlanError(
@@ -123,12 +129,12 @@ def applications() -> list[str]:
 
 
 def _application(name: str):
-    """The module that a network stands in, and the function that builds it. Raises PlanError."""
+    """The module that a network stands in, and the function that builds it. Raises SettingError."""
     known = applications()
     if name not in known:
         near = difflib.get_close_matches(name, [*known, "objects", "none"], 1, 0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise PlanError(
+        raise SettingError(
             f"--backbone {name}: not a bundled model, a path, or a network of keras.applications{hint}"
         )
     function = getattr(keras.applications, name)
@@ -166,16 +172,27 @@ def from_file(path: Path) -> keras.Model:
     if len(features.shape) != 2:
         features = layers.GlobalAveragePooling2D()(features)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-    cast = _floats(pixels)
     try:
-        return keras.Model(
-            pixels, keras.Model(model.inputs, features, name="features")(cast), name="backbone"
-        )
+        network = _of_any_size(model, features)
+        return keras.Model(pixels, network(_floats(pixels)), name="backbone")
     except ValueError as error:
         raise ModelError(
-            f"{path}: does not take photos of any size ({_first_line(error)}); save it with an input of "
-            "shape (None, None, 3)"
+            f"{path}: can't be a backbone, which takes photos of any size (batch, height, width, 3); pool before "
+            "its first Dense layer, with GlobalAveragePooling2D, say"
         ) from error
+
+
+def _of_any_size(model: keras.Model, features) -> keras.Model:
+    """The layers and weights up to `features`, on photos of any height and width.
+
+    Raises ValueError where that can't be.
+    """
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4 or model.inputs[0].shape[-1] != 3:
+        raise ValueError("not one input of photos")
+    network = keras.Model(model.inputs[0], features, name="features")
+    copy = keras.models.clone_model(network, input_tensors=keras.Input((None, None, 3)))
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def _first_line(error: Exception) -> str:
@@ -190,21 +207,28 @@ def _float32(backbone: keras.Model) -> keras.Model:
     return copy
 
 
+def check_backbone(name: str) -> None:
+    """Raises SettingError for a backbone that can't be found, without building it."""
+    from dltasks.bundle import find_folder
+
+    if name == "none" or find_folder(name) is not None:
+        return
+    if Path(name).suffix != ".keras":
+        _application(name)
+    elif not Path(name).is_file():
+        raise SettingError(f"--backbone {name}: no such file")
+
+
 def find_backbone(name: str) -> keras.Model:
     """The backbone a plan asks for: "none", a bundled model, a bundle or .keras file, an application."""
-    from dltasks.bundle import find_folder
+    from dltasks.bundle import find_folder, load_network
 
     if name == "none":
         return resnet()
-    path = Path(name)
-    if path.suffix == ".keras":
-        if not path.is_file():
-            raise PlanError(f"--backbone {name}: no such file")
-        return from_file(path)
+    if Path(name).suffix == ".keras":
+        return from_file(Path(name))
     folder = find_folder(name)
     if folder is not None:
-        from dltasks.bundle import load_network
-
         return _float32(load_network(folder).get_layer("backbone"))
     return application(name)
 

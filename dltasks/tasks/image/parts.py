@@ -52,6 +52,6 @@ def _by_label(truths, pictures: np.ndarray, positions: list[int]) -> dict[str, l
 def _check(label: str, count: int, needed: int) -> None:
     if count < needed:
         raise DataError(
-            f"class {label!r} has {count} photo{'s' * (count != 1)} of different pictures; "
-            f"it needs {needed}, one for each part: add photos or remove the class"
+            f"class {label!r} has {count} photo{'s' * (count != 1)}, near-copies counted once; it needs {needed}, "
+            "one for each part: add photos or remove the class"
         )

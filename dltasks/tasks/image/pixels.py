@@ -148,8 +148,9 @@ def _reason(error: Exception) -> str:
 
 
 def suffixes() -> frozenset[str]:
-    """How the names of photos end."""
-    return frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
+    """How the names of photos end; HEIC among them, so that it is not passed over in silence."""
+    read = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+    return frozenset((*read, ".heic", ".heif"))
 
 
 def is_photo(path: Path) -> bool:

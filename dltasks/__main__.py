@@ -1,0 +1,5 @@
+"""python -m dltasks is the dltasks command."""
+
+from dltasks.cli.main import main
+
+main()
