@@ -3,7 +3,8 @@
     python benchmarks/own_folder.py FLOWERS [--seed 0]
 
 FLOWERS holds class folders and an index.csv of file, label and split (train, val, test). Both train on train, choose
-by val, with the same patience and the same most epochs, and are judged on test.
+by val and are judged on test. dltasks runs with its defaults; the tutorial stops after as many epochs without a better
+validation accuracy as dltasks would (its patience). Times are of whole processes.
 Wanted: at least 85 % without downloaded weights; more than the tutorial, in less time.
 """
 
@@ -18,6 +19,8 @@ from pathlib import Path
 from measured import COMMAND, measured, report
 
 from dltasks.metrics import wilson
+
+MOST_EPOCHS = 200
 
 TUTORIAL = """
 import json, sys
@@ -88,7 +91,7 @@ def main() -> None:
                 "-c",
                 TUTORIAL,
                 f"{folder}/data",
-                str(plan["epochs"]),
+                str(MOST_EPOCHS),
                 str(plan["patience"]),
                 str(given.seed),
             ]

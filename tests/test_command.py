@@ -14,6 +14,7 @@ import dltasks as library
 from dltasks.cli.main import verbs
 
 README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
 COFFEE = ROOT / "samples/image/coffee.jpg"
 
@@ -48,7 +49,7 @@ def test_the_first_command_classifies_a_sample_rightly():
     )
 
 
-def test_every_command_of_the_readme_runs(tmp_path):
+def test_every_command_and_all_python_of_the_readme_runs(tmp_path):
     drawings.folder(tmp_path / "flowers", 12)
     drawings.folder(tmp_path / "more-flowers", 4, first=100)
     drawings.folder(tmp_path / "holiday", 2)
@@ -65,6 +66,12 @@ def test_every_command_of_the_readme_runs(tmp_path):
         )
         assert ran.returncode == 0, f"{line}: {ran.stderr}"
         assert ran.stdout or line.startswith("dltasks train image flowers"), line
+    assert len(PYTHON) == 2
+    for block in PYTHON:
+        ran = subprocess.run(
+            [COMMAND[0], "-c", block], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+        )
+        assert ran.returncode == 0 and "Error" not in ran.stderr, ran.stderr
 
 
 def test_json_lines_have_a_label_and_a_probability_each():
