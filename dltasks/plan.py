@@ -1,9 +1,13 @@
 """Plan: all settings of one training run; recorded in the bundle so that the run can be repeated."""
 
+import math
 import typing
 from dataclasses import dataclass, field, fields, replace
 
 from dltasks.errors import SettingError
+
+SHOWN, LEAST_EPOCHS, MOST_EPOCHS = 20_000, 10, 60
+"""How long a run is that does not say: small data bears more passes, and large data needs few."""
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -20,7 +24,12 @@ def setting(default, help: str, **metadata):
 class Plan:
     """What every task's training run can set. A task adds fields of its own in a subclass."""
 
-    epochs: int = setting(30, "At most this many passes over the training data.", minimum=1)
+    epochs: int | None = setting(
+        None,
+        f"At most this many passes over the training data; if not given as many as show {SHOWN:,} examples, but "
+        f"{LEAST_EPOCHS} at least and {MOST_EPOCHS} at most.",
+        minimum=1,
+    )
     minutes: float | None = setting(
         None, "Time budget of the training, in minutes; the schedule fits itself into it.", above=0
     )
@@ -40,6 +49,12 @@ class Plan:
         "How model.keras keeps its weights; float16 halves the file.",
         choices=("float32", "float16"),
     )
+
+    def for_examples(self, count: int) -> "Plan":
+        """This plan with the epochs that `count` training examples want, where it does not say."""
+        if self.epochs is not None:
+            return self
+        return replace(self, epochs=min(max(math.ceil(SHOWN / count), LEAST_EPOCHS), MOST_EPOCHS))
 
     def highest_rate(self) -> float:
         """The learning rate at the top of the schedule."""

@@ -102,6 +102,7 @@ def train(
     try:
         with damage_as(PlanError, work):
             found, data = prepare(kind(), examples, plan, work, report)
+            plan = plan.for_examples(len(data.parts.train))
             network = found.network(plan)
             state = fit(found, network, data, plan, work, state, report, started)
         bundle = _finish(

@@ -107,9 +107,9 @@ def test_standard_input_lists_and_folders_are_taken(tmp_path):
     assert inputs == ["-", str(COFFEE), str(ROOT / "samples/image/cat.jpg"), *folder]
 
 
-def test_what_the_bundled_model_does_not_know_is_unsure():
-    said = dltasks("classify", ROOT / "samples/image/rocket.jpg", "--json")
-    assert json.loads(said.stdout)["unsure"] is True
+def test_an_answer_below_the_threshold_is_unsure():
+    said = dltasks("classify", ROOT / "samples/image/cat.jpg", COFFEE, "--json")
+    assert [json.loads(line)["unsure"] for line in said.stdout.splitlines()] == [True, False]
 
 
 def test_an_unknown_model_names_the_nearest():

@@ -311,6 +311,13 @@ def test_a_trained_backbone_is_changed_more_slowly_than_random_weights():
     assert ImagePlan(backbone="none", learning_rate=0.3).highest_rate() == 0.3
 
 
+def test_small_data_is_passed_over_more_often_than_large_data():
+    assert ImagePlan().for_examples(100).epochs == 60
+    assert ImagePlan().for_examples(1000).epochs == 20
+    assert ImagePlan().for_examples(50_000).epochs == 10
+    assert ImagePlan(epochs=3).for_examples(100).epochs == 3
+
+
 def test_augmentation_keeps_pixels_in_range_and_targets_a_distribution():
     from dltasks.tasks.image.network import augmentation
 

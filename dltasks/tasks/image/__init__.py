@@ -17,7 +17,7 @@ from dltasks.tasks.image import folders, pixels
 SURE = 0.8
 """At least this share of the answers that are not called unsure is right, on the photos to choose by."""
 
-TRAINED_RATE, RANDOM_RATE = 0.005, 0.05
+TRAINED_RATE, RANDOM_RATE = 0.02, 0.05
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class ImagePlan(Plan):
         f"must not wash out, and {RANDOM_RATE} from random weights.",
         above=0,
     )
-    size: int = setting(112, "Side of the network's square input, in pixels.", minimum=16)
+    size: int = setting(96, "Side of the network's square input, in pixels.", minimum=16)
     backbone: str = setting(
         "objects",
         "Where the network begins: a bundled model, none (random weights), the name of a network of "
         "keras.applications (its ImageNet weights are downloaded), a bundle, or a .keras file.",
     )
     head_epochs: int = setting(
-        40, "Epochs of the last layer alone, before all layers are trained.", minimum=0
+        20, "Epochs of the last layer alone, before all layers are trained.", minimum=0
     )
     first_size: int | None = setting(
         None, "Side of the training crops at the start; 4/7 of --size if not given.", minimum=16
@@ -138,7 +138,7 @@ class ImageTask(Task):
     plan: ClassVar[type[Plan]] = ImagePlan
 
     labels: tuple[str, ...] = words(default=())
-    size: int = 112
+    size: int = 96
     threshold: float = 0.0
     top: int = 5
 

@@ -44,26 +44,22 @@ def augmentation_at(task, plan, progress: float) -> keras.Model:
 
 
 def train_head(network: keras.Model, plan, pixels: np.ndarray, targets: np.ndarray) -> None:
-    """Fit the last layer to features that the backbone computes once, of the photos and their mirror images."""
+    """Fit the last layer to features that the backbone computes once."""
     backbone = network.get_layer("backbone")
-    features = np.concatenate([features_of(backbone, pixels), features_of(backbone, pixels, mirrored=True)])
+    features = features_of(backbone, pixels)
     scale = float(np.sqrt(np.mean(np.square(features).sum(axis=1)))) or 1.0
     plan = changed(plan, {"learning_rate": 8.0 / scale**2, "weight_decay": 1e-3})
     head = networks.learner(network, plan, targets, frozen=True)
     head.fit(
         {"features": features},
-        {"probabilities": np.concatenate([targets, targets])},
+        {"probabilities": targets},
         batch_size=64,
         epochs=plan.head_epochs,
         verbose=0,
     )
 
 
-def features_of(backbone: keras.Model, pixels: np.ndarray, mirrored: bool = False) -> np.ndarray:
+def features_of(backbone: keras.Model, pixels: np.ndarray) -> np.ndarray:
     """float32 (count, channels)"""
-    chunks = []
-    for start in range(0, len(pixels), 64):
-        chunk = pixels[start : start + 64]
-        chunk = chunk[:, :, ::-1] if mirrored else chunk
-        chunks.append(backbone.predict_on_batch(np.ascontiguousarray(chunk)))
+    chunks = [backbone.predict_on_batch(pixels[start : start + 64]) for start in range(0, len(pixels), 64)]
     return np.concatenate(chunks)
