@@ -300,7 +300,7 @@ def test_evaluate_says_what_does_not_match(tmp_path, trained):
 def test_training_crops_grow_with_the_run():
     from dltasks.tasks.image.schedule import crop_size
 
-    plan = TASK.plan()
+    plan = TASK.plan(size=112)
     assert [crop_size(plan, progress) for progress in (0, 0.4, 0.75, 1)] == [64, 80, 96, 96]
     small = changed(plan, {"size": 80, "first_size": 32, "last_size": 64})
     assert [crop_size(small, progress) for progress in (0, 0.4, 0.75, 1)] == [32, 48, 64, 64]
