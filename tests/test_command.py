@@ -49,12 +49,17 @@ def test_the_first_command_classifies_a_sample_rightly():
     )
 
 
-def test_every_command_and_all_python_of_the_readme_runs(tmp_path):
-    drawings.folder(tmp_path / "flowers", 12)
-    drawings.folder(tmp_path / "more-flowers", 4, first=100)
-    drawings.folder(tmp_path / "holiday", 2)
-    drawings.draw("disc", 7).save(tmp_path / "photo.jpg")
-    (tmp_path / "list.txt").write_text("photo.jpg\nholiday/disc/000.jpg\n")
+def readme_data(place) -> None:
+    """The files that the README's examples name."""
+    drawings.folder(place / "flowers", 12)
+    drawings.folder(place / "more-flowers", 4, first=100)
+    drawings.folder(place / "holiday", 2)
+    drawings.draw("disc", 7).save(place / "photo.jpg")
+    (place / "list.txt").write_text("photo.jpg\nholiday/disc/000.jpg\n")
+
+
+def test_every_command_of_the_readme_runs(tmp_path):
+    readme_data(tmp_path)
     commands = [line for line in SHELL if line.startswith("dltasks ")]
     assert len(commands) >= 12
     (tmp_path / "dltasks").write_text('#!/bin/sh\nexec "' + COMMAND[0] + '" -m dltasks.cli.main "$@"\n')
@@ -66,6 +71,10 @@ def test_every_command_and_all_python_of_the_readme_runs(tmp_path):
         )
         assert ran.returncode == 0, f"{line}: {ran.stderr}"
         assert ran.stdout or line.startswith("dltasks train image flowers"), line
+
+
+def test_all_python_of_the_readme_runs(tmp_path):
+    readme_data(tmp_path)
     assert len(PYTHON) == 2
     for block in PYTHON:
         ran = subprocess.run(

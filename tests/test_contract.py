@@ -206,7 +206,14 @@ def test_an_interrupted_run_keeps_the_best_and_says_how_to_go_on(trained, tmp_pa
     settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": 500}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     arguments = ["train", trained.task, str(trained.data), "--out", str(out), *options]
-    running = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE)
+    running = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        # A shell starts background jobs with SIGINT ignored, and their children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     for line in running.stderr:
         if line.startswith(b"epoch 1/"):
             break
