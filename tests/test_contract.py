@@ -212,7 +212,7 @@ def test_an_interrupted_run_keeps_the_best_and_says_how_to_go_on(trained, tmp_pa
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         # A shell starts background jobs with SIGINT ignored, and their children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     for line in running.stderr:
         if line.startswith(b"epoch 1/"):
