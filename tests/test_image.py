@@ -168,6 +168,16 @@ def test_a_folder_linked_into_itself_is_walked_once(tmp_path):
     assert len(batch) == 3
 
 
+def test_heic_in_a_folder_is_not_passed_over_in_silence(tmp_path):
+    drawings.folder(tmp_path, 1, ("disc",))
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (batch,) = folders.photos([tmp_path], 99)
+    _, failures = TASK().encode(batch.raws)
+    assert [str(each) for each in failures.values()] == [
+        f"{tmp_path / 'phone.heic'}: HEIC is not read; convert it to JPEG"
+    ]
+
+
 def test_a_class_called_train_is_a_class(tmp_path):
     for label in ("train", "plane"):
         (tmp_path / label).mkdir()
