@@ -33,7 +33,7 @@ def _scores(record: dict[str, Any]) -> str:
         "## How good\n\n"
         f"Measured on {record['protocol']}.\n\n"
         f"| score | value | 95 % interval | examples |\n|---|---|---|---|\n{rows}\n\n"
-        "Intervals of accuracy are Wilson's, the others bootstrapped (500 rounds). "
+        "Intervals of accuracy are Wilson's, the others bootstrapped (500 rounds, less the bias). "
         f"Against the Keras network the file gives the same first answer on {parity['agreement']:.1%} of "
         f"{parity['count']} examples; the largest difference of a probability is {parity['difference']:.2g}."
     )

@@ -99,9 +99,11 @@ def _resampled(probabilities, truths, guesses, classes: int) -> dict[str, Score]
         ),
         "log_loss": lambda rows: float(losses[rows].mean()),
     }
-    everything = np.arange(len(truths))
+    count = len(truths)
+    everything = np.arange(count)
+    most = {"log_loss": np.inf}
     return {
-        name: Score(measure(everything), *metrics.bootstrap(measure, len(truths)), len(truths))
+        name: Score(measure(everything), *metrics.bootstrap(measure, count, most.get(name, 1.0)), count)
         for name, measure in measures.items()
     }
 

@@ -1,6 +1,7 @@
 """Task and Examples: the one idea on which the package hangs."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -73,11 +74,11 @@ class Parts:
     test: list[int]
 
 
-class Task:
+class Task(ABC):
     """A kind of question. Fields are what training and prediction share; methods are all the rest asks.
 
     A task is a frozen dataclass that derives from this class, named `TASK` in its folder's module.
-    Everything below that raises NotImplementedError must be given.
+    The abstract methods must be given.
     """
 
     plan: ClassVar[type[Plan]] = Plan
@@ -88,57 +89,57 @@ class Task:
     def check(self, plan: Plan) -> None:
         """Raises PlanError, before any data is read, for a plan that can't be kept."""
 
+    @abstractmethod
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         """Batches of what stands in `sources`, without truths, in their order.
 
         What can't be found is a DataError in the place of the raw input.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def examples(self, source: Any) -> Batch:
         """All labelled examples of a data set as one batch. Raises DataError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learn(self, examples: Batch, plan: Plan) -> "Task":
         """This task, knowing what it must from the training examples. Raises DataError."""
-        raise NotImplementedError
 
     def notes(self, examples: Batch) -> list[str]:
         """What is worth saying of the training examples before the work begins."""
         return []
 
+    @abstractmethod
     def split(self, examples: Batch, inputs: Arrays, plan: Plan) -> Parts:
         """Positions to train on, to choose by and to judge by; `inputs` are the encoded examples.
 
         Raises DataError.
         """
-        raise NotImplementedError
 
     def known(self, examples: Batch) -> tuple[Batch, list[str]]:
         """The examples whose truths this task can answer, and notes on the others."""
         return examples, []
 
+    @abstractmethod
     def encode(self, raws: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
         """The network's named inputs with a batch axis, and the failures by position in `raws`.
 
         THE ONLY preprocessing. Inputs hold the raws that did not fail, in order.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def target(self, truths: Sequence[Any]) -> Arrays:
         """What the network is trained to put out for these truths, by output name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def network(self, plan: Plan):
         """A new Keras model from named inputs to named outputs, both dicts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learner(self, network, plan: Plan, targets: Arrays):
         """A compiled Keras model that shares the network's weights and is trained in its place.
 
         It takes the same named inputs and targets. `targets` are those of the training part.
         """
-        raise NotImplementedError
 
     def augmentation(self, plan: Plan, progress: float):
         """A Keras model from inputs and targets to changed ones, or None; `progress` runs from 0 to 1.
@@ -158,17 +159,17 @@ class Task:
         """What a card must say of the answers."""
         return ""
 
+    @abstractmethod
     def decode(self, outputs: Arrays) -> list[Any]:
         """An answer for each row of the network's outputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def agree(self, one: Any, other: Any) -> bool:
         """Whether two answers say the same first of all."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> Evaluation:
         """How good these answers are."""
-        raise NotImplementedError
 
     @classmethod
     def adopt(cls, runtime: Runtime, labels: Sequence[str] | None) -> tuple["Task", dict[str, str]]:

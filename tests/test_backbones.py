@@ -9,6 +9,12 @@ import pytest
 from conftest import ENVIRONMENT, dltasks
 
 
+def train_on_drawings(place, *options):
+    """The finished process of training on ten drawings a class, to the folder `out`."""
+    drawings.folder(place / "data", 10)
+    return dltasks("train", "image", place / "data", "--out", place / "out", *options)
+
+
 def test_offline_an_application_says_so_in_one_line_and_names_the_offline_choice(tmp_path):
     drawings.folder(tmp_path / "data", 5)
     nowhere = {"https_proxy": "http://127.0.0.1:9", "KERAS_HOME": str(tmp_path / "keras")}
@@ -45,20 +51,7 @@ def test_a_keras_file_of_ones_own_is_a_backbone_and_recorded(tmp_path):
     x = layers.Conv2D(8, 3, 2, activation="relu")(layers.Rescaling(1 / 255)(pixels))
     top = layers.Dense(7, activation="softmax")(layers.GlobalAveragePooling2D()(x))
     keras.Model(pixels, top).save(tmp_path / "mine.keras")
-    drawings.folder(tmp_path / "data", 8)
-    said = dltasks(
-        "train",
-        "image",
-        tmp_path / "data",
-        "--out",
-        tmp_path / "out",
-        "--backbone",
-        tmp_path / "mine.keras",
-        "--size",
-        32,
-        "--epochs",
-        1,
-    )
+    said = train_on_drawings(tmp_path, "--backbone", tmp_path / "mine.keras", "--size", 32, "--epochs", 1)
     assert said.returncode == 0, said.stderr
     shown = dltasks("show", tmp_path / "out")
     assert f"plan backbone\t{tmp_path / 'mine.keras'}" in shown.stdout
@@ -89,21 +82,13 @@ def test_a_keras_file_made_for_one_size_is_a_backbone_unless_it_flattens(tmp_pat
 
 def test_a_file_that_is_no_keras_model_is_one_line(tmp_path):
     (tmp_path / "mine.keras").write_text("x")
-    drawings.folder(tmp_path / "data", 5)
-    said = dltasks(
-        "train", "image", tmp_path / "data", "--out", tmp_path / "out", "--backbone", tmp_path / "mine.keras"
-    )
+    said = train_on_drawings(tmp_path, "--backbone", tmp_path / "mine.keras")
     assert said.returncode == 1 and "not a Keras model that loads safely" in said.stderr.splitlines()[-1]
 
 
 def test_a_time_budget_ends_the_run(tmp_path):
-    drawings.folder(tmp_path / "data", 10)
-    said = dltasks(
-        "train",
-        "image",
-        tmp_path / "data",
-        "--out",
-        tmp_path / "out",
+    said = train_on_drawings(
+        tmp_path,
         "--backbone",
         "none",
         "--size",

@@ -2,8 +2,10 @@
 
 import os
 import struct
+import tempfile
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import drawings
 import numpy as np
@@ -127,12 +129,29 @@ def test_each_broken_file_gets_one_clear_line_and_the_good_is_answered(tmp_path)
     assert said.stdout.startswith(f"{COFFEE}: ") and said.stdout.count("\n") == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission_is_said(tmp_path):
-    (tmp_path / "secret.jpg").write_bytes(COFFEE.read_bytes())
-    (tmp_path / "secret.jpg").chmod(0)
-    with pytest.raises(DataError, match="no permission"):
-        pixels.load(tmp_path / "secret.jpg", 64)
+@pytest.fixture
+def photo() -> bytes:
+    return COFFEE.read_bytes()
+
+
+@pytest.fixture
+def nobody():
+    """Root may read everything, so it is somebody else for the while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+def test_no_permission_is_said(photo, nobody):
+    with tempfile.TemporaryDirectory() as folder:
+        for name, mode in (("open.jpg", 0o600), ("secret.jpg", 0)):
+            Path(folder, name).write_bytes(photo)
+            Path(folder, name).chmod(mode)
+        assert pixels.load(Path(folder, "open.jpg"), 64).shape == (64, 64, 3)
+        with pytest.raises(DataError, match="secret.jpg: no permission to read it"):
+            pixels.load(Path(folder, "secret.jpg"), 64)
 
 
 def test_an_empty_folder_is_said(tmp_path):

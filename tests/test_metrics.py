@@ -45,10 +45,21 @@ def test_top_k_counts_the_more_probable():
 
 
 def test_bootstrap_of_a_mean_is_near_the_normal_interval():
-    values = np.random.default_rng(1).normal(0, 1, 400)
+    values = np.random.default_rng(1).normal(5, 1, 400)
     low, high = metrics.bootstrap(lambda rows: values[rows].mean(), 400)
     assert low == pytest.approx(values.mean() - 0.098, abs=0.02)
     assert high == pytest.approx(values.mean() + 0.098, abs=0.02)
+
+
+def test_the_interval_of_a_calibration_error_holds_the_error():
+    random = np.random.default_rng(2)
+    confidence = random.uniform(0.3, 1, 2000)
+    hits = random.uniform(size=2000) < confidence
+    error = metrics.expected_calibration_error(confidence, hits)
+    low, high = metrics.bootstrap(
+        lambda rows: metrics.expected_calibration_error(confidence[rows], hits[rows]), 2000, most=1
+    )
+    assert 0 <= low <= error <= high < 0.05
 
 
 def test_classification_reports_what_is_confused_most():
