@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, dltasks
 from PIL import Image
 
+from dltasks import labelled
 from dltasks.errors import DataError
 from dltasks.plan import changed
 from dltasks.tasks.image import TASK, ImagePlan, folders, pixels
@@ -165,7 +166,7 @@ def test_class_folders_are_read_and_stray_files_noted(tmp_path):
     drawings.folder(tmp_path, 3)
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "disc" / "Thumbs.db").write_text("x")
-    found = folders.labelled(tmp_path)
+    found = folders.examples(tmp_path)
     assert found.truths == ["disc"] * 3 + ["square"] * 3 + ["stripes"] * 3
     assert found.splits is None
     assert found.notes == (
@@ -177,20 +178,20 @@ def test_divided_folders_are_read(tmp_path):
     drawings.folder(tmp_path / "train", 2)
     drawings.folder(tmp_path / "validation", 1)
     drawings.folder(tmp_path / "test", 1)
-    assert folders.labelled(tmp_path).splits == ["test"] * 3 + ["train"] * 6 + ["val"] * 3
+    assert folders.examples(tmp_path).splits == ["test"] * 3 + ["train"] * 6 + ["val"] * 3
 
 
 def test_a_folder_linked_into_itself_is_walked_once(tmp_path):
     drawings.folder(tmp_path, 1)
     (tmp_path / "disc/again").symlink_to(tmp_path)
-    (batch,) = folders.photos([tmp_path], 99)
+    (batch,) = labelled.batches([tmp_path], 99, folders.PHOTOS)
     assert len(batch) == 3
 
 
 def test_heic_in_a_folder_is_not_passed_over_in_silence(tmp_path):
     drawings.folder(tmp_path, 1, ("disc",))
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    (batch,) = folders.photos([tmp_path], 99)
+    (batch,) = labelled.batches([tmp_path], 99, folders.PHOTOS)
     _, failures = TASK().encode(batch.raws)
     assert [str(each) for each in failures.values()] == [
         f"{tmp_path / 'phone.heic'}: HEIC is not read; convert it to JPEG"
@@ -201,7 +202,7 @@ def test_a_class_called_train_is_a_class(tmp_path):
     for label in ("train", "plane"):
         (tmp_path / label).mkdir()
         drawings.draw("disc", 1).save(tmp_path / label / "1.jpg")
-    assert folders.labelled(tmp_path).truths == ["plane", "train"]
+    assert folders.examples(tmp_path).truths == ["plane", "train"]
 
 
 def test_an_index_beside_the_class_folders_is_honoured(tmp_path):
@@ -209,21 +210,21 @@ def test_an_index_beside_the_class_folders_is_honoured(tmp_path):
     (tmp_path / "index.csv").write_text(
         "file,label,split\ndisc/000.jpg,round,train\nsquare/001.jpg,flat,test\n"
     )
-    found = folders.labelled(tmp_path)
+    found = folders.examples(tmp_path)
     assert (found.truths, found.splits) == (["round", "flat"], ["train", "test"])
 
 
 def test_a_csv_of_path_and_label_needs_no_header(tmp_path):
     drawings.folder(tmp_path, 1)
     (tmp_path / "list.csv").write_text("disc/000.jpg,round\nsquare/000.jpg,flat\n")
-    found = folders.labelled(tmp_path / "list.csv")
+    found = folders.examples(tmp_path / "list.csv")
     assert found.raws == [tmp_path / "disc/000.jpg", tmp_path / "square/000.jpg"]
 
 
 def test_a_bad_row_is_named(tmp_path):
     (tmp_path / "list.csv").write_text("path,label\na.jpg,x\nb.jpg\n")
     with pytest.raises(DataError, match=r"list.csv, row 3: 'b.jpg'; wanted path,label"):
-        folders.labelled(tmp_path / "list.csv")
+        folders.examples(tmp_path / "list.csv")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def test_a_split_is_stratified_and_keeps_the_same_pictures_together(tmp_path):
     drawings.folder(tmp_path, 20)
     for copied in range(5):
         (tmp_path / "disc" / f"copy{copied}.jpg").write_bytes((tmp_path / "disc/000.jpg").read_bytes())
-    examples = folders.labelled(tmp_path)
+    examples = folders.examples(tmp_path)
     plan = changed(TASK.plan(), {"val": 0.2, "test": 0.2})
     encoded, _ = TASK(size=64).encode(examples.raws)
     parts = divide(examples, encoded["pixels"], plan)
@@ -291,7 +292,7 @@ def test_a_split_is_stratified_and_keeps_the_same_pictures_together(tmp_path):
 def test_declared_parts_stand_and_the_missing_one_is_cut_from_train(tmp_path):
     drawings.folder(tmp_path / "train", 10)
     drawings.folder(tmp_path / "test", 4, first=50)
-    examples = folders.labelled(tmp_path)
+    examples = folders.examples(tmp_path)
     encoded, _ = TASK(size=32).encode(examples.raws)
     parts = divide(examples, encoded["pixels"], TASK.plan())
     assert [examples.splits[i] for i in parts.test] == ["test"] * 12

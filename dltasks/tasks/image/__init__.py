@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dltasks import labelled
 from dltasks.errors import DataError, ModelError, SettingError
 from dltasks.evaluation import Evaluation, classification
 from dltasks.plan import Plan, setting
@@ -148,10 +149,10 @@ class ImageTask(Task):
         check_backbone(plan.backbone)
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
-        return folders.photos(sources, self.batch_size)
+        return labelled.batches(sources, self.batch_size, folders.PHOTOS)
 
     def examples(self, source: Any) -> Batch:
-        return folders.labelled(source)
+        return folders.examples(source)
 
     def learn(self, examples: Batch, plan: Plan) -> "ImageTask":
         labels = tuple(sorted(set(examples.truths)))

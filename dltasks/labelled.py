@@ -1,0 +1,258 @@
+"""Labelled files, whatever they hold: a folder a class, an index in CSV, TensorFlow Datasets."""
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dltasks.errors import DataError, MissingExtraError
+from dltasks.task import Batch
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+_PATH_COLUMNS = ("path", "file", "filename", "filepath")
+_LABEL_COLUMNS = ("label", "class", "category")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the files of a data set hold.
+
+    one, many: what a file is called ("photo", "photos"). matches: whether a file is one, by its name.
+    describe: what to call one in a message. suffix: how a name may end, for examples in messages.
+    feature: its name in TensorFlow Datasets. passed: folders that are read otherwise, by name.
+    columns: of an index, more that is wanted of each file.
+    """
+
+    one: str
+    many: str
+    matches: Callable[[Path], bool]
+    describe: Callable[[Any], str]
+    suffix: str
+    feature: str
+    passed: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled file. split: train, val, test or None. more: the columns that a Kind asks for."""
+
+    path: Path
+    label: str
+    split: str | None = None
+    more: tuple[str, ...] = ()
+
+
+def batches(sources: Sequence, size: int, kind: Kind) -> Iterator[Batch]:
+    """Batches of at most `size` files; folders are walked. What can't be found is an error in its place."""
+    raws, origins = [], []
+    for source in sources:
+        for raw in _walked(source, kind):
+            raws.append(raw)
+            origins.append(kind.describe(source if isinstance(raw, DataError) else raw))
+            if len(raws) == size:
+                yield Batch(raws, origins)
+                raws, origins = [], []
+    if raws:
+        yield Batch(raws, origins)
+
+
+def _walked(source, kind: Kind) -> Iterator:
+    if not isinstance(source, str | os.PathLike) or not os.path.isdir(source):
+        yield source
+        return
+    found = False
+    for path in files(Path(source)):
+        if kind.matches(path):
+            found = True
+            yield path
+    if not found:
+        yield DataError(f"{source}: no {kind.many} in this folder")
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """All files below, links followed; a folder that is met again is not entered."""
+    seen = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for name in sorted(names):
+            yield Path(parent, name)
+
+
+def rows(source, kind: Kind) -> tuple[list[Row], tuple[str, ...]]:
+    """All labelled files of a folder or CSV, and notes on what was passed over. Raises DataError."""
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"{source}: no such file or folder")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{source}: no permission to read it")
+    if path.is_file():
+        return _from_csv(path, kind), ()
+    if (path / "index.csv").is_file():
+        return _from_csv(path / "index.csv", kind), ()
+    return _from_folders(path, kind)
+
+
+def batch(found: Sequence[Row], notes: tuple[str, ...], kind: Kind) -> Batch:
+    """The rows as a batch of paths."""
+    return Batch(
+        [each.path for each in found],
+        [kind.describe(each.path) for each in found],
+        [each.label for each in found],
+        splits_of(found),
+        notes,
+    )
+
+
+def splits_of(found: Sequence[Row]) -> list[str | None] | None:
+    """The rows' splits; None where no row has one."""
+    return [each.split for each in found] if any(each.split for each in found) else None
+
+
+def _from_folders(folder: Path, kind: Kind) -> tuple[list[Row], tuple[str, ...]]:
+    found, stray = [], []
+    parts = {each: SPLITS.get(each.name.lower()) for each in _subfolders(folder, kind)}
+    divided = "train" in parts.values() and all(
+        _subfolders(each, kind) for each, split in parts.items() if split
+    )
+    for part, split in parts.items() if divided else ((folder, None),):
+        if divided and split is None:
+            stray += files(part)
+            continue
+        stray += sorted(each for each in part.iterdir() if each.is_file())
+        for label in _subfolders(part, kind):
+            for path in files(label):
+                if kind.matches(path):
+                    found.append(Row(path, label.name, split, ("",) * len(kind.columns)))
+                else:
+                    stray.append(path)
+    if not found:
+        name = folder.name or "."
+        raise DataError(
+            f"{folder}: no {kind.many} in folders of their own; wanted one folder a class "
+            f"({name}/one/1{kind.suffix}, {name}/other/2{kind.suffix})"
+        )
+    return found, (_passed_over(stray, folder, kind),) if stray else ()
+
+
+def _passed_over(stray: list[Path], folder: Path, kind: Kind) -> str:
+    shown = ", ".join(str(each.relative_to(folder)) for each in stray[:3]) + (
+        ", ..." if len(stray) > 3 else ""
+    )
+    if len(stray) == 1:
+        return f"1 file that is not a {kind.one} in a class folder was passed over: {shown}"
+    return f"{len(stray)} files that are not {kind.many} in a class folder were passed over: {shown}"
+
+
+def _subfolders(folder: Path, kind: Kind) -> list[Path]:
+    try:
+        found = sorted(e for e in folder.iterdir() if e.is_dir() and not e.name.startswith("."))
+    except PermissionError as error:
+        raise DataError(f"{folder}: no permission to read it") from error
+    return [each for each in found if each.name not in kind.passed]
+
+
+def _from_csv(path: Path, kind: Kind) -> list[Row]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(row)]
+    except (UnicodeDecodeError, csv.Error, PermissionError) as error:
+        raise DataError(f"{path}: not a CSV of path,label that can be read ({error})") from error
+    if not lines:
+        raise DataError(f"{path}: empty; wanted rows of path,label")
+    columns = _columns([each.strip().lower() for each in lines[0][1]], kind)
+    if columns:
+        lines = lines[1:]
+    else:
+        columns = _Columns(0, 1, None, (None,) * len(kind.columns))
+    found = [_row(path, number, row, columns) for number, row in lines]
+    if not found:
+        raise DataError(f"{path}: a header and no rows; wanted rows of path,label")
+    return found
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Positions in the rows of a CSV."""
+
+    path: int
+    label: int
+    split: int | None
+    more: tuple[int | None, ...]
+
+
+def _columns(header: list[str], kind: Kind) -> _Columns | None:
+    """The positions if this row is a header."""
+
+    def place(*names):
+        return next((header.index(name) for name in names if name in header), None)
+
+    path, label = place(*_PATH_COLUMNS, kind.feature), place(*_LABEL_COLUMNS)
+    if path is None or label is None:
+        return None
+    return _Columns(path, label, place("split"), tuple(place(name) for name in kind.columns))
+
+
+def _row(path: Path, number: int, row: list[str], columns: _Columns) -> Row:
+    def cell(place):
+        return row[place].strip() if place is not None and place < len(row) else ""
+
+    file, label, split = cell(columns.path), cell(columns.label), cell(columns.split).lower()
+    if not file or not label:
+        raise DataError(f"{path}, row {number}: {','.join(row)!r}; wanted path,label")
+    if split and split not in SPLITS:
+        raise DataError(f"{path}, row {number}: split {split!r}; wanted train, val or test")
+    return Row(path.parent / file, label, SPLITS.get(split), tuple(map(cell, columns.more)))
+
+
+def from_tensorflow_datasets(name: str, kind: Kind, raw: Callable, decoders: Callable) -> Batch:
+    """A set of TensorFlow Datasets that has kind.feature and label.
+
+    raw: from the feature's numpy value to a raw input. decoders: from the imported module to `decoders` of
+    as_dataset. Raises DataError, MissingExtraError.
+    """
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise MissingExtraError("tfds: needs TensorFlow Datasets; pip install 'dltasks[train]'") from error
+    try:
+        builder = tensorflow_datasets.builder(name)
+        builder.download_and_prepare()
+    except tensorflow_datasets.core.DatasetNotFoundError as error:
+        raise DataError(f"tfds:{name}: TensorFlow Datasets has no set of this name") from error
+    except Exception as error:  # a download fails in as many ways as there are hosts
+        raise DataError(
+            f"tfds:{name}: could not be prepared ({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from error
+    features = builder.info.features
+    if not {kind.feature, "label"} <= set(features) or not hasattr(features["label"], "int2str"):
+        raise DataError(f"tfds:{name}: not a set of labelled {kind.many} (no {kind.feature} and label)")
+    raws, labels, splits, origins = [], [], [], []
+    for part in builder.info.splits:
+        split = SPLITS.get(part.lower())
+        if split is None and len(builder.info.splits) > 1:
+            continue
+        data = builder.as_dataset(split=part, decoders=decoders(tensorflow_datasets), shuffle_files=False)
+        for position, example in enumerate(tensorflow_datasets.as_numpy(data)):
+            raws.append(raw(example[kind.feature]))
+            labels.append(features["label"].int2str(int(example["label"])))
+            splits.append(split)
+            origins.append(f"tfds:{name}/{part}[{position}]")
+    if not raws:
+        raise DataError(f"tfds:{name}: no examples in its splits")
+    return Batch(raws, origins, labels, None if len(builder.info.splits) == 1 else splits)
