@@ -6,10 +6,14 @@ import click
 
 from dltasks.cli import options, output
 
+_ENDINGS = {"litert": "{}.tflite", "streaming": "streaming-{}.tflite", "saved-model": "saved-model"}
+
 
 @click.command(short_help="Write a model for phones or servers.")
 @click.argument("model")
-@click.option("--to", type=click.Choice(("litert", "saved-model")), default="litert", show_default=True)
+@click.option(
+    "--to", type=click.Choice(("litert", "streaming", "saved-model")), default="litert", show_default=True
+)
 @click.option(
     "--quantize",
     type=click.Choice(("none", "float16", "weights8", "dynamic", "int8")),
@@ -27,18 +31,19 @@ from dltasks.cli import options, output
 @options.JSON
 def command(model, to, quantize, out, data, floor, as_json):
     """Write MODEL as one .tflite or as a SavedModel, run it at once on real inputs, and say how far it
-    answers as the Keras network does.
+    answers as the Keras network does. --to streaming writes a .tflite that takes a stream step by step, its
+    state as inputs and outputs; speech models have that form.
 
     \b
     dltasks export runs/flowers --to litert --quantize int8 --out flowers.tflite
     """
     import dltasks
 
-    if quantize and to != "litert":
-        raise click.UsageError(f"--quantize is for --to litert; {to} keeps float32")
+    if quantize and to == "saved-model":
+        raise click.UsageError("--quantize is for .tflite files; a SavedModel keeps float32")
     quantize = quantize or "float16"
     bundle = dltasks.load(model)
-    out = out or (f"{bundle.name}-saved-model" if to == "saved-model" else f"{bundle.name}-{quantize}.tflite")
+    out = out or f"{bundle.name}-{_ENDINGS[to].format(quantize)}"
     parity = bundle.export(out, to, quantize, data, floor)
     if as_json:
         click.echo(json.dumps({"model": bundle.name, "out": out, "to": to, **parity.to_json()}))

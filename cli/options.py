@@ -14,7 +14,9 @@ labels = click.option(
 threads = click.option(
     "--threads", type=click.IntRange(1), help="Threads that read and run; all cores if not given."
 )
-top = click.option("--top", type=click.IntRange(1), help="Labels shown for an input; 5 if not given.")
+top = click.option(
+    "--top", type=click.IntRange(1), help="Labels shown for an input; the task's own number if not given."
+)
 
 
 def prediction(function: Callable) -> Callable:

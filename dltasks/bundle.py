@@ -51,6 +51,8 @@ class Bundle:
         Works on all cores if `threads` is None; memory does not grow with the number of inputs.
         """
 
+        self._require_whole()
+
         def answered(batch):
             return list(zip(batch.origins, self.task.answer(batch.raws, self.runtime.run), strict=True))
 
@@ -69,6 +71,7 @@ class Bundle:
         part: train, val, test or all; by default the test part where the data has one. report: hears how far
         it is. Raises DataError.
         """
+        self._require_whole()
         report = report or Report()
         examples, notes = self._labelled(data, part)
         answers, truths, failures = [], [], []
@@ -86,6 +89,17 @@ class Bundle:
         if not answers:
             raise DataError(f"{data}: none of the {len(examples)} examples could be read")
         return self.task.score(answers, truths).noted((*notes, *failures))
+
+    @property
+    def streams(self) -> bool:
+        """Whether the file takes a step of a stream at a time, and not a whole input."""
+        return self.record.get("form") == "streaming"
+
+    def _require_whole(self) -> None:
+        if self.streams:
+            raise ModelError(
+                f"{self.path}: takes a step of a stream at a time; it listens, and answers nothing else"
+            )
 
     def _labelled(self, data, part: str | None):
         whole = examples = self.task.examples(data)
@@ -117,7 +131,8 @@ class Bundle:
         data=None,
         floor: float | None = None,
     ):
-        """Write the network to `out` as a .tflite (to="litert") or a SavedModel folder; gives its Parity.
+        """Write the network to `out` as a .tflite (to="litert"; "streaming" for one step of a stream) or as a
+        SavedModel folder ("saved-model"); gives its Parity.
 
         data: labelled or plain inputs to calibrate and compare on; the folder it was trained on by default.
         Nothing is written if fewer than `floor` (0.98) of the first answers agree. Raises ExportError.
@@ -295,9 +310,13 @@ def load_network(folder: Path):
 
     if not (folder / "model.keras").is_file():
         raise ModelError(f"{folder}: has no model.keras to start from; name a bundle folder")
+    record = read_record(folder)
     with damage_as(ModelError, folder):
-        _checked(folder, "model.keras", read_record(folder))
+        _checked(folder, "model.keras", record)
+    # The task's own layers must be known before Keras reads of them.
+    tasks.find_network(record["task"])
     try:
         return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{folder}/model.keras can't be loaded ({error})") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(f"{folder}/model.keras can't be loaded ({reason})") from error

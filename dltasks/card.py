@@ -33,7 +33,8 @@ def _scores(record: dict[str, Any]) -> str:
         "## How good\n\n"
         f"Measured on {record['protocol']}.\n\n"
         f"| score | value | 95 % interval | examples |\n|---|---|---|---|\n{rows}\n\n"
-        "Intervals of accuracy are Wilson's, the others bootstrapped (500 rounds, less the bias). "
+        "Intervals of shares are Wilson's, of rates an hour Poisson's, the others bootstrapped (500 rounds, less the "
+        "bias). "
         f"Against the Keras network the file gives the same first answer on {parity['agreement']:.1%} of "
         f"{parity['count']} examples; the largest difference of a probability is {parity['difference']:.2g}."
     )
@@ -65,5 +66,6 @@ def _limits(record: dict[str, Any]) -> str:
     return (
         "## What it can't do\n\n"
         "It knows what its training data showed and nothing else: an input of any other kind gets a wrong answer, "
-        f"sometimes with a high probability. {record['caveats']} Do not let it decide alone where a mistake harms someone."
+        "sometimes with a high probability. Do not let it decide alone where a mistake harms someone.\n\n"
+        f"{record['caveats'].strip()}"
     )

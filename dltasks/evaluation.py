@@ -83,6 +83,12 @@ def share(hits: int, count: int) -> Score:
     return Score(hits / count if count else 0.0, *metrics.wilson(hits, count), count)
 
 
+def rate(events: int, hours: float, count: int) -> Score:
+    """Events an hour with their Poisson interval; `count` is the number of examples that the hours hold."""
+    low, high = metrics.poisson(events)
+    return Score(events / hours, low / hours, high / hours, count)
+
+
 def _resampled(probabilities, truths, guesses, classes: int) -> dict[str, Score]:
     """The scores that have no interval in closed form, with the bootstrap's."""
     confidence, hits = probabilities.max(axis=1), guesses == truths

@@ -26,6 +26,9 @@ CALIBRATION = 200
 PARITY = 500
 """Examples that a written file is compared on."""
 
+STREAMED = 40
+"""Examples whose steps int8 takes the ranges of a stream from."""
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -50,18 +53,20 @@ class Parity:
         }
 
 
-def litert(network, level: str, calibration: Arrays) -> bytes:
+def litert(network, level: str, calibration: Arrays, quantised: Sequence[str] = ()) -> bytes:
     """The network as a .tflite of one signature with built-in operations only.
 
-    calibration: named inputs (count, ...) that int8 takes its ranges from. Raises ExportError.
+    calibration: named inputs (count, ...) that int8 takes its ranges from. quantised: LiteRT's names of the only
+    operations that int8 and dynamic change; all, where none is named. Raises ExportError.
     """
     if level not in LEVELS:
         raise ExportError(f"--quantize {level}: there are {', '.join(LEVELS)}")
     with tempfile.TemporaryDirectory() as folder, quiet():
         archive(network, folder)
-        model = _converted(network, folder, level, calibration)
-        if level == "weights8":
-            model = _weights8(model, Path(folder))
+        chosen = quantised if level in ("dynamic", "int8") else ()
+        model = _converted(network, folder, "none" if chosen else level, calibration)
+        if chosen or level == "weights8":
+            model = _quantised(model, Path(folder), level, chosen, calibration)
     foreign = custom_operations(model)
     if foreign:
         raise ExportError(f"the file needs {', '.join(foreign)}, which LiteRT does not have built in")
@@ -73,9 +78,7 @@ def archive(network, folder) -> None:
     import keras
     import tensorflow as tf
 
-    specs = {
-        each.name: tf.TensorSpec((None, *each.shape[1:]), each.dtype, each.name) for each in network.inputs
-    }
+    specs = {each.name: tf.TensorSpec(each.shape, each.dtype, each.name) for each in network.inputs}
     writer = keras.export.ExportArchive()
     writer.track(network)
     writer.add_endpoint("serve", lambda inputs: network(inputs, training=False), input_signature=[specs])
@@ -102,8 +105,7 @@ def _converted(network, folder: str, level: str, calibration: Arrays) -> bytes:
 
 
 def _rows(inputs: Arrays):
-    count = min(CALIBRATION, len(next(iter(inputs.values()))))
-    for i in range(count):
+    for i in range(len(next(iter(inputs.values())))):
         yield "serve", {name: values[i : i + 1] for name, values in inputs.items()}
 
 
@@ -120,17 +122,34 @@ def _refusal(network, text: str) -> str:
     )
 
 
-def _weights8(model: bytes, folder: Path) -> bytes:
-    """8-bit weights, float32 computation."""
+def _quantised(
+    model: bytes, folder: Path, level: str, operations: Sequence[str], calibration: Arrays
+) -> bytes:
+    """8-bit weights of these operations (of all, where none is named), computed as the level says."""
     try:
-        from ai_edge_quantizer import quantizer, recipe
+        from ai_edge_quantizer import qtyping, quantizer, recipe, recipe_manager
     except ImportError as error:
-        raise MissingExtraError("weights8 needs ai-edge-quantizer: pip install 'dltasks[train]'") from error
+        raise MissingExtraError(f"{level} needs ai-edge-quantizer: pip install 'dltasks[train]'") from error
     path = folder / "float.tflite"
     path.write_bytes(model)
     work = quantizer.Quantizer(str(path))
-    work.load_quantization_recipe(recipe.weight_only_wi8_afp32())
-    return bytes(work.quantize().quantized_model)
+    if not operations:
+        work.load_quantization_recipe(recipe.weight_only_wi8_afp32())
+        return bytes(work.quantize().quantized_model)
+    recipes = recipe_manager.RecipeManager()
+    for name in operations:
+        operation = qtyping.TFLOperationName(name)
+        if level == "int8":
+            recipes.add_static_config(
+                regex=".*", operation_name=operation, activation_num_bits=8, weight_num_bits=8
+            )
+        else:
+            recipes.add_dynamic_config(regex=".*", operation_name=operation, num_bits=8)
+    work.load_quantization_recipe(recipes.get_quantization_recipe())
+    ranges = None
+    if work.need_calibration:
+        ranges = work.calibrate({"serve": [rows for _, rows in _rows(calibration)]})
+    return bytes(work.quantize(ranges).quantized_model)
 
 
 def custom_operations(model: bytes) -> list[str]:
@@ -147,6 +166,41 @@ def parity(task: Task, network, model: bytes, inputs: Arrays, level: str) -> Par
     runtime = Runtime(model)
     expected, given = outputs_of(network, inputs), _in_batches(runtime.run, inputs)
     return compared(task, level, expected, given, len(model), _latency(runtime, inputs))
+
+
+def streaming(task: Task, network, level: str, inputs: Arrays) -> tuple[bytes, Parity]:
+    """One step of a stream as a .tflite, whose state goes in and comes out by the same names; and its parity.
+
+    Compared are the outputs after the last piece of each input, from a state of zeros on, with those of the
+    network for the whole input. Raises ExportError.
+    """
+    step = task.streaming(network)
+    plain = litert(step, "none", {})
+    steps: list[Arrays] = []
+    for row in range(min(STREAMED, len(next(iter(inputs.values()))))):
+        rolled(Runtime(plain).run, step, {k: v[row : row + 1] for k, v in inputs.items()}, steps)
+    seen = {name: np.concatenate([each[name] for each in steps]) for name in steps[0]}
+    model = litert(step, level, seen, task.quantised)
+    runtime, rows = Runtime(model), range(len(next(iter(inputs.values()))))
+    last = [rolled(runtime.run, step, {k: v[i : i + 1] for k, v in inputs.items()}) for i in rows]
+    given = {name: np.concatenate([each[name] for each in last]) for name in last[0]}
+    latency = _latency(runtime, steps[-1])
+    return model, compared(task, level, outputs_of(network, inputs), given, len(model), latency)
+
+
+def rolled(run, step, inputs: Arrays, seen: list[Arrays] | None = None) -> Arrays:
+    """The outputs after the last piece of `inputs` (1, length, ...); `seen` gets what each step was given."""
+    shapes = {each.name: tuple(each.shape) for each in step.inputs}
+    state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name not in inputs}
+    pieces = {name: shapes[name][1] for name in inputs}
+    count = min(values.shape[1] // pieces[name] for name, values in inputs.items())
+    for i in range(count):
+        given = {name: v[:, i * pieces[name] : (i + 1) * pieces[name]] for name, v in inputs.items()} | state
+        if seen is not None:
+            seen.append(given)
+        found = run(given)
+        state = {name: found.pop(name) for name in state}
+    return found
 
 
 def compared(task: Task, level: str, expected: Arrays, given: Arrays, size: int, latency: float) -> Parity:
@@ -206,6 +260,11 @@ def saved_model_outputs(folder, inputs: Arrays) -> Arrays:
     return _in_batches(
         lambda rows: serve(**{name: tf.constant(values) for name, values in rows.items()}), inputs
     )
+
+
+def first(inputs: Arrays) -> Arrays:
+    """As many of the inputs as int8 takes its ranges from."""
+    return {name: values[:CALIBRATION] for name, values in inputs.items()}
 
 
 def sample(inputs: Arrays, positions: Sequence[int], count: int, seed: int = 0) -> Arrays:

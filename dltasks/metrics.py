@@ -17,6 +17,34 @@ def wilson(hits: float, count: int) -> tuple[float, float]:
     return max(0.0, float(centre - margin)), min(1.0, float(centre + margin))
 
 
+def poisson(count: int) -> tuple[float, float]:
+    """The 95 % interval of the mean of a count that is Poisson's.
+
+    Byar's approximation of the exact interval (Breslow and Day, 1987, Statistical Methods in Cancer Research II).
+    """
+    low = count * (1 - 1 / (9 * count) - Z_95 / (3 * np.sqrt(count))) ** 3 if count else 0.0
+    more = count + 1
+    high = more * (1 - 1 / (9 * more) + Z_95 / (3 * np.sqrt(more))) ** 3
+    return float(low), float(high)
+
+
+def equal_error_rate(scores: np.ndarray, own: np.ndarray) -> float:
+    """Where as large a share of a class is rejected as of the others accepted, over all thresholds.
+
+    scores: (count,), higher for the class; own: bool (count,), some true and some false. Between two thresholds
+    the line that joins their points is taken.
+    """
+    order = np.argsort(-scores, kind="stable")
+    # Thresholds lie between different scores only.
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    accepted = np.concatenate([[0.0], np.cumsum(own[order])[ends] / own.sum()])
+    false = np.concatenate([[0.0], np.cumsum(~own[order])[ends] / (~own).sum()])
+    gaps = false - (1 - accepted)
+    after = int(np.argmax(gaps >= 0))
+    share = -gaps[after - 1] / (gaps[after] - gaps[after - 1])
+    return float(false[after - 1] + share * (false[after] - false[after - 1]))
+
+
 def bootstrap(
     measure: Callable[[np.ndarray], float],
     count: int,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dltasks.errors import DataError, ModelError
+from dltasks.errors import DataError, ExportError, ModelError
 from dltasks.evaluation import Evaluation
 from dltasks.plan import Plan
 from dltasks.runtime import Runtime
@@ -85,6 +85,8 @@ class Task(ABC):
     batch_size: ClassVar[int] = 8
     monitor: ClassVar[str] = "accuracy"
     """The metric of the learner that training chooses by; more is better."""
+    quantised: ClassVar[tuple[str, ...]] = ()
+    """LiteRT's names of the only operations that "int8" and "dynamic" quantise; none named are all."""
 
     def check(self, plan: Plan) -> None:
         """Raises PlanError, before any data is read, for a plan that can't be kept."""
@@ -104,8 +106,8 @@ class Task(ABC):
     def learn(self, examples: Batch, plan: Plan) -> "Task":
         """This task, knowing what it must from the training examples. Raises DataError."""
 
-    def notes(self, examples: Batch) -> list[str]:
-        """What is worth saying of the training examples before the work begins."""
+    def notes(self, examples: Batch, inputs: Arrays) -> list[str]:
+        """What is worth saying of the examples, which `inputs` are encoded from, before the work begins."""
         return []
 
     @abstractmethod
@@ -151,9 +153,18 @@ class Task(ABC):
     def begin(self, network, plan: Plan, inputs: Arrays, targets: Arrays) -> None:
         """Work before the first epoch: fit the last layer to a frozen network, say."""
 
-    def calibrate(self, network, inputs: Arrays, truths: Sequence[Any]) -> "Task":
+    def calibrate(self, network, plan: Plan, inputs: Arrays, truths: Sequence[Any]) -> "Task":
         """This task after the network's outputs were fitted to the validation part."""
         return self
+
+    def streaming(self, network):
+        """A Keras model of one step of a stream: the next piece of the inputs and the state, float32, to the outputs
+        and the next state, under the names of the last. Raises ExportError."""
+        raise ExportError("a model of this task has no streaming form")
+
+    def attachments(self) -> dict[str, bytes]:
+        """Files by name that a bundle of this task has beside those of every bundle; a drawing, say."""
+        return {}
 
     def caveats(self) -> str:
         """What a card must say of the answers."""

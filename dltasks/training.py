@@ -34,19 +34,18 @@ EXTENDABLE = ("epochs", "minutes", "patience")
 
 @dataclass(frozen=True)
 class Data:
-    """Encoded examples: named arrays with a row for each, their truths, and their division."""
+    """Encoded examples: named arrays with a row for each; the examples themselves, and their division."""
 
     inputs: Arrays
-    truths: list
+    examples: Batch
     parts: Parts
-    origins: list[str]
 
     def part(self, positions: list[int]) -> Arrays:
         """The inputs at these positions, in memory."""
         return {name: np.asarray(values[positions]) for name, values in self.inputs.items()}
 
     def truths_at(self, positions: list[int]) -> list:
-        return [self.truths[i] for i in positions]
+        return [self.examples.truths[i] for i in positions]
 
 
 @dataclass
@@ -193,7 +192,7 @@ def prepare(task: Task, examples: Batch, plan: Plan, work: Path, report: Report)
         raise DataError(f"none of the {len(examples)} examples could be read")
     good = examples.take(kept)
     task = task.learn(good, plan)
-    for note in task.notes(good):
+    for note in task.notes(good, inputs):
         report.line(f"note: {note}")
     parts = task.split(good, inputs, plan)
     for name, positions in (("train", parts.train), ("val", parts.val)):
@@ -202,7 +201,7 @@ def prepare(task: Task, examples: Batch, plan: Plan, work: Path, report: Report)
     report.line(
         f"{len(parts.train)} examples to train on, {len(parts.val)} to choose by, {len(parts.test)} to judge by"
     )
-    return task, Data(inputs, list(good.truths), parts, list(good.origins))
+    return task, Data(inputs, good, parts)
 
 
 def _encoded(task: Task, examples: Batch, work: Path, report: Report) -> tuple[Arrays, list[int]]:
@@ -277,7 +276,7 @@ def fit(
     started: float,
 ) -> State:
     """Train `network` in place; its weights are then the best by the validation part."""
-    targets = task.target(data.truths)
+    targets = task.target(data.examples.truths)
     train_targets = {name: values[data.parts.train] for name, values in targets.items()}
     clock = Clock(plan, started - state.seconds)
     if not state.epoch:
@@ -465,7 +464,7 @@ def _finish(task, network, data, plan, out, state, report, source, about, exampl
 
     report.line("writing the bundle")
     val = data.parts.val
-    task = task.calibrate(network, data.part(val), data.truths_at(val))
+    task = task.calibrate(network, plan, data.part(val), data.truths_at(val))
     training = Training(
         source=source,
         about=about,

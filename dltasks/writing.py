@@ -56,7 +56,7 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
         chosen = data.parts.val + data.parts.train[: exporting.PARITY]
         inputs = exporting.sample(data.inputs, chosen, exporting.PARITY)
         level = training.plan.quantize
-        model = exporting.litert(network, level, inputs)
+        model = exporting.litert(network, level, exporting.first(inputs), task.quantised)
         parity = exporting.parity(task, network, model, inputs, level)
         exporting.require(parity, exporting.FLOOR)
         (folder / "model.tflite").write_bytes(model)
@@ -64,6 +64,8 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
         evaluation = _judged(task, Runtime(model), data)
         for name in text_lists(task):
             (folder / f"{name}.txt").write_text(lines(getattr(task, name)), encoding="utf-8")
+        for name, content in task.attachments().items():
+            (folder / name).write_bytes(content)
         record = _record(task, network, training, parity, evaluation)
         hashed = sorted(each for each in folder.iterdir() if each.is_file())
         record["files"] = {e.name: hashlib.sha256(e.read_bytes()).hexdigest() for e in hashed}
@@ -75,10 +77,12 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
 def _judged(task: Task, runtime: Runtime, data) -> Evaluation | None:
     if not data.parts.test:
         return None
-    positions = data.parts.test
-    pieces = [positions[at : at + task.batch_size] for at in range(0, len(positions), task.batch_size)]
-    answers = in_order(lambda rows: task.decode(runtime.run(data.part(rows))), pieces)
-    return task.score([each for some in answers for each in some], data.truths_at(positions))
+    examples = data.examples.take(data.parts.test)
+    answered = in_order(lambda b: task.answer(b.raws, runtime.run), examples.cut(task.batch_size))
+    answers = [each for some in answered for each in some]
+    if failed := [each for each in answers if isinstance(each, DataError)]:
+        raise failed[0]
+    return task.score(answers, examples.truths)
 
 
 def _record(task: Task, network, training: Training, parity, evaluation) -> dict[str, Any]:
@@ -159,15 +163,18 @@ def export(bundle: Bundle, out: Path, to: str, quantize: str, data, floor: float
     network = load_network(bundle.path)
     if to == "saved-model":
         return _export_saved_model(bundle, network, inputs, out, floor)
-    if to != "litert":
-        raise ExportError(f"--to {to}: there are litert and saved-model")
+    if to not in ("litert", "streaming"):
+        raise ExportError(f"--to {to}: there are litert, streaming and saved-model")
     if out.is_dir():
         raise ExportError(f"{out}: a folder, where a .tflite is to be written")
-    model = exporting.litert(network, quantize, inputs)
-    parity = exporting.parity(bundle.task, network, model, inputs, quantize)
+    if to == "streaming":
+        model, parity = exporting.streaming(bundle.task, network, quantize, inputs)
+    else:
+        model = exporting.litert(network, quantize, exporting.first(inputs), bundle.task.quantised)
+        parity = exporting.parity(bundle.task, network, model, inputs, quantize)
     exporting.require(parity, floor)
     record = {k: v for k, v in bundle.record.items() if k != "files"}
-    record |= {"parity": parity.to_json()}
+    record |= {"parity": parity.to_json(), "form": to}
     with damage_as(ExportError, out), new_file(out) as path:
         path.write_bytes(packed(model, record, bundle.task))
     return parity

@@ -14,10 +14,11 @@ from conftest import ROOT, dltasks
 from PIL import Image
 
 from dltasks import labelled
+from dltasks.calibration import sharpness
 from dltasks.errors import DataError
 from dltasks.plan import changed
 from dltasks.tasks.image import TASK, ImagePlan, folders, pixels
-from dltasks.tasks.image.calibration import sharpness, threshold
+from dltasks.tasks.image.certainty import threshold
 from dltasks.tasks.image.duplicates import groups
 from dltasks.tasks.image.parts import divide
 

@@ -17,6 +17,19 @@ def test_wilson_interval_of_none_and_all_stays_inside():
     assert metrics.wilson(0, 0) == (0.0, 1.0)
 
 
+def test_poisson_interval_of_none_and_of_ten():
+    assert metrics.poisson(0) == (0.0, pytest.approx(3.69, abs=0.05))
+    assert metrics.poisson(10) == (pytest.approx(4.80, abs=0.02), pytest.approx(18.39, abs=0.02))
+
+
+def test_equal_error_rate_of_scores_that_part_the_class_is_nothing():
+    own = np.array([True, True, False, False])
+    assert metrics.equal_error_rate(np.array([0.9, 0.8, 0.2, 0.1]), own) == 0
+    assert metrics.equal_error_rate(np.array([0.1, 0.2, 0.8, 0.9]), own) == 1
+    assert metrics.equal_error_rate(np.array([0.9, 0.2, 0.8, 0.1]), own) == 0.5
+    assert metrics.equal_error_rate(np.full(4, 0.5), own) == 0.5
+
+
 def test_confusion_has_truths_in_rows():
     counts = metrics.confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]

@@ -20,6 +20,11 @@ def find(name: str):
     return importlib.import_module(f"{__name__}.{name}").TASK
 
 
+def find_network(name: str):
+    """The module `network` of the task with this name, which defines its Keras layers."""
+    return importlib.import_module(f"{__name__}.{name}.network")
+
+
 def name_of(task) -> str:
     """The name of the folder that this task stands in."""
     return type(task).__module__.removeprefix(f"{__name__}.").partition(".")[0]

@@ -163,7 +163,7 @@ class ImageTask(Task):
             )
         return replace(self, labels=labels, size=plan.size)
 
-    def notes(self, examples: Batch) -> list[str]:
+    def notes(self, examples: Batch, inputs: Arrays) -> list[str]:
         """What is worth saying of the training data."""
         counts = {each: 0 for each in self.labels}
         for truth in examples.truths:
@@ -231,11 +231,12 @@ class ImageTask(Task):
         if plan.backbone != "none" and plan.head_epochs:
             train_head(network, plan, inputs["pixels"], targets["probabilities"])
 
-    def calibrate(self, network, inputs: Arrays, truths: Sequence[Any]) -> "ImageTask":
-        from dltasks.tasks.image.calibration import calibrate
+    def calibrate(self, network, plan: Plan, inputs: Arrays, truths: Sequence[Any]) -> "ImageTask":
+        from dltasks.calibration import fit_temperature
+        from dltasks.tasks.image.certainty import threshold
 
-        threshold = calibrate(network, inputs["pixels"], self.target(truths)["probabilities"], SURE)
-        return replace(self, threshold=threshold)
+        true = self.target(truths)["probabilities"].argmax(axis=1)
+        return replace(self, threshold=threshold(fit_temperature(network, inputs, true), true, SURE))
 
     def decode(self, outputs: Arrays) -> list[ImageAnswer]:
         return [

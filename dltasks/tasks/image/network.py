@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from dltasks.calibration import cross_entropy
 from dltasks.errors import ModelError, PlanError, SettingError
 
 WIDTHS = (32, 64, 128, 256)
@@ -46,7 +47,7 @@ def learner(network: keras.Model, plan, targets: np.ndarray, frozen: bool = Fals
     model = keras.Model({name: inputs}, outputs)
     model.compile(
         optimizer=_optimizer(model, plan),
-        loss={"probabilities": _loss(plan, targets)},
+        loss={"probabilities": cross_entropy(plan, targets)},
         metrics={"probabilities": [keras.metrics.CategoricalAccuracy(name="accuracy")]},
         jit_compile=keras.backend.backend() == "jax",
     )
@@ -59,20 +60,6 @@ def _optimizer(model: keras.Model, plan) -> keras.optimizers.Optimizer:
     )
     optimizer.exclude_from_weight_decay([each for each in model.trainable_variables if len(each.shape) < 2])
     return optimizer
-
-
-def _loss(plan, targets: np.ndarray):
-    """Cross-entropy from logits with smoothed targets; each class weighed if the plan balances."""
-    classes = targets.shape[1]
-    counts = targets.sum(axis=0)
-    weights = len(targets) / (classes * np.maximum(counts, 1)) if plan.balance else np.ones(classes)
-    weights = weights.astype("float32")
-
-    def loss(target, logits):
-        smooth = target * (1 - plan.label_smoothing) + plan.label_smoothing / classes
-        return -ops.sum(smooth * weights * ops.log_softmax(logits, axis=-1), axis=-1)
-
-    return loss
 
 
 # Backbones: uint8 pixels (batch, height, width, 3) in, features (batch, channels) out.

@@ -1,0 +1,379 @@
+"""Which command is spoken: in a clip, or when in a stream."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dltasks import labelled
+from dltasks.errors import DataError, ModelError, PlanError
+from dltasks.evaluation import Evaluation
+from dltasks.plan import Plan, setting
+from dltasks.runtime import Runtime
+from dltasks.task import Arrays, Batch, Parts, Run, Task, words
+from dltasks.tasks.speech import folders, sound
+from dltasks.tasks.speech.folders import SILENCE, UNKNOWN
+from dltasks.tasks.speech.listening import Hearing, smoothed
+
+UNCALIBRATED = 0.5
+"""Threshold of every command of a model that does not bring its own."""
+
+
+@dataclass(frozen=True)
+class SpeechPlan(Plan):
+    """All settings of a training run on spoken commands."""
+
+    learning_rate: float = setting(0.003, "Highest learning rate of the schedule.", above=0)
+    weight_decay: float = setting(0.02, "Weight decay, decoupled from the gradient.", minimum=0)
+    patience: int = setting(40, "Stop after this many epochs without a better validation score.", minimum=1)
+    seconds: float = setting(
+        1.0, "Length of what the network hears at once, in seconds.", minimum=0.5, maximum=4
+    )
+    words: str | None = setting(
+        None, "Commands, separated by commas; other words are unknown. All words if not given."
+    )
+    false_alarms_per_hour: float = setting(
+        0.5, "Budget that the thresholds for listening are chosen for.", minimum=0
+    )
+    listening_minutes: float = setting(
+        120.0, "Length of the recording, mixed from validation clips, that they are chosen on.", minimum=1
+    )
+    speed: float = setting(0.15, "Most that a clip is played faster or slower.", minimum=0, maximum=0.5)
+    shift: float = setting(
+        0.1, "Most that a clip is moved, as a share of its length.", minimum=0, maximum=0.5
+    )
+    gain: float = setting(8.0, "Most that a clip is made louder or softer, in decibels.", minimum=0)
+    noise: float = setting(0.6, "Share of the clips that get noise over them.", minimum=0, maximum=1)
+    signal_to_noise: float = setting(
+        0.0, "Fewest decibels by which noise lies below a clip.", minimum=-20, maximum=30
+    )
+    hush: float = setting(
+        0.02, "Share of the clips that become silence with white noise.", minimum=0, maximum=0.5
+    )
+    masked_seconds: float = setting(
+        0.12, "Longest of the two stretches of time that SpecAugment masks.", minimum=0, maximum=0.5
+    )
+    masked_bands: int = setting(
+        5,
+        "Most mel bands, of 40, in the two stretches of frequency that SpecAugment masks.",
+        minimum=0,
+        maximum=20,
+    )
+    mixing: float = setting(0.2, "Alpha of mixup: how strongly clips are mixed; 0 for not at all.", minimum=0)
+    label_smoothing: float = setting(
+        0.05, "Share of a target spread over all classes.", minimum=0, maximum=0.9
+    )
+    val: float = setting(
+        0.1, "Share to choose by, where the data has no such part.", minimum=0.01, maximum=0.45
+    )
+    test: float = setting(
+        0.1, "Share to judge by, where the data has no such part; 0 for none.", minimum=0, maximum=0.45
+    )
+
+
+@dataclass(frozen=True)
+class Label:
+    """A command and its calibrated probability, from 0 to 1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class SpeechAnswer:
+    """Which command a clip holds.
+
+    probabilities: float32 (classes,), of the model's `names`. labels: the `top` most probable.
+    time_seconds: of a clip longer than the network hears at once, the middle of where it was heard.
+    """
+
+    names: tuple[str, ...]
+    probabilities: np.ndarray = field(compare=False)
+    top: int
+    time_seconds: float | None = None
+
+    @cached_property
+    def labels(self) -> tuple[Label, ...]:
+        order = np.argsort(-self.probabilities, kind="stable")[: self.top]
+        return tuple(Label(self.names[i], float(self.probabilities[i])) for i in order)
+
+    @property
+    def command(self) -> str:
+        return self.labels[0].label
+
+    @property
+    def probability(self) -> float:
+        return self.labels[0].probability
+
+    def __repr__(self) -> str:
+        return f"SpeechAnswer(command={self.command!r}, probability={self.probability:.4f})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The command, its probability, the next labels; and where it was heard in a longer clip."""
+        labels = [{"label": e.label, "probability": round(e.probability, 4)} for e in self.labels]
+        found = {"command": self.command, "probability": round(self.probability, 4), "labels": labels}
+        return found if self.time_seconds is None else {**found, "time_seconds": round(self.time_seconds, 3)}
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Lines for people: label and probability."""
+        return [(each.label, f"{each.probability:.1%}") for each in self.labels]
+
+    @staticmethod
+    def columns() -> tuple[str, ...]:
+        """Names of the columns of `records`."""
+        return "rank", "label", "probability", "time_seconds"
+
+    def records(self) -> list[tuple]:
+        """A row for each label, for CSV."""
+        time = "" if self.time_seconds is None else f"{self.time_seconds:.3f}"
+        return [
+            (rank, each.label, f"{each.probability:.4f}", time) for rank, each in enumerate(self.labels, 1)
+        ]
+
+    def remark(self) -> str:
+        """What people should know of this answer, or nothing."""
+        return "" if self.time_seconds is None else f"at {self.time_seconds:.2f} s"
+
+
+@dataclass(frozen=True)
+class SpeechTask(Task):
+    """Recordings to one of `labels`, through a network that hears `seconds` at `sample_rate` hertz at once.
+
+    Listening: a window every `hop_seconds`; probabilities averaged over `smoothing` windows; a command counts
+    above its threshold (by label; 1 for what is no command), and then nothing for `refractory_seconds`.
+    operating_points: of a listener on a recording of known words, for each budget of false alarms an hour.
+    """
+
+    plan: ClassVar[type[Plan]] = SpeechPlan
+    # The log-mel inside a file loses its meaning in 8 bits; the convolutions do not.
+    quantised: ClassVar[tuple[str, ...]] = ("CONV_2D", "DEPTHWISE_CONV_2D")
+
+    labels: tuple[str, ...] = words(default=())
+    sample_rate: int = 16_000
+    seconds: float = 1.0
+    top: int = 3
+    hop_seconds: float = 0.1
+    smoothing: int = 3
+    refractory_seconds: float = 1.0
+    thresholds: tuple[float, ...] = ()
+    operating_points: tuple[dict, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Samples that the network hears at once."""
+        return round(self.seconds * self.sample_rate)
+
+    @property
+    def hearing(self) -> Hearing:
+        """How the model listens to a stream."""
+        commands = tuple("" if each in (UNKNOWN, SILENCE) else each for each in self.labels)
+        thresholds = tuple(self.thresholds) or (UNCALIBRATED,) * len(self.labels)
+        return Hearing(
+            commands, thresholds, self.smoothing, self.refractory_seconds, self.hop_seconds, self.seconds
+        )
+
+    def check(self, plan: Plan) -> None:
+        from dltasks.tasks.speech.network import STEP, shortest
+
+        samples = plan.seconds * self.sample_rate
+        if samples % STEP or samples < shortest():
+            raise PlanError(
+                f"--seconds {plan.seconds:g}: wanted a multiple of {STEP / self.sample_rate:g}, at least "
+                f"{shortest() / self.sample_rate:g}"
+            )
+
+    def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
+        return labelled.batches(sources, self.batch_size, folders.SOUNDS)
+
+    def examples(self, source: Any) -> Batch:
+        return folders.examples(source)
+
+    def learn(self, examples: Batch, plan: Plan) -> "SpeechTask":
+        there = set(examples.truths)
+        commands = there - {UNKNOWN, SILENCE}
+        if plan.words:
+            wanted = {each.strip() for each in plan.words.split(",")}
+            if missing := sorted(wanted - there):
+                raise DataError(
+                    f"--words: no clips of {', '.join(missing)}; there are {', '.join(sorted(there))}"
+                )
+            others, commands = commands - wanted, wanted
+            there |= {UNKNOWN} if others else set()
+        if not commands:
+            raise DataError(f"no commands, only {', '.join(sorted(there))}; wanted one folder a word")
+        labels = tuple(sorted({*commands, SILENCE, *(there & {UNKNOWN})}))
+        return replace(self, labels=labels, seconds=plan.seconds)
+
+    def notes(self, examples: Batch, inputs: Arrays) -> list[str]:
+        """What is worth saying of the training data."""
+        from dltasks.tasks.speech.parts import silent
+
+        notes = []
+        if quiet := silent(examples, inputs["samples"]):
+            shown = ", ".join(examples.origins[i] for i in quiet[:3]) + (", ..." if len(quiet) > 3 else "")
+            clips = "1 clip of a word is" if len(quiet) == 1 else f"{len(quiet)} clips of words are"
+            notes.append(f"{clips} silent (below {sound.QUIET:g} dB of full scale) and left out: {shown}")
+        if SILENCE not in examples.truths:
+            notes.append(
+                f"no recordings of the place where it will listen; put some into {folders.NOISE}/, as silence is "
+                "now only white noise"
+            )
+        if UNKNOWN not in self.labels:
+            notes.append(f"no {UNKNOWN} folder of other words: every word will be taken for one of these")
+        return notes
+
+    def known(self, examples: Batch) -> tuple[Batch, list[str]]:
+        strange = sorted(set(examples.truths) - set(self.labels))
+        if not strange:
+            return examples, []
+        shown = ", ".join(strange[:5]) + (" ..." if len(strange) > 5 else "")
+        if UNKNOWN in self.labels:
+            return examples, [f"counted as {UNKNOWN}: {shown}"]
+        kept = [i for i, truth in enumerate(examples.truths) if truth in self.labels]
+        left = len(examples) - len(kept)
+        return examples.take(kept), [f"{left} clips left out: the model does not know {shown}"]
+
+    def split(self, examples: Batch, inputs: Arrays, plan: Plan) -> Parts:
+        from dltasks.tasks.speech.parts import divide
+
+        return divide(examples, inputs["samples"], plan)
+
+    def encode(self, raws: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
+        clips, failures = [], {}
+        for position, raw in enumerate(raws):
+            try:
+                clips.append(sound.load(raw, self.sample_rate, self.length))
+            except DataError as error:
+                failures[position] = error
+        return {"samples": np.array(clips, np.float32).reshape(-1, self.length)}, failures
+
+    def places(self, truths: Sequence[str]) -> list[int]:
+        """Positions in `labels`; a word that is no label is an unknown one."""
+        position = {label: i for i, label in enumerate(self.labels)}
+        return [position[each] if each in position else position[UNKNOWN] for each in truths]
+
+    def target(self, truths: Sequence[Any]) -> Arrays:
+        return {"probabilities": np.eye(len(self.labels), dtype=np.float32)[self.places(truths)]}
+
+    def network(self, plan: Plan):
+        from dltasks.tasks.speech.network import build
+
+        return build(len(self.labels), self.length, self.sample_rate)
+
+    def learner(self, network, plan: Plan, targets: Arrays):
+        from dltasks.tasks.speech.network import learner
+
+        return learner(network, plan, targets["probabilities"])
+
+    def augmentation(self, plan: Plan, progress: float):
+        from dltasks.tasks.speech.augmentation import augmentation
+
+        return augmentation(self.length, len(self.labels), self.labels.index(SILENCE), plan)
+
+    def calibrate(self, network, plan: Plan, inputs: Arrays, truths: Sequence[Any]) -> "SpeechTask":
+        from dltasks.tasks.speech.calibration import calibrate
+
+        return calibrate(self, network, plan, inputs["samples"], truths)
+
+    def streaming(self, network):
+        from dltasks.tasks.speech.network import streaming
+
+        return streaming(network)
+
+    def attachments(self) -> dict[str, bytes]:
+        if not self.operating_points:
+            return {}
+        from dltasks.tasks.speech.drawing import drawn
+
+        return {"false_alarms.png": drawn(self.operating_points)}
+
+    def decode(self, outputs: Arrays) -> list[SpeechAnswer]:
+        return [SpeechAnswer(self.labels, row, self.top) for row in outputs["probabilities"]]
+
+    def answer(self, raws: Sequence[Any], run: Run) -> list[Any]:
+        """As every task; a clip longer than the network hears at once is scanned for the surest command."""
+        answers: list[Any] = [None] * len(raws)
+        short: dict[int, np.ndarray] = {}
+        for position, raw in enumerate(raws):
+            try:
+                stretches = self._stretches(raw)
+                first, second = next(stretches), next(stretches, None)
+                if second is None and len(first) == 1:
+                    short[position] = first[0]
+                else:
+                    answers[position] = self._scanned(
+                        [first, *([] if second is None else [second])], stretches, run
+                    )
+            except DataError as error:
+                answers[position] = error
+        if short:
+            decoded = self.decode(run({"samples": np.stack(list(short.values()))}))
+            for position, answer in zip(short, decoded, strict=True):
+                answers[position] = answer
+        return answers
+
+    def _stretches(self, raw) -> Iterator[np.ndarray]:
+        """float32 (count, length): a short clip as `encode` gives it, of a long one its windows."""
+        if isinstance(raw, sound.Clip) and raw.start is not None:
+            yield sound.load(raw, self.sample_rate, self.length)[None]
+            return
+        hop = round(self.hop_seconds * self.sample_rate)
+        heard = np.zeros(0, np.float32)
+        blocks = sound.blocks(raw, self.sample_rate)
+        for block in blocks:
+            heard = np.concatenate([heard, block])
+            if len(heard) > self.length:
+                # The last window may reach into silence after the end.
+                tail = np.zeros(hop - 1, np.float32)
+                yield from sound.windows(chain([heard], blocks, [tail]), self.length, hop)
+                return
+        yield sound.fitted(heard, self.length)[None]
+
+    def _scanned(self, begun: list[np.ndarray], more: Iterator[np.ndarray], run: Run) -> SpeechAnswer:
+        """The answer of the windows in which a command is surest; failing that another word, or silence."""
+        rows = [run({"samples": each})["probabilities"] for each in chain(begun, more)]
+        probabilities = np.concatenate(rows)
+        averaged = smoothed(probabilities, min(self.smoothing, len(probabilities)))
+        hearing = replace(self.hearing, smoothing=min(self.smoothing, len(probabilities)))
+        best = max(range(len(averaged)), key=lambda row: (self._rank(averaged[row]), averaged[row].max()))
+        time = hearing.times(hearing.smoothing - 1, len(averaged))[best]
+        return SpeechAnswer(self.labels, averaged[best], self.top, float(time))
+
+    def _rank(self, probabilities: np.ndarray) -> int:
+        """2 for a command, 1 for another word, 0 for silence."""
+        return {SILENCE: 0, UNKNOWN: 1}.get(self.labels[int(probabilities.argmax())], 2)
+
+    def agree(self, one: SpeechAnswer, other: SpeechAnswer) -> bool:
+        return int(one.probabilities.argmax()) == int(other.probabilities.argmax())
+
+    def caveats(self) -> str:
+        from dltasks.tasks.speech.scores import caveats
+
+        return caveats(self)
+
+    def score(self, answers: Sequence[SpeechAnswer], truths: Sequence[Any]) -> Evaluation:
+        from dltasks.tasks.speech.scores import score
+
+        return score(self, np.stack([each.probabilities for each in answers]), truths)
+
+    @classmethod
+    def adopt(cls, runtime: Runtime, labels: Sequence[str] | None) -> tuple["SpeechTask", dict[str, str]]:
+        if len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
+            raise ModelError("a model of spoken commands has one input and one output")
+        (taken, samples), (given, output) = *runtime.inputs.items(), *runtime.outputs.items()
+        shape, classes = tuple(samples["shape"]), int(output["shape"][-1])
+        if len(shape) != 2 or shape[1] < 1600 or samples["dtype"] != np.float32:
+            taken = f"{np.dtype(samples['dtype']).name} ({', '.join(map(str, shape))})"
+            raise ModelError(f"its input is {taken}; a model of spoken commands takes float32 (1, samples)")
+        if not labels:
+            raise ModelError("it carries no labels; give a text file of one label a line with --labels")
+        if len(labels) != classes:
+            raise ModelError(f"it has {classes} outputs and there are {len(labels)} labels")
+        renamed = {taken: "samples", given: "probabilities"}
+        return cls(labels=tuple(labels), seconds=shape[1] / cls.sample_rate), renamed
+
+
+TASK = SpeechTask

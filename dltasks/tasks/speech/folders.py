@@ -1,0 +1,79 @@
+"""Where recordings and their labels stand: folders, CSV files, TensorFlow Datasets; and recordings of noise."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from dltasks import labelled
+from dltasks.errors import DataError
+from dltasks.task import Batch
+from dltasks.tasks.speech.sound import Clip, describe, duration, is_sound
+
+NOISE = "_background_noise_"
+"""The folder of long recordings without words."""
+
+UNKNOWN, SILENCE = "_unknown_", "_silence_"
+"""Labels of words that are no command, and of no word."""
+
+SOUNDS = labelled.Kind(
+    "recording", "recordings", is_sound, describe, ".wav", "audio", passed=(NOISE,), columns=("speaker",)
+)
+
+APART = 0.1
+"""Share of each recording of noise to judge by, and to choose by, where the clips come divided."""
+
+
+def examples(source) -> Batch:
+    """All clips of a data set with their labels, and their splits where they are given. Raises DataError.
+
+    Recordings of noise come as stretches of a second, labelled as silence.
+    """
+    if str(source).startswith("tfds:"):
+        name = str(source).removeprefix("tfds:")
+        return labelled.from_tensorflow_datasets(name, SOUNDS, _sixteen_bit, lambda _: None)
+    found, notes = labelled.rows(source, SOUNDS)
+    rows = [
+        (Clip(each.path, speaker=each.more[0] or _speaker(each.path)), each.label, each.split)
+        for each in found
+    ]
+    rows += _noise(Path(source), divided=labelled.splits_of(found) is not None)
+    raws, labels, splits = (list(column) for column in zip(*rows, strict=True))
+    return Batch(raws, [describe(each) for each in raws], labels, splits if any(splits) else None, notes)
+
+
+def _sixteen_bit(samples: np.ndarray) -> np.ndarray:
+    return samples.astype(np.int16) if samples.dtype.kind == "i" else samples.astype(np.float32)
+
+
+def _speaker(path: Path) -> str:
+    """As files of Speech Commands are named: speaker_nohash_number."""
+    speaker, found, _ = path.stem.partition("_nohash_")
+    return speaker if found else ""
+
+
+def _noise(source: Path, divided: bool) -> Iterator[tuple[Clip, str, str | None]]:
+    """Stretches of the recordings of noise; the last ones of each are kept apart if the clips come divided."""
+    top = source if source.is_dir() else source.parent
+    for folder in sorted([*top.glob(NOISE), *top.glob(f"*/{NOISE}")]):
+        own = labelled.SPLITS.get(folder.parent.name.lower()) if folder.parent != top else None
+        for path in filter(is_sound, labelled.files(folder)):
+            count = int(_seconds(path))
+            for second in range(count):
+                split = own or (part_of(second, count, APART, APART) if divided else None)
+                yield Clip(path, start=float(second)), SILENCE, split
+
+
+def _seconds(path: Path) -> float:
+    """Length of a recording; one that can't be read counts as a second, so that its failure is told later."""
+    try:
+        return duration(path)
+    except DataError:
+        return 1.0
+
+
+def part_of(position: int, count: int, val: float, test: float) -> str:
+    """The part of one stretch of `count`: the last `test` to judge by, the `val` before them to choose by."""
+    if position >= count - round(count * test):
+        return "test"
+    return "val" if position >= count - round(count * test) - round(count * val) else "train"

@@ -1,0 +1,84 @@
+"""From the probabilities of overlapping windows to commands at points in time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A command heard in a stream.
+
+    time_seconds: the middle of the windows it was heard in, from the start of the stream.
+    probability: smoothed, from 0 to 1.
+    """
+
+    time_seconds: float
+    command: str
+    probability: float
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values, rounded to milliseconds and four digits."""
+        return {
+            "time_seconds": round(self.time_seconds, 3),
+            "command": self.command,
+            "probability": round(self.probability, 4),
+        }
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """When windows of a stream count as a command.
+
+    commands: names by column; empty for a column that is no command. thresholds: one a column.
+    smoothing: windows that a probability is averaged over. refractory: seconds after a detection in which
+    nothing more is heard. hop, length: seconds from one window to the next, and of a window.
+    """
+
+    commands: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    smoothing: int
+    refractory: float
+    hop: float
+    length: float
+
+    def times(self, first: int, count: int) -> np.ndarray:
+        """Middles, in seconds, of what is averaged up to each of `count` windows from the window `first`."""
+        ends = self.length + self.hop * (first + np.arange(count))
+        return ends - (self.length + self.hop * (self.smoothing - 1)) / 2
+
+
+class Listener:
+    """Hears one stream; keeps the last few windows and nothing else."""
+
+    def __init__(self, hearing: Hearing):
+        self.hearing = hearing
+        self._thresholds = np.array(
+            [t if c else np.inf for c, t in zip(hearing.commands, hearing.thresholds)]
+        )
+        self._last = np.zeros((0, len(hearing.commands)), np.float32)
+        self._seen = 0
+        self._deaf_until = -np.inf
+
+    def hear(self, probabilities: np.ndarray) -> Iterator[Detection]:
+        """What is heard in the next windows of the stream: float32 (count, classes)."""
+        known = np.concatenate([self._last, probabilities])
+        averaged = smoothed(known, self.hearing.smoothing)
+        times = self.hearing.times(self._seen + len(probabilities) - len(averaged), len(averaged))
+        self._seen += len(probabilities)
+        self._last = known[max(0, len(known) - self.hearing.smoothing + 1) :]
+        for row in np.flatnonzero((averaged >= self._thresholds).any(axis=1)):
+            if times[row] < self._deaf_until:
+                continue
+            self._deaf_until = times[row] + self.hearing.refractory
+            passed = np.where(averaged[row] >= self._thresholds, averaged[row], -1)
+            best = int(passed.argmax())
+            yield Detection(float(times[row]), self.hearing.commands[best], float(passed[best]))
+
+
+def smoothed(probabilities: np.ndarray, count: int) -> np.ndarray:
+    """The mean of each row and those before it, `count` in all: (rows - count + 1, classes)."""
+    if len(probabilities) < count:
+        return probabilities[:0]
+    return np.lib.stride_tricks.sliding_window_view(probabilities, count, axis=0).mean(axis=-1)

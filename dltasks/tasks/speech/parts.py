@@ -1,0 +1,102 @@
+"""Clips divided into train, val and test: by speaker, each recording on one side only."""
+
+import hashlib
+
+import numpy as np
+
+from dltasks.errors import DataError
+from dltasks.task import Batch, Parts
+from dltasks.tasks.speech.folders import SILENCE, part_of
+from dltasks.tasks.speech.sound import QUIET, Clip, level
+
+
+def silent(examples: Batch, samples: np.ndarray) -> list[int]:
+    """Positions of clips that are said to hold a word and are silent. samples: float32 (count, samples)."""
+    words = [i for i, truth in enumerate(examples.truths) if truth != SILENCE]
+    return [i for i in words if level(samples[i]) < QUIET]
+
+
+def divide(examples: Batch, samples: np.ndarray, plan) -> Parts:
+    """Positions of each part. Parts that the data declares stand; those it lacks are cut from train.
+
+    samples: float32 (count, samples) of the examples. Silent clips of words are in no part. Raises DataError
+    for a word that is always silent, or with too few speakers.
+    """
+    quiet = set(silent(examples, samples))
+    _check_heard(examples, quiet)
+    parts = {"train": [], "val": [], "test": []}
+    noise: dict[str, list[int]] = {}
+    for position, split in enumerate(examples.splits or [None] * len(examples)):
+        raw = examples.raws[position]
+        if position in quiet:
+            continue
+        if split is None and isinstance(raw, Clip) and raw.start is not None:
+            noise.setdefault(str(raw.path), []).append(position)
+        else:
+            parts[split or "train"].append(position)
+    shares = {name: share for name, share in (("test", plan.test), ("val", plan.val)) if not parts[name]}
+    for positions in noise.values():
+        for place, position in enumerate(positions):
+            part = part_of(place, len(positions), shares.get("val", 0), shares.get("test", 0))
+            parts[part].append(position)
+    shares = {name: share for name, share in shares.items() if share}
+    if shares:
+        cut = {position for positions in noise.values() for position in positions}
+        _cut(parts, [i for i in parts["train"] if i not in cut], examples, samples, shares, plan.seed)
+    return Parts(**{name: sorted(positions) for name, positions in parts.items()})
+
+
+def _cut(parts, positions: list[int], examples: Batch, samples, shares: dict[str, float], seed: int) -> None:
+    """Move speakers, in random order, from train to each part until it has its share of every word."""
+    truths = examples.truths
+    totals: dict[str, int] = {}
+    for position in positions:
+        totals[truths[position]] = totals.get(truths[position], 0) + 1
+    wanted = {
+        name: {w: max(1, round(share * n)) for w, n in totals.items()} for name, share in shares.items()
+    }
+    groups = list(_by_speaker(examples, samples, positions).values())
+    moved: set[int] = set()
+    for i in np.random.default_rng(seed).permutation(len(groups)):
+        for name, missing in wanted.items():
+            useful = sum(missing.get(truths[position], 0) > 0 for position in groups[i])
+            if 2 * useful > len(groups[i]):
+                for position in groups[i]:
+                    missing[truths[position]] -= 1
+                parts[name] += groups[i]
+                moved.update(groups[i])
+                break
+    parts["train"] = [i for i in parts["train"] if i not in moved]
+    _check_parts(parts, truths, totals, shares)
+
+
+def _by_speaker(examples: Batch, samples: np.ndarray, positions: list[int]) -> dict[object, list[int]]:
+    """Positions by speaker; where none is known, by sound, so that copies stay together."""
+    groups: dict[object, list[int]] = {}
+    for position in positions:
+        speaker = getattr(examples.raws[position], "speaker", "")
+        key = speaker or hashlib.sha1(np.ascontiguousarray(samples[position]).tobytes()).digest()
+        groups.setdefault(key, []).append(position)
+    return groups
+
+
+def _check_heard(examples: Batch, quiet: set[int]) -> None:
+    for word in sorted(set(examples.truths)):
+        positions = [i for i, truth in enumerate(examples.truths) if truth == word]
+        if all(i in quiet for i in positions):
+            raise DataError(
+                f"all {len(positions)} clips of {word!r} are silent (below {QUIET:g} dB of full scale), "
+                f"{examples.origins[positions[0]]} for one; record them again, or name the folder {SILENCE}"
+            )
+
+
+def _check_parts(parts, truths, totals: dict[str, int], shares: dict[str, float]) -> None:
+    for name in ("train", *shares):
+        there = {truths[i] for i in parts[name]}
+        for word, count in totals.items():
+            if word not in there:
+                raise DataError(
+                    f"{word!r} has {count} clips of too few speakers (or copies of too few clips) for "
+                    f"{len(shares) + 1} parts with different speakers; add some, or divide the data yourself into "
+                    "train, val and test folders"
+                )

@@ -1,0 +1,52 @@
+"""Listening: from a stream of samples to commands as they are spoken, in bounded memory."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from dltasks.tasks.speech.listening import Detection, Listener
+from dltasks.tasks.speech.sound import windows
+
+
+def listen(bundle, pieces: Iterable[np.ndarray]) -> Iterator[Detection]:
+    """What `bundle` hears in pieces, float32 (samples,) at the task's rate, of one stream; as soon as it is heard."""
+    listener = Listener(bundle.task.hearing)
+    rows = _steps if bundle.streams else _windows
+    for probabilities in rows(bundle, pieces):
+        yield from listener.hear(probabilities)
+
+
+def _windows(bundle, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Probabilities (windows, classes) of the windows that each piece completes."""
+    task = bundle.task
+    hop = round(task.hop_seconds * task.sample_rate)
+    for window in windows(pieces, task.length, hop):
+        yield bundle.runtime.run({"samples": np.ascontiguousarray(window)})["probabilities"]
+
+
+def _steps(bundle, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Probabilities (1, classes) at the same points, of a file that takes a step at a time and keeps its state."""
+    task, inputs = bundle.task, bundle.runtime.inputs
+    step = int(inputs["samples"]["shape"][1])
+    state = {k: np.zeros(v["shape"], np.float32) for k, v in inputs.items() if k != "samples"}
+    hop, taken = round(task.hop_seconds * task.sample_rate), 0
+    for piece in windows(pieces, step, step):
+        for row in piece:
+            state = bundle.runtime.run({"samples": row[None], **state})
+            probabilities = state.pop("probabilities")
+            taken += step
+            if taken >= task.length and (taken - task.length) % hop == 0:
+                yield probabilities
+
+
+def raw(file, seconds: float, rate: int) -> Iterator[np.ndarray]:
+    """Samples from a file of 16-bit little-endian mono PCM at `rate`, in pieces of so many seconds, until it ends."""
+    size, kept = 2 * round(seconds * rate), b""
+    while block := file.read1(size - len(kept)) if hasattr(file, "read1") else file.read(size - len(kept)):
+        kept += block
+        if len(kept) < size:
+            continue
+        yield np.frombuffer(kept, "<i2").astype(np.float32) / 32768
+        kept = b""
+    if len(kept) > 1:
+        yield np.frombuffer(kept[: len(kept) // 2 * 2], "<i2").astype(np.float32) / 32768

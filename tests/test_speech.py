@@ -1,0 +1,568 @@
+"""Speech: every sound format alike, speakers on one side, a stream heard as its clips, clear errors."""
+
+import json
+import re
+import subprocess
+import sys
+import wave
+from io import BytesIO
+
+import numpy as np
+import pytest
+import soundfile
+import sounds
+from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
+
+import dltasks as library
+from dltasks.errors import DataError
+from dltasks.plan import changed
+from dltasks.tasks.speech import TASK, SpeechTask, folders, sound
+from dltasks.tasks.speech.listening import Detection, Hearing, Listener
+from dltasks.tasks.speech.mixture import Said, mixed, tally
+from dltasks.tasks.speech.parts import divide
+from dltasks.tasks.speech.thresholds import curve
+
+YES = ROOT / "samples/speech/yes.flac"
+SENTENCE = ROOT / "samples/speech/go-happy-right-no.flac"
+RATE = 16_000
+
+
+def near(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlation of two recordings."""
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+@pytest.mark.parametrize(
+    "suffix, subtype, rate, channels, least",
+    [
+        ("wav", "PCM_U8", 16_000, 1, 0.98),
+        ("wav", "PCM_16", 44_100, 2, 0.999),
+        ("wav", "PCM_24", 48_000, 1, 0.999),
+        ("wav", "PCM_32", 16_000, 1, 0.9999),
+        ("wav", "FLOAT", 22_050, 2, 0.999),
+        ("wav", "ULAW", 16_000, 1, 0.99),
+        ("flac", "PCM_16", 8_000, 1, 0.9),
+        ("flac", "PCM_24", 96_000, 6, 0.999),
+        ("ogg", "VORBIS", 44_100, 2, 0.95),
+        ("mp3", "MPEG_LAYER_III", 44_100, 2, 0.95),
+        ("aiff", "PCM_16", 16_000, 1, 0.9999),
+    ],
+)
+def test_every_format_rate_and_number_of_channels_is_heard_alike(
+    tmp_path, suffix, subtype, rate, channels, least
+):
+    import soxr
+
+    clip = sounds.whistle("rise", 3)
+    given = soxr.resample(clip, RATE, rate)
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, np.repeat(given[:, None], channels, axis=1), rate, subtype=subtype)
+    heard = sound.load(path, RATE, RATE)
+    assert heard.dtype == np.float32 and heard.shape == (RATE,)
+    assert near(heard, clip) > least
+    assert near(sound.load(path.read_bytes(), RATE, RATE), clip) > least
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = np.full(RATE, 0.5), np.full(RATE, -0.1)
+    soundfile.write(tmp_path / "both.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
+    assert sound.load(tmp_path / "both.wav", RATE, RATE) == pytest.approx(0.2)
+
+
+def test_integers_are_taken_as_16_bit():
+    assert sound.load(np.full(RATE, 16384, np.int16), RATE, RATE) == pytest.approx(0.5)
+
+
+def test_a_short_clip_stands_in_the_middle_and_of_a_long_one_the_loudest_part_is_taken():
+    short = sound.fitted(np.ones(10, np.float32), 20)
+    assert short.tolist() == [0] * 5 + [1] * 10 + [0] * 5
+    long = np.zeros(100, np.float32)
+    long[60:80] = 1
+    assert sound.fitted(long, 20).tolist() == [1] * 20
+
+
+def header(samples: int, claimed: int) -> bytes:
+    """A WAV file whose header claims another number of bytes of sound than there are."""
+    file = BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(RATE)
+        writer.writeframes((8000 * sounds.whistle("fall", 1)[:samples]).astype("<i2").tobytes())
+    content = file.getvalue()
+    return content[:40] + claimed.to_bytes(4, "little") + content[44:]
+
+
+@pytest.mark.parametrize("claimed", [0xFFFFFFFF, 64_000, 0x7FFFFFFF])
+def test_a_header_that_claims_too_much_gives_what_is_there(claimed):
+    assert sound.load(header(RATE, claimed), RATE, RATE).std() > 0.01
+
+
+BAD = {
+    "empty.wav": (b"", "the file is empty (0 bytes)"),
+    "text.wav": (b"hello, this is not sound at all", "not a sound file"),
+    "none.wav": (header(0, 0), "holds no sound (0 samples)"),
+    "film.mp4": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(200), "not a sound file"),
+    "cut.flac": (YES.read_bytes()[:20], "not read"),
+    "cut.wav": (header(RATE, 32_000)[:30], ""),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_recording_is_named_with_its_reason(tmp_path, name):
+    content, reason = BAD[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(name)) as raised:
+        sound.load(tmp_path / name, RATE, RATE)
+    assert reason in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_numbers_are_refused(tmp_path, value):
+    clip = sounds.whistle("rise", 1)
+    clip[5000] = value
+    soundfile.write(tmp_path / "odd.wav", clip, RATE, subtype="FLOAT")
+    with pytest.raises(DataError, match=r"odd.wav: holds samples that are not numbers"):
+        sound.load(tmp_path / "odd.wav", RATE, RATE)
+
+
+def test_the_log_mel_in_the_network_is_librosas():
+    import librosa
+
+    from dltasks.tasks.speech.network import FFT, FLOOR, FRAME, HIGHEST, HOP, LOWEST, MELS, LogMel
+
+    clip = sound.load(YES, RATE, RATE)
+    ours = np.asarray(LogMel(RATE)(clip[None]))[0]
+    filters = librosa.filters.mel(
+        sr=RATE, n_fft=FFT, n_mels=MELS, fmin=LOWEST, fmax=HIGHEST, htk=True, norm=None, dtype=np.float64
+    )
+    # librosa puts a frame shorter than its transform in the middle of it, which changes phases alone.
+    padded = np.pad(clip.astype(np.float64), ((FFT - FRAME) // 2,))
+    power = (
+        np.abs(
+            librosa.stft(
+                padded,
+                n_fft=FFT,
+                hop_length=HOP,
+                win_length=FRAME,
+                window="hann",
+                center=False,
+                dtype=np.complex128,
+            )
+        )
+        ** 2
+    )
+    theirs = np.log(filters @ power + FLOOR).T
+    assert ours.shape == theirs.shape == (98, 40)
+    assert np.abs(ours - theirs).max() < 2e-3
+
+
+def test_windows_do_not_depend_on_how_the_stream_is_cut():
+    stream = sounds.noise(1, 5)
+    whole = np.concatenate(list(sound.windows([stream], RATE, 1600)))
+    cut = np.concatenate(list(sound.windows(np.array_split(stream, 37), RATE, 1600)))
+    assert whole.shape == (41, RATE) and (whole == cut).all()
+
+
+def test_a_clip_of_any_length_gets_one_answer(trained_speech):
+    model = library.load(trained_speech)
+    rise = sounds.whistle("rise", 77)
+    long = np.concatenate([sounds.whistle("rise", 78)[:1000] * 0, rise, np.zeros(3 * RATE, np.float32)])
+    short, scanned = model.predict(rise, long)
+    assert short.command == scanned.command == "rise"
+    assert short.time_seconds is None and 0.3 < scanned.time_seconds < 1.0
+    assert set(scanned.to_json()) == {"command", "probability", "labels", "time_seconds"}
+
+
+@pytest.fixture(scope="module")
+def trained_speech(tmp_path_factory):
+    """A bundle of two made-up words."""
+    place = tmp_path_factory.mktemp("words")
+    data = sounds.folder(place / "data", 32)
+    said = dltasks(
+        *("train", "speech", data, "--out", place / "bundle", "--epochs", 8),
+        *("--batch-size", 8, "--listening-minutes", 5, "--false-alarms-per-hour", 20),
+    )
+    assert said.returncode == 0, said.stderr
+    return place / "bundle"
+
+
+def stream(seed: int) -> tuple[np.ndarray, list[str]]:
+    """Ten made-up words, two seconds each."""
+    words = [list(sounds.WORDS)[i] for i in np.random.default_rng(seed).integers(0, 3, 10)]
+    clips = [sounds.whistle(word, 900 + i, seconds=2.0) for i, word in enumerate(words)]
+    return np.concatenate(clips), words
+
+
+def test_a_recording_and_standard_input_are_heard_alike(trained_speech, tmp_path):
+    samples, words = stream(1)
+    soundfile.write(tmp_path / "long.wav", samples, RATE, subtype="PCM_16")
+    listening = ("listen", "--model", trained_speech, "--json", "--threshold", 0.7)
+    file = dltasks(*listening, tmp_path / "long.wav")
+    piped = dltasks(*listening, "-", input=soundfile.read(tmp_path / "long.wav", dtype="int16")[0].tobytes())
+    assert file.returncode == piped.returncode == 0, file.stderr
+    assert file.stdout == piped.stdout and "listened to 20.0 s" in file.stderr
+    heard = [json.loads(line) for line in file.stdout.splitlines()]
+    assert all(set(each) == {"time_seconds", "command", "probability"} for each in heard)
+    expected = [(2 * i + 1, word) for i, word in enumerate(words) if word != "_unknown_"]
+    found = [(each["time_seconds"], each["command"]) for each in heard]
+    right = [w for s, w in expected if any(abs(s - t) < 0.75 and c == w for t, c in found)]
+    assert len(right) >= 0.7 * len(expected)
+
+
+def test_a_streaming_file_hears_what_the_bundle_hears(trained_speech, tmp_path):
+    out = tmp_path / "stream.tflite"
+    data = trained_speech.with_name("data")
+    said = dltasks(
+        *("export", trained_speech, "--to", "streaming", "--quantize", "none", "--out", out),
+        *("--data", data, "--json"),
+    )
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert found["agreement"] == 1.0 and found["difference"] < 1e-4
+    samples, _ = stream(2)
+    soundfile.write(tmp_path / "long.flac", samples, RATE)
+    whole, steps = (
+        [
+            json.loads(line)
+            for line in dltasks(
+                "listen", "--model", model, "--json", tmp_path / "long.flac"
+            ).stdout.splitlines()
+        ]
+        for model in (trained_speech, out)
+    )
+    assert len(whole) > 0 and [e["time_seconds"] for e in whole] == [e["time_seconds"] for e in steps]
+    assert [e["command"] for e in whole] == [e["command"] for e in steps]
+    refused = dltasks("recognize", "--model", out, YES)
+    assert refused.returncode == 1 and "a step of a stream at a time" in refused.stderr
+
+
+def test_a_scanned_recording_gets_what_its_windows_get(trained_speech):
+    from dltasks.bundle import load_network
+    from dltasks.tasks.speech.network import scanner
+
+    network = load_network(trained_speech)
+    samples, _ = stream(3)
+    windows = np.concatenate(list(sound.windows([samples], RATE, 1600)))
+    apart = network.predict({"samples": windows}, verbose=0)["probabilities"]
+    together = scanner(network, 1600).predict_on_batch(samples[None])[0]
+    assert together.shape == apart.shape and np.abs(together - apart).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "arguments, wanted",
+    [
+        (["missing.wav"], "missing.wav: no such file"),
+        (["-"], "holds no sound (0 samples)"),
+        ([YES, "--model", "objects"], "not a model of spoken commands"),
+    ],
+)
+def test_listening_to_what_is_not_there_is_one_line(arguments, wanted):
+    said = dltasks("listen", *arguments, input=b"")
+    assert said.returncode == 1 and wanted in said.stderr and said.stderr.count("\n") == 1
+
+
+MICROPHONE = """
+import threading
+import numpy as np
+
+class PortAudioError(Exception):
+    pass
+
+def query_devices(device=None, kind=None):
+    if device == 7:
+        raise PortAudioError("Error querying device 7")
+    return {"default_samplerate": 44100.0}
+
+class InputStream:
+    def __init__(self, samplerate, blocksize, callback, **_):
+        self.size, self.callback = blocksize, callback
+    def __enter__(self):
+        for _ in range(20):
+            self.callback(np.zeros((self.size, 1), np.float32), self.size, None, None)
+    def __exit__(self, *_):
+        pass
+"""
+
+
+def test_a_microphone_that_vanishes_or_is_not_there_is_one_line(tmp_path):
+    (tmp_path / "sounddevice.py").write_text(MICROPHONE)
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+
+    def said(*arguments):
+        return subprocess.run(
+            [*COMMAND, "listen", *arguments], capture_output=True, text=True, env=environment
+        )
+
+    gone, missing = said(), said("--device", "7")
+    assert gone.returncode == missing.returncode == 1
+    assert (
+        gone.stderr == "dltasks: the default microphone: gives no sound any more; is it still plugged in?\n"
+    )
+    assert "microphone 7: can't be listened to" in missing.stderr and missing.stderr.count("\n") == 1
+
+
+HEARING = Hearing(("", "go", "stop"), (1.0, 0.6, 0.8), smoothing=2, refractory=1.0, hop=0.1, length=1.0)
+
+
+def rows(*values: float, column: int = 1) -> np.ndarray:
+    probabilities = np.zeros((len(values), 3), np.float32)
+    probabilities[:, column] = values
+    return probabilities
+
+
+def test_a_command_counts_when_its_mean_passes_the_threshold_and_then_not_again_for_a_while():
+    found = list(Listener(HEARING).hear(rows(0, 0.7, 0.7, 0.9, 0.9, 0.9, *[0.9] * 8)))
+    assert [round(each.time_seconds, 2) for each in found] == [0.65, 1.65]
+    assert found[0].command == "go" and found[0].probability == pytest.approx(0.7)
+    assert list(Listener(HEARING).hear(rows(0.7, 0.7, column=2))) == []
+
+
+def test_what_is_heard_does_not_depend_on_how_the_stream_is_cut():
+    values = rows(*np.random.default_rng(0).random(500))
+    whole = list(Listener(HEARING).hear(values))
+    listener = Listener(HEARING)
+    assert whole == [each for part in np.array_split(values, 60) for each in listener.hear(part)]
+    assert len(whole) > 10
+
+
+def test_a_tally_counts_hits_misses_and_false_alarms():
+    said = [Said(1.0, "go"), Said(4.0, "stop"), Said(8.0, "other"), Said(12.0, "go")]
+    heard = [
+        Detection(1.4, "go", 0.9),
+        Detection(4.1, "go", 0.9),
+        Detection(8.0, "go", 0.8),
+        Detection(12.9, "go", 1),
+    ]
+    found = tally(heard, said, ("go", "stop"), 1800.0)
+    assert found.said == {"go": 2, "stop": 1} and found.hits == {"go": 1, "stop": 0}
+    assert found.false == {"go": 3, "stop": 0}
+    assert found.miss_rate() == pytest.approx(2 / 3) and found.false_per_hour() == 6
+
+
+def test_a_mixture_holds_the_words_where_it_says():
+    clips = [("go", sounds.whistle("rise", i)) for i in range(5)]
+    mixture = mixed(clips, [], np.full((4, RATE), 1e-4, np.float32), 60.0, RATE, seed=0)
+    assert mixture.samples.shape == (60 * RATE,) and 2 <= len(mixture.said) <= 20
+    for each in mixture.said:
+        middle = round(each.seconds * RATE)
+        there = sound.level(mixture.samples[middle - RATE // 2 : middle + RATE // 2])
+        assert there == pytest.approx(-26, abs=5)
+
+
+def test_thresholds_keep_to_their_budget_and_a_larger_one_misses_less():
+    random = np.random.default_rng(0)
+    said = tuple(Said(3.0 * i + 1.5, "go" if i % 2 else "other") for i in range(600))
+    probabilities = np.zeros((18_000, 3), np.float32)
+    for each in said:
+        row = round((each.seconds - 0.5) / 0.1)
+        probabilities[row - 2 : row + 3, 1] = random.beta(5, 2) if each.word == "go" else random.beta(2, 5)
+    mixture = type("Mixture", (), {"said": said})
+    points = curve(probabilities, mixture, 1800.0, HEARING, (0.0, 20.0, 100.0))
+    false = [sum(each.tally.false.values()) for each in points]
+    missed = [each.tally.miss_rate() for each in points]
+    assert false[0] <= 1 and false[1] <= 11 and false[2] <= 51
+    assert missed[0] > missed[1] >= missed[2]
+
+
+def test_speakers_stand_on_one_side_and_noise_is_cut_in_time(tmp_path):
+    sounds.folder(tmp_path, 40)
+    examples = folders.examples(tmp_path)
+    encoded, failures = TASK().encode(examples.raws)
+    assert not failures
+    parts = divide(examples, encoded["samples"], changed(TASK.plan(), {"val": 0.2, "test": 0.2}))
+    assert sorted(parts.train + parts.val + parts.test) == list(range(len(examples)))
+    speakers = [
+        {examples.raws[i].speaker for i in part} - {""} for part in (parts.train, parts.val, parts.test)
+    ]
+    assert all(speakers) and not speakers[0] & speakers[1] and not (speakers[0] | speakers[1]) & speakers[2]
+    late = [examples.raws[i].start for i in parts.test if examples.truths[i] == "_silence_"]
+    assert late == [10.0, 11.0] * 2
+    assert parts == divide(examples, encoded["samples"], changed(TASK.plan(), {"val": 0.2, "test": 0.2}))
+
+
+def test_an_index_gives_labels_speakers_and_parts(tmp_path):
+    sounds.folder(tmp_path, 2)
+    (tmp_path / "index.csv").write_text(
+        "file,label,speaker,split\nrise/0000_nohash_0.wav,up,anna,train\nfall/0000_nohash_1.wav,down,,test\n"
+    )
+    examples = folders.examples(tmp_path)
+    assert examples.truths[:2] == ["up", "down"] and examples.splits[:2] == ["train", "test"]
+    assert [each.speaker for each in examples.raws[:2]] == ["anna", "0000"]
+    assert examples.truths[2:] == ["_silence_"] * 24
+    assert examples.splits[2:14] == ["train"] * 10 + ["val", "test"]
+
+
+def test_words_that_are_not_asked_for_are_unknown(tmp_path):
+    examples = folders.examples(sounds.folder(tmp_path, 4))
+    task = SpeechTask().learn(examples, changed(TASK.plan(), {"words": "rise"}))
+    assert task.labels == ("_silence_", "_unknown_", "rise")
+    assert task.places(["rise", "fall", "_unknown_", "_silence_"]) == [2, 1, 1, 0]
+    with pytest.raises(DataError, match="no clips of jump; there are .*fall"):
+        SpeechTask().learn(examples, changed(TASK.plan(), {"words": "jump"}))
+
+
+def silence(path):
+    for each in path.glob("*.wav"):
+        soundfile.write(each, np.zeros(RATE), RATE)
+
+
+def one_speaker(path):
+    for word in ("rise", "fall", "_unknown_"):
+        for number, each in enumerate(sorted((path / word).glob("*.wav"))):
+            each.rename(each.with_name(f"anna_nohash_{number}.wav"))
+
+
+@pytest.mark.parametrize(
+    "spoil, wanted",
+    [
+        (
+            lambda path: silence(path / "rise"),
+            "all 8 clips of 'rise' are silent (below -65 dB of full scale)",
+        ),
+        (one_speaker, "clips of too few speakers"),
+        (lambda path: [each.unlink() for each in path.glob("*/*")], "no recordings in folders of their own"),
+    ],
+)
+def test_training_on_a_bad_folder_is_refused_in_one_line(tmp_path, spoil, wanted):
+    data = sounds.folder(tmp_path / "data", 8)
+    spoil(data)
+    said = dltasks("train", "speech", data, "--out", tmp_path / "out")
+    assert said.returncode == 1
+    assert said.stderr.splitlines()[-1].startswith("dltasks: ") and wanted in said.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_silent_clip_is_left_out_and_named(tmp_path):
+    examples = folders.examples(sounds.folder(tmp_path, 24))
+    encoded, _ = TASK().encode(examples.raws)
+    samples = encoded["samples"].copy()
+    samples[0] = 0
+    parts = divide(examples, samples, TASK.plan())
+    assert 0 not in parts.train + parts.val + parts.test
+    task = SpeechTask().learn(examples, TASK.plan())
+    (note,) = task.notes(examples, {"samples": samples})
+    assert "1 clip of a word is silent" in note and examples.origins[0] in note
+
+
+def test_a_length_that_the_network_can_not_take_is_refused_before_the_data_is_read(tmp_path):
+    said = dltasks("train", "speech", tmp_path, "--out", tmp_path / "out", "--seconds", 0.51)
+    assert said.returncode == 1 and "--seconds 0.51: wanted a multiple of 0.02, at least 0.4" in said.stderr
+
+
+def test_augmentation_keeps_samples_in_range_and_targets_a_distribution():
+    from dltasks.tasks.speech.augmentation import augmentation
+
+    plan = changed(TASK.plan(), {"mixing": 1.0, "noise": 1.0, "hush": 0.2})
+    clips = np.stack([sounds.whistle("rise", i) for i in range(16)])
+    targets = np.eye(3, dtype=np.float32)[np.arange(16) % 3]
+    found = augmentation(RATE, 3, 0, plan).predict_on_batch({"samples": clips, "probabilities": targets})
+    assert found["samples"].shape == (16, RATE) and np.abs(found["samples"]).max() <= 1
+    assert found["probabilities"].sum(axis=1) == pytest.approx(np.ones(16))
+    assert near(found["samples"].ravel(), clips.ravel()) < 0.9
+
+
+def test_a_clip_that_is_not_retimed_stays_as_it_is():
+    from dltasks.tasks.speech.augmentation import Amplified, Retimed
+
+    clips = np.stack([sounds.whistle("fall", i) for i in range(4)])
+    same = np.asarray(Amplified(0.0, seed=1)(Retimed(0.0, 0.0, seed=0)(clips)))
+    assert np.abs(same[:, 1:-1] - clips[:, 1:-1]).max() < 1e-6
+
+
+def test_evaluation_leaves_silence_apart_and_counts_false_accepts(trained_speech):
+    said = dltasks("evaluate", trained_speech, trained_speech.with_name("data"), "--json")
+    found = json.loads(said.stdout)
+    names = list(found["scores"])
+    assert names[:2] == ["accuracy", "accuracy_without_silence"]
+    assert {"false_accepts_per_hour_of_background", "false_accepts_of_other_words"} <= set(names)
+    assert found["scores"]["accuracy_without_silence"]["count"] == 96
+    assert set(found["classes"]["rise"]) == {"recall", "precision", "f1", "equal_error_rate"}
+
+
+def test_the_curve_is_a_table_in_the_card_and_a_drawing(trained_speech):
+    from PIL import Image
+
+    card = (trained_speech / "README.md").read_text()
+    assert "| 20 (chosen) |" in card and "false_alarms.png" in card
+    assert Image.open(trained_speech / "false_alarms.png").size == (720, 480)
+    model = library.load(trained_speech)
+    assert len(model.task.thresholds) == len(model.task.labels) == 4
+
+
+def test_int8_keeps_the_log_mel_in_floats(trained_speech, tmp_path):
+    from ai_edge_litert import schema_py_generated as schema
+
+    out = tmp_path / "small.tflite"
+    data = trained_speech.with_name("data")
+    said = dltasks(
+        "export", trained_speech, "--quantize", "int8", "--out", out, "--data", data, "--floor", 0.9
+    )
+    assert said.returncode == 0, said.stderr
+    assert out.stat().st_size < 200_000
+    model = schema.ModelT.InitFromPackedBuf(out.read_bytes(), 0)
+    graph = model.subgraphs[0]
+    taken = {
+        code.builtinCode: {graph.tensors[op.inputs[0]].type for op in graph.operators if op.opcodeIndex == i}
+        for i, code in enumerate(model.operatorCodes)
+    }
+    assert taken[schema.BuiltinOperator.CONV_2D] == {schema.TensorType.INT8}
+    assert taken[schema.BuiltinOperator.RFFT2D] == {schema.TensorType.FLOAT32}
+
+
+SET = """
+import numpy as np
+import sounds
+import tensorflow_datasets as tfds
+
+
+class Whistles(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        names = ["rise", "fall", "_unknown_", "_silence_"]
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict({
+                "audio": tfds.features.Audio(sample_rate=16000),
+                "label": tfds.features.ClassLabel(names=names),
+            })
+        )
+
+    def _split_generators(self, _):
+        return {"train": self._generate_examples(20, 0), "validation": self._generate_examples(5, 50), "test": self._generate_examples(5, 100)}
+
+    def _generate_examples(self, count, first):
+        for seed in range(first, first + count):
+            for word in sounds.WORDS:
+                yield f"{word}{seed}", {"audio": self._whole(sounds.whistle(word, seed)), "label": word}
+            yield f"silence{seed}", {"audio": self._whole(sounds.noise(seed, 1)), "label": "_silence_"}
+
+    def _whole(self, samples):
+        return (32767 * samples).astype(np.int64)
+"""
+
+TRAIN = """
+import sets.whistles
+import dltasks
+
+model = dltasks.train("speech", "tfds:whistles", out="out", epochs=1, listening_minutes=1)
+print(model.task.labels, model.record["training"]["examples"], model.evaluate("tfds:whistles").count)
+"""
+
+
+def test_a_set_of_tensorflow_datasets_is_trained_on_by_its_name(tmp_path):
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets/__init__.py").touch()
+    (tmp_path / "sets/whistles.py").write_text(SET)
+    path = f"{tmp_path}:{ROOT}:{ROOT / 'tests'}"
+    environment = ENVIRONMENT | {
+        "PYTHONPATH": path,
+        "TFDS_DATA_DIR": str(tmp_path / "tfds"),
+        "NO_GCE_CHECK": "true",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", TRAIN], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert ran.returncode == 0, ran.stderr
+    counts = "{'train': 80, 'val': 20, 'test': 20} 20"
+    assert ran.stdout.splitlines()[-1] == f"('_silence_', '_unknown_', 'fall', 'rise') {counts}"
