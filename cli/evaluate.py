@@ -44,9 +44,10 @@ def show(found) -> None:
     """Classes from the worst to the best, what is confused most, and the scores, which then stand last on a screen."""
     if found.classes:
         worst_first = sorted(found.classes.items(), key=lambda item: item[1]["f1"].value)
+        columns = [name.replace("_", " ") for name in worst_first[0][1]]
         output.table(
             "Classes, the worst first (95 % intervals)",
-            ("class", "recall", "precision", "f1", "examples"),
+            ("class", *columns, "examples"),
             [
                 (name, *(_interval(s) for s in each.values()), str(each["recall"].count))
                 for name, each in worst_first

@@ -6,10 +6,32 @@ from dataclasses import dataclass, field, fields, replace
 
 from dltasks.errors import SettingError
 
-SHOWN, LEAST_EPOCHS, MOST_EPOCHS = 20_000, 10, 60
-"""How long a run is that does not say: small data bears more passes, and large data needs few."""
-
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is that does not say: small data bears more passes, and large data needs few.
+
+    shown: examples in all; fewest, most: bounds on the epochs.
+    """
+
+    shown: int
+    fewest: int
+    most: int
+
+    def epochs(self, count: int) -> int:
+        """For `count` training examples."""
+        return min(max(math.ceil(self.shown / count), self.fewest), self.most)
+
+    def setting(self):
+        """The field `epochs` of a plan."""
+        return setting(
+            None,
+            f"At most this many passes over the training data; if not given as many as show {self.shown:,} examples, "
+            f"but {self.fewest} at least and {self.most} at most.",
+            minimum=1,
+        )
 
 
 def setting(default, help: str, **metadata):
@@ -24,12 +46,9 @@ def setting(default, help: str, **metadata):
 class Plan:
     """What every task's training run can set. A task adds fields of its own in a subclass."""
 
-    epochs: int | None = setting(
-        None,
-        f"At most this many passes over the training data; if not given as many as show {SHOWN:,} examples, but "
-        f"{LEAST_EPOCHS} at least and {MOST_EPOCHS} at most.",
-        minimum=1,
-    )
+    length: typing.ClassVar[Length] = Length(shown=20_000, fewest=10, most=60)
+
+    epochs: int | None = length.setting()
     minutes: float | None = setting(
         None, "Time budget of the training, in minutes; the schedule fits itself into it.", above=0
     )
@@ -54,7 +73,7 @@ class Plan:
         """This plan with the epochs that `count` training examples want, where it does not say."""
         if self.epochs is not None:
             return self
-        return replace(self, epochs=min(max(math.ceil(SHOWN / count), LEAST_EPOCHS), MOST_EPOCHS))
+        return replace(self, epochs=self.length.epochs(count))
 
     def highest_rate(self) -> float:
         """The learning rate at the top of the schedule."""

@@ -11,7 +11,7 @@ import numpy as np
 from dltasks import labelled
 from dltasks.errors import DataError, ModelError, PlanError
 from dltasks.evaluation import Evaluation
-from dltasks.plan import Plan, setting
+from dltasks.plan import Length, Plan, setting
 from dltasks.runtime import Runtime
 from dltasks.task import Arrays, Batch, Parts, Run, Task, words
 from dltasks.tasks.speech import folders, sound
@@ -26,6 +26,9 @@ UNCALIBRATED = 0.5
 class SpeechPlan(Plan):
     """All settings of a training run on spoken commands."""
 
+    length: ClassVar[Length] = Length(shown=300_000, fewest=20, most=120)
+
+    epochs: int | None = length.setting()
     learning_rate: float = setting(0.003, "Highest learning rate of the schedule.", above=0)
     weight_decay: float = setting(0.02, "Weight decay, decoupled from the gradient.", minimum=0)
     patience: int = setting(40, "Stop after this many epochs without a better validation score.", minimum=1)

@@ -25,8 +25,11 @@ MELS, LOWEST, HIGHEST = 40, 20.0, 7600.0
 FLOOR = 1e-6
 """Added to the power of each band before its logarithm: about the noise of a 16-bit recording."""
 
-WIDTH, BLOCKS, STEM = 32, 4, 6
-"""Channels, residual blocks, and the frames that the first convolution looks at."""
+WIDTH, STEM = 32, 6
+"""Channels, and the frames that the first convolution looks at."""
+
+DILATIONS = (1, 1, 2, 3)
+"""Of each residual block, how many steps apart in time its convolutions look: together over half a second."""
 
 
 def mel_filters(rate: int) -> np.ndarray:
@@ -85,7 +88,7 @@ def build(classes: int, samples: int, rate: int) -> keras.Model:
 
 def shortest() -> int:
     """The fewest samples that a network can take."""
-    return (2 * 4 * BLOCKS + STEM + 2) * HOP
+    return (2 * 4 * sum(DILATIONS) + STEM + 2) * HOP
 
 
 def learner(network: keras.Model, plan, targets: np.ndarray) -> keras.Model:
@@ -159,7 +162,7 @@ def _whole(frames, count: int):
 
 def _frames(samples: int) -> int:
     """Steps over which the network averages for a clip of so many samples."""
-    return (samples // HOP - 2 - STEM) // 2 + 1 - 4 * BLOCKS
+    return (samples // HOP - 2 - STEM) // 2 + 1 - 4 * sum(DILATIONS)
 
 
 def _new(rate: int, classes: int) -> Layer:
@@ -196,9 +199,9 @@ def _steps(log_mel, layer: Layer, past: Past):
     x = layers.ZeroPadding2D((0, 2))(_normalised(x, "log_mel", layer))
     x = layer("stem", partial(layers.Conv2D, WIDTH, (STEM, 5), 2, use_bias=False))(x)
     x = layers.AveragePooling2D((1, 2))(layers.ReLU()(_normalised(x, "stem", layer)))
-    for block in range(BLOCKS):
-        x = _block(past(x, 4), f"block_{block}", layer)
-        if block == BLOCKS // 2 - 1:
+    for block, dilation in enumerate(DILATIONS):
+        x = _block(past(x, 4 * dilation), dilation, f"block_{block}", layer)
+        if block == 1:
             x = layers.AveragePooling2D((1, 2))(x)
     x = layer("bands", partial(layers.DepthwiseConv2D, (1, x.shape[2]), use_bias=False))(x)
     x = layers.ReLU()(_normalised(x, "bands", layer))
@@ -207,17 +210,16 @@ def _steps(log_mel, layer: Layer, past: Past):
     return layers.Reshape((-1, 2 * WIDTH))(x)
 
 
-def _block(x, name: str, layer: Layer):
+def _block(x, dilation: int, name: str, layer: Layer):
     """Two convolutions beside the middle of what they look at (He et al., 2015)."""
-    y = layer(f"{name}_first", partial(layers.Conv2D, WIDTH, 3, use_bias=False))(
-        layers.ZeroPadding2D((0, 1))(x)
-    )
-    y = layers.ReLU()(_normalised(y, f"{name}_first", layer))
-    y = layer(f"{name}_second", partial(layers.Conv2D, WIDTH, 3, use_bias=False))(
-        layers.ZeroPadding2D((0, 1))(y)
-    )
-    y = _normalised(y, f"{name}_second", layer)
-    return layers.ReLU()(layers.Add()([layers.Cropping2D(((2, 2), (0, 0)))(x), y]))
+    y = layers.ReLU()(_convolved(x, dilation, f"{name}_first", layer))
+    y = _convolved(y, dilation, f"{name}_second", layer)
+    return layers.ReLU()(layers.Add()([layers.Cropping2D((2 * dilation, 0))(x), y]))
+
+
+def _convolved(x, dilation: int, name: str, layer: Layer):
+    make = partial(layers.Conv2D, WIDTH, 3, dilation_rate=(dilation, 1), use_bias=False)
+    return _normalised(layer(name, make)(layers.ZeroPadding2D((0, 1))(x)), name, layer)
 
 
 def _normalised(x, name: str, layer: Layer):
