@@ -312,10 +312,17 @@ def rows(*values: float, column: int = 1) -> np.ndarray:
 
 
 def test_a_command_counts_when_its_mean_passes_the_threshold_and_then_not_again_for_a_while():
-    found = list(Listener(HEARING).hear(rows(0, 0.7, 0.7, 0.9, 0.9, 0.9, *[0.9] * 8)))
-    assert [round(each.time_seconds, 2) for each in found] == [0.65, 1.65]
+    found = list(Listener(HEARING).hear(rows(0, 0.7, 0.7, *[0.9] * 5, 0, 0, 0.9, 0.9, *[0.0] * 5, 0.9, 0.9)))
+    assert [round(each.time_seconds, 2) for each in found] == [0.65, 2.25]
     assert found[0].command == "go" and found[0].probability == pytest.approx(0.7)
     assert list(Listener(HEARING).hear(rows(0.7, 0.7, column=2))) == []
+
+
+def test_a_command_that_goes_on_counts_once_and_another_in_its_wake_too():
+    held = rows(*[0.9] * 30)
+    assert len(list(Listener(HEARING).hear(held))) == 1
+    both = np.concatenate([held, rows(*[0.95] * 5, column=2)])
+    assert [each.command for each in Listener(HEARING).hear(both)] == ["go", "stop"]
 
 
 def test_what_is_heard_does_not_depend_on_how_the_stream_is_cut():

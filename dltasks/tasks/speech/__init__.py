@@ -159,7 +159,7 @@ class SpeechTask(Task):
     seconds: float = 1.0
     top: int = 3
     hop_seconds: float = 0.1
-    smoothing: int = 3
+    smoothing: int = 4
     refractory_seconds: float = 1.0
     thresholds: tuple[float, ...] = ()
     operating_points: tuple[dict, ...] = ()

@@ -33,7 +33,8 @@ class Hearing:
 
     commands: names by column; empty for a column that is no command. thresholds: one a column.
     smoothing: windows that a probability is averaged over. refractory: seconds after a detection in which
-    nothing more is heard. hop, length: seconds from one window to the next, and of a window.
+    nothing more is heard; the same command counts again only once its probability has fallen in between.
+    hop, length: seconds from one window to the next, and of a window.
     """
 
     commands: tuple[str, ...]
@@ -60,6 +61,7 @@ class Listener:
         self._last = np.zeros((0, len(hearing.commands)), np.float32)
         self._seen = 0
         self._deaf_until = -np.inf
+        self._held: int | None = None
 
     def hear(self, probabilities: np.ndarray) -> Iterator[Detection]:
         """What is heard in the next windows of the stream: float32 (count, classes)."""
@@ -68,13 +70,23 @@ class Listener:
         times = self.hearing.times(self._seen + len(probabilities) - len(averaged), len(averaged))
         self._seen += len(probabilities)
         self._last = known[max(0, len(known) - self.hearing.smoothing + 1) :]
-        for row in np.flatnonzero((averaged >= self._thresholds).any(axis=1)):
+        passed = averaged >= self._thresholds
+        any_passed = passed.any(axis=1)
+        # A window without a command matters only where it lets go of the one before.
+        for row in np.flatnonzero(any_passed | np.append(True, any_passed)[:-1]):
+            if self._held is not None and not passed[row, self._held]:
+                self._held = None
             if times[row] < self._deaf_until:
                 continue
-            self._deaf_until = times[row] + self.hearing.refractory
-            passed = np.where(averaged[row] >= self._thresholds, averaged[row], -1)
-            best = int(passed.argmax())
-            yield Detection(float(times[row]), self.hearing.commands[best], float(passed[best]))
+            yield from self._heard(averaged[row], passed[row], float(times[row]))
+
+    def _heard(self, averaged: np.ndarray, passed: np.ndarray, time: float) -> Iterator[Detection]:
+        """The most probable command of a window that passes, unless it is the last one going on."""
+        best = int(np.where(passed, averaged, -1).argmax())
+        if not passed[best] or best == self._held:
+            return
+        self._held, self._deaf_until = best, time + self.hearing.refractory
+        yield Detection(time, self.hearing.commands[best], float(averaged[best]))
 
 
 def smoothed(probabilities: np.ndarray, count: int) -> np.ndarray:
