@@ -153,8 +153,8 @@ class Task(ABC):
     def begin(self, network, plan: Plan, inputs: Arrays, targets: Arrays) -> None:
         """Work before the first epoch: fit the last layer to a frozen network, say."""
 
-    def calibrate(self, network, plan: Plan, inputs: Arrays, truths: Sequence[Any]) -> "Task":
-        """This task after the network's outputs were fitted to the validation part."""
+    def calibrate(self, network, plan: Plan, inputs: Arrays, examples: Batch) -> "Task":
+        """This task after the network's outputs were fitted to the validation part, of which `inputs` are encoded."""
         return self
 
     def streaming(self, network):

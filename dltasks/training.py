@@ -44,9 +44,6 @@ class Data:
         """The inputs at these positions, in memory."""
         return {name: np.asarray(values[positions]) for name, values in self.inputs.items()}
 
-    def truths_at(self, positions: list[int]) -> list:
-        return [self.examples.truths[i] for i in positions]
-
 
 @dataclass
 class State:
@@ -464,7 +461,7 @@ def _finish(task, network, data, plan, out, state, report, source, about, exampl
 
     report.line("writing the bundle")
     val = data.parts.val
-    task = task.calibrate(network, plan, data.part(val), data.truths_at(val))
+    task = task.calibrate(network, plan, data.part(val), data.examples.take(val))
     training = Training(
         source=source,
         about=about,

@@ -231,11 +231,11 @@ class ImageTask(Task):
         if plan.backbone != "none" and plan.head_epochs:
             train_head(network, plan, inputs["pixels"], targets["probabilities"])
 
-    def calibrate(self, network, plan: Plan, inputs: Arrays, truths: Sequence[Any]) -> "ImageTask":
+    def calibrate(self, network, plan: Plan, inputs: Arrays, examples: Batch) -> "ImageTask":
         from dltasks.calibration import fit_temperature
         from dltasks.tasks.image.certainty import threshold
 
-        true = self.target(truths)["probabilities"].argmax(axis=1)
+        true = self.target(examples.truths)["probabilities"].argmax(axis=1)
         return replace(self, threshold=threshold(fit_temperature(network, inputs, true), true, SURE))
 
     def decode(self, outputs: Arrays) -> list[ImageAnswer]:

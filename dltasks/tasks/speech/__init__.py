@@ -42,7 +42,7 @@ class SpeechPlan(Plan):
         0.5, "Budget that the thresholds for listening are chosen for.", minimum=0
     )
     listening_minutes: float = setting(
-        120.0, "Length of the recording, mixed from validation clips, that they are chosen on.", minimum=1
+        240.0, "Length of the recording, mixed from validation clips, that they are chosen on.", minimum=1
     )
     speed: float = setting(0.15, "Most that a clip is played faster or slower.", minimum=0, maximum=0.5)
     shift: float = setting(
@@ -282,10 +282,10 @@ class SpeechTask(Task):
 
         return augmentation_at(self, plan, progress)
 
-    def calibrate(self, network, plan: Plan, inputs: Arrays, truths: Sequence[Any]) -> "SpeechTask":
+    def calibrate(self, network, plan: Plan, inputs: Arrays, examples: Batch) -> "SpeechTask":
         from dltasks.tasks.speech.calibration import calibrate
 
-        return calibrate(self, network, plan, inputs["samples"], truths)
+        return calibrate(self, network, plan, inputs["samples"], examples)
 
     def streaming(self, network):
         from dltasks.tasks.speech.network import streaming

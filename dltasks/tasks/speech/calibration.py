@@ -1,31 +1,32 @@
 """What a trained network needs to listen: calibrated probabilities, and thresholds for a budget of false alarms."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import keras
 import numpy as np
 
 from dltasks.calibration import fit_temperature
+from dltasks.task import Batch
 from dltasks.tasks.speech.mixture import Mixture, mixture_of
 from dltasks.tasks.speech.network import scanner
-from dltasks.tasks.speech.thresholds import BUDGETS, Point, curve
+from dltasks.tasks.speech.thresholds import BUDGETS, Point, Stream, curve
 
 PIECE_SECONDS = 60.0
 """The long recording is scanned in pieces of this length."""
 
 
-def calibrate(task, network: keras.Model, plan, samples: np.ndarray, truths: Sequence[str]):
-    """The task with thresholds for the plan's budget, chosen on a long recording mixed from these clips.
+def calibrate(task, network: keras.Model, plan, samples: np.ndarray, examples: Batch):
+    """The task with thresholds for the plan's budget, chosen on two long recordings of different speakers.
 
-    samples: float32 (count, samples), not trained on. The network's temperature is fitted in place.
+    samples: float32 (count, samples) of the examples, not trained on. The network's temperature is fitted in place.
     """
-    fit_temperature(network, {"samples": samples}, np.array(task.places(truths)))
-    seconds = 60 * plan.listening_minutes
-    mixture = mixture_of(task.hearing.commands, samples, truths, seconds, task.sample_rate, plan.seed)
-    probabilities = scanned(task, network, mixture)
-    budgets = (*BUDGETS, plan.false_alarms_per_hour)
-    points = curve(probabilities, mixture, seconds, task.hearing, budgets)
+    fit_temperature(network, {"samples": samples}, np.array(task.places(examples.truths)))
+    seconds = 60 * plan.listening_minutes / 2
+    halves = tuple(
+        _stream(task, network, samples[own], examples.take(own), seconds, plan.seed)
+        for own in _halves(examples)
+    )
+    points = curve(halves, task.hearing, (*BUDGETS, plan.false_alarms_per_hour))
     chosen = next(each for each in points if each.budget == plan.false_alarms_per_hour)
     return replace(
         task,
@@ -34,18 +35,41 @@ def calibrate(task, network: keras.Model, plan, samples: np.ndarray, truths: Seq
     )
 
 
+def _halves(examples: Batch) -> tuple[list[int], list[int]]:
+    """Positions of the clips of every second speaker, and the rest; where none is known, of every second clip of a
+    word, which are then on both sides."""
+    speakers: dict[object, int] = {}
+    halves: tuple[list[int], list[int]] = ([], [])
+    counts: dict[object, int] = {}
+    for position, raw in enumerate(examples.raws):
+        speaker = getattr(raw, "speaker", "")
+        if speaker:
+            side = speakers.setdefault(speaker, len(speakers) % 2)
+        else:
+            truth = examples.truths[position]
+            side = counts[truth] = (counts.get(truth, 1) + 1) % 2
+        halves[side].append(position)
+    return halves
+
+
+def _stream(
+    task, network: keras.Model, samples: np.ndarray, examples: Batch, seconds: float, seed: int
+) -> Stream:
+    mixture = mixture_of(task.hearing.commands, samples, examples.truths, seconds, task.sample_rate, seed)
+    return Stream(mixture, scanned(task, network, mixture), seconds)
+
+
 def scanned(task, network: keras.Model, mixture: Mixture) -> np.ndarray:
     """Probabilities of all windows of the recording: float32 (windows, classes)."""
     hop = round(task.hop_seconds * task.sample_rate)
     scan = scanner(network, hop)
     piece = round(PIECE_SECONDS / task.hop_seconds)
+    length = (piece - 1) * hop + task.length
     windows = (len(mixture.samples) - task.length) // hop + 1
     found = []
     for first in range(0, windows, piece):
-        stretch = mixture.samples[first * hop : (first + piece - 1) * hop + task.length]
-        if len(stretch) < (piece - 1) * hop + task.length:
-            stretch = np.pad(stretch, (0, (piece - 1) * hop + task.length - len(stretch)))
-        found.append(scan.predict_on_batch(stretch[None])[0])
+        stretch = mixture.samples[first * hop : first * hop + length]
+        found.append(scan.predict_on_batch(np.pad(stretch, (0, length - len(stretch)))[None])[0])
     return np.concatenate(found)[:windows]
 
 

@@ -132,6 +132,19 @@ class Tally:
     false: dict[str, int]
     seconds: float
 
+    def __add__(self, other: "Tally") -> "Tally":
+        """Both together, of the same commands."""
+
+        def summed(one, more):
+            return {word: one[word] + more[word] for word in one}
+
+        return Tally(
+            summed(self.said, other.said),
+            summed(self.hits, other.hits),
+            summed(self.false, other.false),
+            self.seconds + other.seconds,
+        )
+
     def miss_rate(self) -> float:
         """Share of the commands that were not heard."""
         return 1 - sum(self.hits.values()) / max(1, sum(self.said.values()))

@@ -1,4 +1,9 @@
-"""How probable a command must be before it counts: chosen for a budget of false alarms."""
+"""How probable a command must be before it counts: chosen for a budget of false alarms.
+
+Thresholds that are fitted to some speakers word by word let ten times as many false alarms through with others. So
+the words' thresholds relative to each other are fitted, all are then raised together, in logits, and how far is
+chosen by what each half of the speakers hears with the thresholds of the other half.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,17 +16,31 @@ from dltasks.tasks.speech.mixture import Mixture, Tally, matched, tally
 LOWEST, HIGHEST = 0.2, 0.999
 """No threshold lies outside these."""
 
-BUDGETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+BUDGETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 """False alarms an hour at which the curve is measured."""
 
+LOOSE = 100
+"""False alarms an hour at which the words' thresholds are fitted relative to each other: enough to count."""
+
+RAISED = np.arange(0, 6.01, 0.125)
+"""Logits by which all thresholds may be raised."""
 
 AHEAD = 10
 """Most false alarms of one command that are weighed together against the hits they bring."""
 
 
 @dataclass(frozen=True)
+class Stream:
+    """A recording of known words, and the network's probabilities for its windows: float32 (windows, classes)."""
+
+    mixture: Mixture
+    probabilities: np.ndarray
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Point:
-    """A row of the curve: the thresholds for a budget and what a listener with them made of the mixture."""
+    """A row of the curve: the thresholds for a budget, and what is heard at it of speakers they were not fitted to."""
 
     budget: float
     thresholds: tuple[float, ...]
@@ -33,24 +52,43 @@ def heard(probabilities: np.ndarray, hearing: Hearing) -> list[Detection]:
     return list(Listener(hearing).hear(probabilities))
 
 
-def curve(
-    probabilities: np.ndarray, mixture: Mixture, seconds: float, hearing: Hearing, budgets: Sequence[float]
-) -> list[Point]:
-    """The thresholds for each budget of false alarms an hour, measured on a mixture of known words."""
-    peaks = _peaks(probabilities, mixture, hearing)
-    commands = [each for each in hearing.commands if each]
+def curve(halves: tuple[Stream, Stream], hearing: Hearing, budgets: Sequence[float]) -> list[Point]:
+    """The thresholds for each budget of false alarms an hour. halves: streams of different speakers."""
+    hours = sum(each.seconds for each in halves) / 3600
+    peaks = [_peaks(each, hearing) for each in halves]
+    apart = [_fitted(own, hearing, hours / 2) for own in peaks]
+    both = {column: _merged(peaks[0][column], peaks[1][column]) for column in peaks[0]}
+    together = _fitted(both, hearing, hours)
+    found = [_crossed(halves, apart, hearing, shift) for shift in RAISED]
     points = []
     for budget in sorted(set(budgets)):
-        allowed = int(budget * seconds / 3600)
-        # Peaks foretell nearly, not quite, what a listener hears; so less is spent until that keeps to the budget.
-        for spent in range(allowed, -1, -1):
-            thresholds = _chosen(peaks, hearing, spent)
-            detections = heard(probabilities, replace(hearing, thresholds=thresholds))
-            found = tally(detections, mixture.said, commands, seconds)
-            if sum(found.false.values()) <= allowed:
-                break
-        points.append(Point(budget, thresholds, found))
+        place = _least(found, budget * hours)
+        points.append(Point(budget, _raised(together, RAISED[place]), found[place]))
     return points
+
+
+def _crossed(halves, thresholds, hearing: Hearing, shift: float) -> Tally:
+    """What is heard in each half with the raised thresholds of the other."""
+    commands = [each for each in hearing.commands if each]
+    tallies = []
+    for stream, others in zip(halves, reversed(thresholds), strict=True):
+        detections = heard(stream.probabilities, replace(hearing, thresholds=_raised(others, shift)))
+        tallies.append(tally(detections, stream.mixture.said, commands, stream.seconds))
+    return tallies[0] + tallies[1]
+
+
+def _least(found: Sequence[Tally], allowed: float) -> int:
+    """The least raise from which on no more false alarms are heard than allowed; the highest if there is none."""
+    too_many = [i for i, each in enumerate(found) if sum(each.false.values()) > allowed]
+    return min(too_many[-1] + 1, len(found) - 1) if too_many else 0
+
+
+def _raised(thresholds: tuple[float, ...], shift: float) -> tuple[float, ...]:
+    """Thresholds between LOWEST and HIGHEST; 1, of what is no command, stays."""
+    values = np.array(thresholds)
+    logits = np.log(np.clip(values, LOWEST, HIGHEST) / (1 - np.clip(values, LOWEST, HIGHEST)))
+    raised = np.clip(1 / (1 + np.exp(-logits - shift)), LOWEST, HIGHEST)
+    return tuple(float(each) for each in np.where(values < 1, raised, 1.0))
 
 
 @dataclass(frozen=True)
@@ -61,19 +99,17 @@ class _Peak:
     right: bool
 
 
-def _peaks(probabilities, mixture: Mixture, hearing: Hearing) -> dict[int, list[_Peak]]:
+def _peaks(stream: Stream, hearing: Hearing) -> dict[int, list[_Peak]]:
     """Peaks of each command by column, the highest first."""
-    averaged = smoothed(probabilities, hearing.smoothing)
+    averaged = smoothed(stream.probabilities, hearing.smoothing)
     times = hearing.times(hearing.smoothing - 1, len(averaged))
-    columns = [i for i, command in enumerate(hearing.commands) if command]
     found = {}
-    for column in columns:
-        candidates = _tops(averaged[:, column])
-        detections = [
-            Detection(float(times[row]), hearing.commands[column], float(averaged[row, column]))
-            for row in candidates
-        ]
-        right = matched(detections, mixture.said)
+    for column, command in enumerate(hearing.commands):
+        if not command:
+            continue
+        rows = _tops(averaged[:, column])
+        detections = [Detection(float(times[row]), command, float(averaged[row, column])) for row in rows]
+        right = matched(detections, stream.mixture.said)
         found[column] = [_Peak(d.probability, r) for d, r in zip(detections, right, strict=True)]
     return found
 
@@ -86,9 +122,13 @@ def _tops(values: np.ndarray) -> list[int]:
     return sorted(tops, key=lambda row: -values[row])
 
 
-def _chosen(peaks: dict[int, list[_Peak]], hearing: Hearing, budget: int) -> tuple[float, ...]:
-    """Thresholds that let at most `budget` false peaks through, spent where each brings the most hits."""
-    allowed = dict.fromkeys(peaks, 0)
+def _merged(one: list[_Peak], other: list[_Peak]) -> list[_Peak]:
+    return sorted([*one, *other], key=lambda peak: -peak.probability)
+
+
+def _fitted(peaks: dict[int, list[_Peak]], hearing: Hearing, hours: float) -> tuple[float, ...]:
+    """Thresholds that let LOOSE false peaks an hour through, spent where each brings the most hits."""
+    budget, allowed = int(LOOSE * hours), dict.fromkeys(peaks, 0)
     while (left := budget - sum(allowed.values())) > 0:
         gains = {
             (column, more): (_hits(peaks[column], n + more) - _hits(peaks[column], n)) / more
