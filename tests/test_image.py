@@ -14,7 +14,7 @@ from conftest import ROOT, dltasks
 from PIL import Image
 
 from dltasks import labelled
-from dltasks.calibration import sharpness
+from dltasks.classifier import sharpness
 from dltasks.errors import DataError
 from dltasks.plan import changed
 from dltasks.tasks.image import TASK, ImagePlan, folders, pixels
@@ -317,6 +317,7 @@ def test_the_threshold_leaves_the_wanted_share_right():
     assert threshold(probabilities, np.ones(6, int), 0.8) == 0.95
 
 
+@pytest.mark.parametrize("trained", ["image"], indirect=True)
 def test_evaluate_says_what_does_not_match(tmp_path, trained):
     drawings.folder(tmp_path, 3, ("disc", "square"), first=500)
     (tmp_path / "triangle").mkdir()

@@ -1,13 +1,13 @@
 """What is in this photo: labels with their probabilities."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from dltasks import labelled
+from dltasks.classifier import Choice, one_hot
 from dltasks.errors import DataError, ModelError, SettingError
 from dltasks.evaluation import Evaluation, classification
 from dltasks.plan import Plan, setting
@@ -75,42 +75,17 @@ class ImagePlan(Plan):
 
 
 @dataclass(frozen=True)
-class Label:
-    """A class and its calibrated probability, from 0 to 1."""
+class ImageAnswer(Choice):
+    """What a photo shows: the most probable labels. unsure: the first of them lies below the model's threshold."""
 
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class ImageAnswer:
-    """What a photo shows.
-
-    probabilities: float32 (classes,), of the model's `names`. labels: the `top` most probable.
-    unsure: the most probable lies below the model's threshold.
-    """
-
-    names: tuple[str, ...]
-    probabilities: np.ndarray = field(compare=False)
-    top: int
     unsure: bool
-
-    @cached_property
-    def labels(self) -> tuple[Label, ...]:
-        order = np.argsort(-self.probabilities, kind="stable")[: self.top]
-        return tuple(Label(self.names[i], float(self.probabilities[i])) for i in order)
 
     def __repr__(self) -> str:
         return f"ImageAnswer(labels={self.labels}, unsure={self.unsure})"
 
     def to_json(self) -> dict[str, Any]:
         """The labels, and whether the model is unsure."""
-        labels = [{"label": e.label, "probability": round(e.probability, 4)} for e in self.labels]
-        return {"labels": labels, "unsure": self.unsure}
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Lines for people: label and probability."""
-        return [(each.label, f"{each.probability:.1%}") for each in self.labels]
+        return {"labels": self.labels_json(), "unsure": self.unsure}
 
     @staticmethod
     def columns() -> tuple[str, ...]:
@@ -119,10 +94,7 @@ class ImageAnswer:
 
     def records(self) -> list[tuple]:
         """A row for each label, for CSV."""
-        return [
-            (rank, each.label, f"{each.probability:.4f}", str(self.unsure).lower())
-            for rank, each in enumerate(self.labels, 1)
-        ]
+        return self.ranked(str(self.unsure).lower())
 
     def remark(self) -> str:
         """What people should know of this answer, or nothing."""
@@ -206,9 +178,7 @@ class ImageTask(Task):
 
     def target(self, truths: Sequence[Any]) -> Arrays:
         position = {label: i for i, label in enumerate(self.labels)}
-        targets = np.zeros((len(truths), len(self.labels)), np.float32)
-        targets[np.arange(len(truths)), [position[each] for each in truths]] = 1
-        return {"probabilities": targets}
+        return {"probabilities": one_hot([position[each] for each in truths], len(self.labels))}
 
     def network(self, plan: Plan):
         from dltasks.tasks.image import network
@@ -232,7 +202,7 @@ class ImageTask(Task):
             train_head(network, plan, inputs["pixels"], targets["probabilities"])
 
     def calibrate(self, network, plan: Plan, inputs: Arrays, examples: Batch) -> "ImageTask":
-        from dltasks.calibration import fit_temperature
+        from dltasks.classifier import fit_temperature
         from dltasks.tasks.image.certainty import threshold
 
         true = self.target(examples.truths)["probabilities"].argmax(axis=1)
@@ -245,7 +215,7 @@ class ImageTask(Task):
         ]
 
     def agree(self, one: ImageAnswer, other: ImageAnswer) -> bool:
-        return int(one.probabilities.argmax()) == int(other.probabilities.argmax())
+        return one.agrees(other)
 
     def caveats(self) -> str:
         if not self.threshold:

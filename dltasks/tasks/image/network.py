@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from dltasks.calibration import cross_entropy
+from dltasks.classifier import compile_learner
 from dltasks.errors import ModelError, PlanError, SettingError
 
 WIDTHS = (32, 64, 128, 256)
@@ -45,21 +45,11 @@ def learner(network: keras.Model, plan, targets: np.ndarray, frozen: bool = Fals
         features = backbone(inputs)
     outputs = {"probabilities": logits(network.get_layer("dropout")(features))}
     model = keras.Model({name: inputs}, outputs)
-    model.compile(
-        optimizer=_optimizer(model, plan),
-        loss={"probabilities": cross_entropy(plan, targets)},
-        metrics={"probabilities": [keras.metrics.CategoricalAccuracy(name="accuracy")]},
-        jit_compile=keras.backend.backend() == "jax",
-    )
-    return model
-
-
-def _optimizer(model: keras.Model, plan) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.SGD(
         plan.highest_rate(), momentum=0.9, nesterov=True, weight_decay=plan.weight_decay
     )
-    optimizer.exclude_from_weight_decay([each for each in model.trainable_variables if len(each.shape) < 2])
-    return optimizer
+    compile_learner(model, optimizer, plan, targets)
+    return model
 
 
 # Backbones: uint8 pixels (batch, height, width, 3) in, features (batch, channels) out.

@@ -1,14 +1,14 @@
 """Which command is spoken: in a clip, or when in a stream."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
 
 from dltasks import labelled
+from dltasks.classifier import Choice, one_hot
 from dltasks.errors import DataError, ModelError, PlanError
 from dltasks.evaluation import Evaluation
 from dltasks.plan import Length, Plan, setting
@@ -84,30 +84,13 @@ class SpeechPlan(Plan):
 
 
 @dataclass(frozen=True)
-class Label:
-    """A command and its calibrated probability, from 0 to 1."""
+class SpeechAnswer(Choice):
+    """Which command a clip holds: the most probable labels.
 
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class SpeechAnswer:
-    """Which command a clip holds.
-
-    probabilities: float32 (classes,), of the model's `names`. labels: the `top` most probable.
     time_seconds: of a clip longer than the network hears at once, the middle of where it was heard.
     """
 
-    names: tuple[str, ...]
-    probabilities: np.ndarray = field(compare=False)
-    top: int
     time_seconds: float | None = None
-
-    @cached_property
-    def labels(self) -> tuple[Label, ...]:
-        order = np.argsort(-self.probabilities, kind="stable")[: self.top]
-        return tuple(Label(self.names[i], float(self.probabilities[i])) for i in order)
 
     @property
     def command(self) -> str:
@@ -122,13 +105,12 @@ class SpeechAnswer:
 
     def to_json(self) -> dict[str, Any]:
         """The command, its probability, the next labels; and where it was heard in a longer clip."""
-        labels = [{"label": e.label, "probability": round(e.probability, 4)} for e in self.labels]
-        found = {"command": self.command, "probability": round(self.probability, 4), "labels": labels}
+        found = {
+            "command": self.command,
+            "probability": round(self.probability, 4),
+            "labels": self.labels_json(),
+        }
         return found if self.time_seconds is None else {**found, "time_seconds": round(self.time_seconds, 3)}
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Lines for people: label and probability."""
-        return [(each.label, f"{each.probability:.1%}") for each in self.labels]
 
     @staticmethod
     def columns() -> tuple[str, ...]:
@@ -137,10 +119,7 @@ class SpeechAnswer:
 
     def records(self) -> list[tuple]:
         """A row for each label, for CSV."""
-        time = "" if self.time_seconds is None else f"{self.time_seconds:.3f}"
-        return [
-            (rank, each.label, f"{each.probability:.4f}", time) for rank, each in enumerate(self.labels, 1)
-        ]
+        return self.ranked("" if self.time_seconds is None else f"{self.time_seconds:.3f}")
 
     def remark(self) -> str:
         """What people should know of this answer, or nothing."""
@@ -265,7 +244,7 @@ class SpeechTask(Task):
         return [position[each] if each in position else position[UNKNOWN] for each in truths]
 
     def target(self, truths: Sequence[Any]) -> Arrays:
-        return {"probabilities": np.eye(len(self.labels), dtype=np.float32)[self.places(truths)]}
+        return {"probabilities": one_hot(self.places(truths), len(self.labels))}
 
     def network(self, plan: Plan):
         from dltasks.tasks.speech.network import build
@@ -356,7 +335,7 @@ class SpeechTask(Task):
         return {SILENCE: 0, UNKNOWN: 1}.get(self.labels[int(probabilities.argmax())], 2)
 
     def agree(self, one: SpeechAnswer, other: SpeechAnswer) -> bool:
-        return int(one.probabilities.argmax()) == int(other.probabilities.argmax())
+        return one.agrees(other)
 
     def caveats(self) -> str:
         from dltasks.tasks.speech.scores import caveats

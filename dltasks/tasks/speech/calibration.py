@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from dltasks.calibration import fit_temperature
+from dltasks.classifier import fit_temperature
 from dltasks.task import Batch
 from dltasks.tasks.speech.mixture import Mixture, mixture_of
 from dltasks.tasks.speech.network import scanner

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from dltasks.calibration import cross_entropy
+from dltasks.classifier import compile_learner
 
 FRAME, HOP, FFT = 480, 160, 512
 """Samples of a frame (30 ms), from one frame to the next (10 ms), and of its Fourier transform."""
@@ -99,19 +99,9 @@ def learner(network: keras.Model, plan, targets: np.ndarray) -> keras.Model:
     heard = keras.Input(network.inputs[0].shape[1:], dtype="float32", name="samples")
     masks = SpecAugment(plan.masked_seconds, plan.masked_bands, plan.seed, name="masks")
     model = keras.Model({"samples": heard}, {"probabilities": _logits(heard, _of(network), masks)})
-    model.compile(
-        optimizer=_optimizer(model, plan),
-        loss={"probabilities": cross_entropy(plan, targets)},
-        metrics={"probabilities": [keras.metrics.CategoricalAccuracy(name="accuracy")]},
-        jit_compile=keras.backend.backend() == "jax",
-    )
-    return model
-
-
-def _optimizer(model: keras.Model, plan) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.AdamW(plan.highest_rate(), weight_decay=plan.weight_decay)
-    optimizer.exclude_from_weight_decay([each for each in model.trainable_variables if len(each.shape) < 2])
-    return optimizer
+    compile_learner(model, optimizer, plan, targets)
+    return model
 
 
 def scanner(network: keras.Model, hop: int) -> keras.Model:
