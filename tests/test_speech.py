@@ -465,29 +465,20 @@ def test_a_silent_clip_is_left_out_and_named(tmp_path):
 
 def test_a_length_that_the_network_can_not_take_is_refused_before_the_data_is_read(tmp_path):
     said = dltasks("train", "speech", tmp_path, "--out", tmp_path / "out", "--seconds", 0.51)
-    assert said.returncode == 1 and "--seconds 0.51: wanted a multiple of 0.02, at least 0.4" in said.stderr
+    assert said.returncode == 1 and "--seconds 0.51: wanted a multiple of 0.02, at least 0.8" in said.stderr
 
 
 def test_augmentation_keeps_samples_in_range_and_targets_a_distribution():
-    from dltasks.tasks.speech.augmentation import augmentation_at
+    from dltasks.tasks.speech.augmentation import augmentation
 
     plan = changed(TASK.plan(), {"mixing": 1.0, "noise": 1.0, "hush": 0.2})
-    task = SpeechTask(labels=("_silence_", "fall", "rise"))
+    labels = ("_silence_", "fall", "rise")
     clips = np.stack([sounds.whistle("rise", i) for i in range(16)])
     targets = np.eye(3, dtype=np.float32)[np.arange(16) % 3]
-    found = augmentation_at(task, plan, 0.5).predict_on_batch({"samples": clips, "probabilities": targets})
+    found = augmentation(RATE, labels, plan).predict_on_batch({"samples": clips, "probabilities": targets})
     assert found["samples"].shape == (16, RATE) and np.abs(found["samples"]).max() <= 1
     assert found["probabilities"].sum(axis=1) == pytest.approx(np.ones(16))
     assert near(found["samples"].ravel(), clips.ravel()) < 0.9
-
-
-def test_a_network_learns_from_the_answers_of_another(trained_speech, tmp_path):
-    data = trained_speech.with_name("data")
-    training = ("train", "speech", data, "--epochs", 1, "--listening-minutes", 1)
-    said = dltasks(*training, "--out", tmp_path / "taught", "--teachers", trained_speech)
-    assert said.returncode == 0, said.stderr
-    said = dltasks(*training, "--out", tmp_path / "other", "--teachers", "commands")
-    assert said.returncode == 1 and "--teachers commands: answers with other labels" in said.stderr
 
 
 def test_a_clip_that_is_not_retimed_stays_as_it_is():

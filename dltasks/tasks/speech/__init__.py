@@ -69,12 +69,6 @@ class SpeechPlan(Plan):
     label_smoothing: float = setting(
         0.05, "Share of a target spread over all classes.", minimum=0, maximum=0.9
     )
-    teachers: str | None = setting(
-        None, "Bundles with the same labels, separated by commas, whose answers are learned from too."
-    )
-    teaching: float = setting(
-        0.5, "Share of a target that is the teachers' mean answer.", minimum=0, maximum=1
-    )
     val: float = setting(
         0.1, "Share to choose by, where the data has no such part.", minimum=0.01, maximum=0.45
     )
@@ -257,9 +251,9 @@ class SpeechTask(Task):
         return learner(network, plan, targets["probabilities"])
 
     def augmentation(self, plan: Plan, progress: float):
-        from dltasks.tasks.speech.augmentation import augmentation_at
+        from dltasks.tasks.speech.augmentation import augmentation
 
-        return augmentation_at(self, plan, progress)
+        return augmentation(self.length, self.labels, plan)
 
     def calibrate(self, network, plan: Plan, inputs: Arrays, examples: Batch) -> "SpeechTask":
         from dltasks.tasks.speech.calibration import calibrate

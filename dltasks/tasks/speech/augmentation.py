@@ -6,24 +6,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from dltasks.bundle import load, load_network
-from dltasks.errors import PlanError
-from dltasks.plan import changed
 from dltasks.tasks.speech.folders import SILENCE
 
-SETTLED = 0.85
-"""Share of a run after which clips are not mixed any more, so that its end looks like its use."""
 
-
-def augmentation_at(task, plan, progress: float) -> keras.Model:
-    """The augmentation for this part of the run."""
-    if progress >= SETTLED:
-        plan = changed(plan, {"mixing": 0.0})
-    return _augmentation(task.length, task.labels, plan)
-
-
-@lru_cache(maxsize=2)
-def _augmentation(length: int, labels: tuple[str, ...], plan) -> keras.Model:
+@lru_cache(maxsize=1)
+def augmentation(length: int, labels: tuple[str, ...], plan) -> keras.Model:
     """Samples (batch, length) and targets (batch, classes) to changed ones."""
     silence = labels.index(SILENCE)
     samples = keras.Input((length,), dtype="float32", name="samples")
@@ -35,27 +22,9 @@ def _augmentation(length: int, labels: tuple[str, ...], plan) -> keras.Model:
     if plan.mixing:
         heard, wanted = Mixed(plan.mixing, plan.seed + 4)(heard, wanted)
     heard = ops.clip(heard, -1.0, 1.0)
-    if plan.teachers:
-        wanted = (1 - plan.teaching) * wanted + plan.teaching * _taught(heard, labels, plan.teachers)
     return keras.Model(
         {"samples": samples, "probabilities": targets}, {"samples": heard, "probabilities": wanted}
     )
-
-
-def _taught(heard, labels: tuple[str, ...], teachers: str):
-    """What bundles answer to the changed samples, on average (distillation, Hinton et al., 2015).
-
-    Raises PlanError, ModelError.
-    """
-    answers = []
-    for name in teachers.split(","):
-        bundle = load(name.strip())
-        if getattr(bundle.task, "labels", None) != labels or bundle.task.length != heard.shape[1]:
-            raise PlanError(f"--teachers {name}: answers with other labels, or to clips of another length")
-        network = load_network(bundle.path)
-        network.name = f"teacher_{len(answers)}"
-        answers.append(network({"samples": heard}, training=False)["probabilities"])
-    return layers.Average()(answers) if len(answers) > 1 else answers[0]
 
 
 class _Random(layers.Layer):

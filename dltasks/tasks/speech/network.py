@@ -28,8 +28,8 @@ FLOOR = 1e-6
 WIDTH, STEM = 32, 6
 """Channels, and the frames that the first convolution looks at."""
 
-DILATIONS = (1, 1, 2, 3)
-"""Of each residual block, how many steps apart in time its convolutions look: together over half a second."""
+DILATIONS = (1, 2, 3, 3)
+"""Of each residual block, how many steps apart in time its convolutions look: together over 0.8 seconds."""
 
 
 def mel_filters(rate: int) -> np.ndarray:
