@@ -250,5 +250,7 @@ def packed(model: bytes, record: dict[str, Any], task: Task) -> bytes:
     file.seek(0, 2)
     with zipfile.ZipFile(file, "a") as archive:
         for name, text in members(record, task).items():
-            archive.writestr(zipfile.ZipInfo(name, _DATE), text)
+            # Readers of standard metadata take word lists as they are stored, not packed.
+            packing = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
+            archive.writestr(zipfile.ZipInfo(name, _DATE), text, packing)
     return file.getvalue()

@@ -42,27 +42,40 @@ def mel_filters(rate: int) -> np.ndarray:
     return np.maximum(0, np.minimum(rising, falling)).astype("float32")
 
 
+def _without_zeros(filters: np.ndarray) -> tuple[slice, np.ndarray]:
+    """The bins that these filters (bins, bands) look at, and the filters for these bins alone."""
+    bins = np.flatnonzero(filters.any(axis=1))
+    chosen = slice(int(bins[0]), int(bins[-1]) + 1)
+    return chosen, filters[chosen]
+
+
 @keras.saving.register_keras_serializable("dltasks")
 class LogMel(layers.Layer):
     """Samples (batch, samples) from -1 to 1 to the natural logarithm of mel power (batch, frames, MELS).
 
-    samples: a multiple of HOP. Frames under a Hann window lie inside the samples: one second has 98.
+    samples: a multiple of HOP, and known for a batch of any size, or not known for a batch of known size. Frames under a Hann window lie inside the samples: one second has 98.
     """
 
     def __init__(self, rate: int, **options):
         super().__init__(**options)
         self.rate = rate
         self.window = np.pad(np.hanning(FRAME + 1)[:-1], (0, FFT - FRAME)).astype("float32")
-        self.filters = mel_filters(rate)
+        # A quarter of the bands looks at few of the bins: four small tables are a quarter of the whole one.
+        self.quarters = [_without_zeros(each) for each in np.split(mel_filters(rate), 4, axis=1)]
 
     def call(self, samples):
-        hops = ops.reshape(samples, (ops.shape(samples)[0], -1, HOP))
+        # Where the length is known the shapes are said in numbers: the converted file computes none, and is smaller.
+        count = None if samples.shape[1] is None else samples.shape[1] // HOP
+        hops = ops.reshape(samples, (-1, count, HOP) if count else (samples.shape[0], -1, HOP))
         frames = ops.concatenate([hops[:, :-2], hops[:, 1:-1], hops[:, 2:]], axis=-1)
         frames = ops.pad(frames, ((0, 0), (0, 0), (0, FFT - FRAME)))
         # Squares of both parts convert to fewer and faster operations than an absolute value.
         real, imaginary = ops.rfft(frames * self.window)
         power = ops.square(real) + ops.square(imaginary)
-        return ops.log(ops.matmul(power, self.filters) + FLOOR)
+        power = ops.reshape(power, (-1, FFT // 2 + 1))
+        bands = ops.concatenate([power[:, bins] @ filters for bins, filters in self.quarters], axis=-1)
+        shape = (-1, count - 2, MELS) if count else (samples.shape[0], -1, MELS)
+        return ops.reshape(ops.log(bands + FLOOR), shape)
 
     def compute_output_shape(self, shape):
         return shape[0], None if shape[1] is None else shape[1] // HOP - 2, MELS
@@ -185,7 +198,7 @@ def _logits(heard, layer: Layer, masks=None):
 
 def _steps(log_mel, layer: Layer, past: Past):
     """(batch, frames, MELS) to (batch, steps, 2 * WIDTH): after the first convolution a step is STEP samples."""
-    x = layers.Reshape((-1, MELS, 1))(past(log_mel, STEM - 2))
+    x = ops.expand_dims(past(log_mel, STEM - 2), -1)
     x = layers.ZeroPadding2D((0, 2))(_normalised(x, "log_mel", layer))
     x = layer("stem", partial(layers.Conv2D, WIDTH, (STEM, 5), 2, use_bias=False))(x)
     x = layers.AveragePooling2D((1, 2))(layers.ReLU()(_normalised(x, "stem", layer)))
@@ -197,7 +210,7 @@ def _steps(log_mel, layer: Layer, past: Past):
     x = layers.ReLU()(_normalised(x, "bands", layer))
     x = layer("last", partial(layers.Conv2D, 2 * WIDTH, 1, use_bias=False))(x)
     x = layers.ReLU()(_normalised(x, "last", layer))
-    return layers.Reshape((-1, 2 * WIDTH))(x)
+    return ops.squeeze(x, 2)
 
 
 def _block(x, dilation: int, name: str, layer: Layer):
