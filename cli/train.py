@@ -94,7 +94,7 @@ def _option(plan: type, each) -> click.Option:
     kind = typing.get_type_hints(plan)[each.name]
     kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
     flag = "--" + each.name.replace("_", "-")
-    shown = "" if each.default in (None, False) else f"  [default: {each.default}]"
+    shown = "" if each.default is None or each.default is False else f"  [default: {each.default}]"
     help = each.metadata["help"] + shown
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, help=help)

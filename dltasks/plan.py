@@ -31,13 +31,15 @@ class Length:
             f"At most this many passes over the training data; if not given as many as show {self.shown:,} examples, "
             f"but {self.fewest} at least and {self.most} at most.",
             minimum=1,
+            late=True,
         )
 
 
 def setting(default, help: str, **metadata):
     """A field of a plan; `help` is shown by the command line.
 
-    metadata: `minimum` and `maximum` are allowed themselves, `above` is not; `choices` are all there are.
+    metadata: `minimum` and `maximum` are allowed themselves, `above` is not; `choices` are all there are. What is
+    `late` changes neither the division nor the network, so that a run which goes on may set it anew.
     """
     return field(default=default, metadata={"help": help, **metadata})
 
@@ -50,23 +52,27 @@ class Plan:
 
     epochs: int | None = length.setting()
     minutes: float | None = setting(
-        None, "Time budget of the training, in minutes; the schedule fits itself into it.", above=0
+        None, "Time budget of the training, in minutes; the schedule fits itself into it.", above=0, late=True
     )
     batch_size: int = setting(32, "Examples per step.", minimum=1)
     learning_rate: float = setting(0.02, "Highest learning rate of the schedule.", above=0)
     weight_decay: float = setting(2.5e-3, "Weight decay, decoupled from the gradient.", minimum=0)
-    patience: int = setting(15, "Stop after this many epochs without a better validation score.", minimum=1)
+    patience: int = setting(
+        15, "Stop after this many epochs without a better validation score.", minimum=1, late=True
+    )
     balance: bool = setting(False, "Weigh each class by the inverse of its frequency.")
     seed: int = setting(0, "Seed of every random choice.", minimum=0)
     quantize: str = setting(
         "float16",
         "Level of the bundle's own .tflite.",
         choices=("none", "float16", "weights8", "dynamic", "int8"),
+        late=True,
     )
     precision: str = setting(
         "float32",
         "How model.keras keeps its weights; float16 halves the file.",
         choices=("float32", "float16"),
+        late=True,
     )
 
     def for_examples(self, count: int) -> "Plan":

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,9 +27,6 @@ WARM_UP = 0.1
 
 CHUNK = 64
 """Examples decoded as one piece of work."""
-
-EXTENDABLE = ("epochs", "minutes", "patience")
-"""Settings that a run which goes on may change; any other would change the division or the network."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def work_folder(out: Path) -> Path:
 def _begun(work: Path, task: str, plan: Plan, settings: dict, resume: bool, about: str):
     """The state to start from, the plan and the card's text: new, or those of the interrupted run.
 
-    Of a run that goes on only what is in EXTENDABLE can be set anew.
+    Of a run that goes on only what is `late` can be set anew.
     """
     record = work / "run.json"
     if resume:
@@ -159,11 +156,12 @@ def _begun(work: Path, task: str, plan: Plan, settings: dict, resume: bool, abou
         if run["task"] != task:
             raise PlanError(f"{work}: an interrupted run of {run['task']}, not of {task}")
         recorded = type(plan)(**run["plan"])
-        fixed = [k for k, v in settings.items() if k not in EXTENDABLE and v != getattr(recorded, k, None)]
+        late = [each.name for each in fields(plan) if each.metadata.get("late")]
+        fixed = [k for k, v in settings.items() if k not in late and v != getattr(recorded, k, None)]
         if fixed:
             raise PlanError(
                 f"--resume goes on with the run's own settings, {fixed[0]} {getattr(recorded, fixed[0], None)} "
-                f"among them; only {', '.join(EXTENDABLE)} can be changed"
+                f"among them; only {', '.join(late)} can be changed"
             )
         return State(**run["state"]), changed(recorded, settings), about or run["about"]
     if record.is_file() and json.loads(record.read_text())["state"]["epoch"]:

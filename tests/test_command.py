@@ -222,7 +222,8 @@ def test_every_level_is_written_and_smaller_than_the_last(tmp_path, trained, lev
     found = json.loads(said.stdout)
     assert found["quantize"] == level and found["agreement"] > 0.5
     whole = 4 * library.load(trained.bundle).record["parameters"]
-    assert found["bytes"] < (1.2 if level == "none" else 0.4) * whole
+    # A small network has its tables and operations beside its weights.
+    assert found["bytes"] < (1.1 if level == "none" else 0.3) * whole + 50_000
 
 
 def test_many_photos_come_back_in_order(tmp_path):

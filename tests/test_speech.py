@@ -255,6 +255,7 @@ def test_a_scanned_recording_gets_what_its_windows_get(trained_speech):
     [
         (["missing.wav"], "missing.wav: no such file"),
         (["-"], "holds no sound (0 samples)"),
+        ([ROOT / "README.md"], "README.md: not a sound file"),
         ([YES, "--model", "objects"], "not a model of spoken commands"),
     ],
 )
@@ -497,6 +498,13 @@ def test_evaluation_leaves_silence_apart_and_counts_false_accepts(trained_speech
     assert {"false_accepts_per_hour_of_background", "false_accepts_of_other_words"} <= set(names)
     assert found["scores"]["accuracy_without_silence"]["count"] == 96
     assert set(found["classes"]["rise"]) == {"recall", "precision", "f1", "equal_error_rate"}
+
+
+def test_a_listener_takes_the_thresholds_of_another_budget():
+    task = library.load("commands").task
+    assert task.at(0.5).thresholds != task.at(50).thresholds
+    said = dltasks("listen", SENTENCE, "--false-alarms-per-hour", 3)
+    assert said.returncode == 2 and "this model has thresholds for 0.5, 1, 2, 5" in said.stderr
 
 
 def test_the_curve_is_a_table_in_the_card_and_a_drawing(trained_speech):

@@ -76,6 +76,12 @@ def test_the_wheel_classifies_a_photo(clean):
     assert "espresso" in said.stdout and not said.stderr
 
 
+def test_the_wheel_recognizes_a_command(clean):
+    said = run(clean, "recognize", str(ROOT / "samples/speech/yes.flac"))
+    assert said.returncode == 0, said.stderr
+    assert "yes.flac: yes" in said.stdout and not said.stderr
+
+
 def test_the_wheel_has_every_part_but_no_cache(clean):
     site = next((clean / "env/lib").glob("python*/site-packages/dltasks"))
     files = {str(each.relative_to(site)) for each in site.rglob("*") if "__pycache__" not in each.parts}

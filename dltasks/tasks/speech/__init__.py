@@ -9,7 +9,7 @@ import numpy as np
 
 from dltasks import labelled
 from dltasks.classifier import Choice, one_hot
-from dltasks.errors import DataError, ModelError, PlanError
+from dltasks.errors import DataError, ModelError, PlanError, SettingError
 from dltasks.evaluation import Evaluation
 from dltasks.plan import Length, Plan, setting
 from dltasks.runtime import Runtime
@@ -31,7 +31,9 @@ class SpeechPlan(Plan):
     epochs: int | None = length.setting()
     learning_rate: float = setting(0.003, "Highest learning rate of the schedule.", above=0)
     weight_decay: float = setting(0.02, "Weight decay, decoupled from the gradient.", minimum=0)
-    patience: int = setting(40, "Stop after this many epochs without a better validation score.", minimum=1)
+    patience: int = setting(
+        40, "Stop after this many epochs without a better validation score.", minimum=1, late=True
+    )
     seconds: float = setting(
         1.0, "Length of what the network hears at once, in seconds.", minimum=0.5, maximum=4
     )
@@ -39,10 +41,17 @@ class SpeechPlan(Plan):
         None, "Commands, separated by commas; other words are unknown. All words if not given."
     )
     false_alarms_per_hour: float = setting(
-        0.5, "Budget that the thresholds for listening are chosen for.", minimum=0
+        5.0,
+        "Budget that the thresholds for listening are chosen for, while a word that is no command is said every "
+        "ten seconds.",
+        minimum=0,
+        late=True,
     )
     listening_minutes: float = setting(
-        240.0, "Length of the recording, mixed from validation clips, that they are chosen on.", minimum=1
+        240.0,
+        "Length of the recording, mixed from validation clips, that they are chosen on.",
+        minimum=1,
+        late=True,
     )
     speed: float = setting(0.15, "Most that a clip is played faster or slower.", minimum=0, maximum=0.5)
     shift: float = setting(
@@ -156,6 +165,14 @@ class SpeechTask(Task):
         return Hearing(
             commands, thresholds, self.smoothing, self.refractory_seconds, self.hop_seconds, self.seconds
         )
+
+    def at(self, budget: float) -> "SpeechTask":
+        """This task listening with the thresholds for another budget of false alarms an hour. Raises SettingError."""
+        points = {each["budget_per_hour"]: each["thresholds"] for each in self.operating_points}
+        if budget not in points:
+            there = ", ".join(f"{each:g}" for each in sorted(points)) or "none"
+            raise SettingError(f"--false-alarms-per-hour {budget:g}: this model has thresholds for {there}")
+        return replace(self, thresholds=tuple(points[budget]))
 
     def check(self, plan: Plan) -> None:
         from dltasks.tasks.speech.network import STEP, shortest

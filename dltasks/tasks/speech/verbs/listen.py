@@ -19,8 +19,14 @@ from dltasks.cli import options
     type=click.FloatRange(0, 1),
     help="Probability from which every command counts; the model's own thresholds if not given.",
 )
+@click.option(
+    "--false-alarms-per-hour",
+    "budget",
+    type=float,
+    help="Take the model's thresholds for another budget of its card's table.",
+)
 @options.JSON
-def command(source, device, devices, model, threshold, as_json):
+def command(source, device, devices, model, threshold, budget, as_json):
     """Print each command with its second in the stream, as soon as it is heard.
 
     Hears the microphone (pip install 'dltasks[microphone]'), a recording of any length, or with - what comes on
@@ -39,21 +45,33 @@ def command(source, device, devices, model, threshold, as_json):
         return
     if source and device:
         raise click.UsageError("a FILE or --device, not both")
-    _listen(source, device, model or "commands", threshold, as_json)
+    if threshold is not None and budget is not None:
+        raise click.UsageError("--threshold or --false-alarms-per-hour, not both")
+    _listen(source, device, _loaded(model or "commands", threshold, budget), as_json)
 
 
-def _listen(source, device, model: str, threshold: float | None, as_json: bool) -> None:
+def _loaded(model: str, threshold: float | None, budget: float | None):
+    """The bundle, listening as asked. Raises ModelError, SettingError."""
     from dataclasses import replace
 
     import dltasks
-    from dltasks.errors import DataError, ModelError
-    from dltasks.tasks.speech import SpeechTask, streams
+    from dltasks.errors import ModelError
+    from dltasks.tasks.speech import SpeechTask
 
     bundle = dltasks.load(model)
     if not isinstance(bundle.task, SpeechTask):
         raise ModelError(f"{model}: not a model of spoken commands")
+    if budget is not None:
+        return replace(bundle, task=bundle.task.at(budget))
     if threshold is not None:
         bundle = replace(bundle, task=replace(bundle.task, thresholds=(threshold,) * len(bundle.task.labels)))
+    return bundle
+
+
+def _listen(source, device, bundle, as_json: bool) -> None:
+    from dltasks.errors import DataError
+    from dltasks.tasks.speech import streams
+
     heard = _Counted(_pieces(source, device, bundle.task))
     with closing(heard.pieces):
         for detection in streams.listen(bundle, heard):
