@@ -1,7 +1,9 @@
 """What the tests share: the command as a process, and one bundle of each task, trained once."""
 
+import fcntl
 import importlib
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -42,13 +44,26 @@ class Trained:
     said: subprocess.CompletedProcess
 
 
+def train_once(task: str, name: str, factory, **settings) -> Trained:
+    """A bundle of this name, trained on the task's small data set by the first process of the tests that asks."""
+    place = factory.getbasetemp()
+    place = (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / name
+    place.mkdir(exist_ok=True)
+    with open(place / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (place / "said").exists():
+            return pickle.loads((place / "said").read_bytes())
+        kind = importlib.import_module(f"data_{task}")
+        options = [f"--{key.replace('_', '-')}={value}" for key, value in (kind.SETTINGS | settings).items()]
+        data = kind.make(place / "data")
+        said = dltasks("train", task, data, "--out", place / "bundle", "--json", *options)
+        assert said.returncode == 0, said.stderr
+        found = Trained(task, data, place / "bundle", said)
+        (place / "said").write_bytes(pickle.dumps(found))
+        return found
+
+
 @pytest.fixture(scope="session", params=tasks.names())
 def trained(request, tmp_path_factory) -> Trained:
     """A bundle of each task, trained on a small data set of the test's own."""
-    kind = importlib.import_module(f"data_{request.param}")
-    place = tmp_path_factory.mktemp(request.param)
-    data = kind.make(place / "data")
-    settings = [f"--{name.replace('_', '-')}={value}" for name, value in kind.SETTINGS.items()]
-    said = dltasks("train", request.param, data, "--out", place / "bundle", "--json", *settings)
-    assert said.returncode == 0, said.stderr
-    return Trained(request.param, data, place / "bundle", said)
+    return train_once(request.param, request.param, tmp_path_factory)

@@ -62,7 +62,7 @@ def curve(halves: tuple[Stream, Stream], hearing: Hearing, budgets: Sequence[flo
     found = [_crossed(halves, apart, hearing, shift) for shift in RAISED]
     points = []
     for budget in sorted(set(budgets)):
-        place = _least(found, budget * hours)
+        place = _best(found, budget * hours)
         points.append(Point(budget, _raised(together, RAISED[place]), found[place]))
     return points
 
@@ -77,10 +77,14 @@ def _crossed(halves, thresholds, hearing: Hearing, shift: float) -> Tally:
     return tallies[0] + tallies[1]
 
 
-def _least(found: Sequence[Tally], allowed: float) -> int:
-    """The least raise from which on no more false alarms are heard than allowed; the highest if there is none."""
+def _best(found: Sequence[Tally], allowed: float) -> int:
+    """The raise with the fewest misses among those from which on no more false alarms are heard than allowed.
+
+    Low thresholds may miss more than higher ones: after a false alarm nothing is heard for a while.
+    """
     too_many = [i for i, each in enumerate(found) if sum(each.false.values()) > allowed]
-    return min(too_many[-1] + 1, len(found) - 1) if too_many else 0
+    first = min(too_many[-1] + 1, len(found) - 1) if too_many else 0
+    return min(range(first, len(found)), key=lambda i: found[i].miss_rate())
 
 
 def _raised(thresholds: tuple[float, ...], shift: float) -> tuple[float, ...]:
