@@ -19,7 +19,7 @@ from measured import COMMAND, measured, report
 import dltasks
 from dltasks.metrics import poisson, wilson
 from dltasks.tasks.speech.listening import Detection
-from dltasks.tasks.speech.mixture import Mixture, mixture_of, tally
+from dltasks.tasks.speech.mixture import Mixture, Said, mixture_of, tally
 
 SEED = 20261121
 
@@ -35,15 +35,15 @@ def mixture(task, data: str, hours: float) -> Mixture:
     return mixture_of(commands, inputs["samples"], examples.truths, 3600 * hours, task.sample_rate, SEED)
 
 
-def kept(mixed: Mixture, rate: int, folder: Path) -> Path:
-    """The recording and its words in a folder."""
+def kept(mixed: Mixture, rate: int, folder: Path) -> tuple[Path, tuple[Said, ...]]:
+    """The recording and its words in a folder; the recording leaves memory, which a child would be charged with."""
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / "mixed.flac", mixed.samples, rate)
     with open(folder / "words.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("time_seconds", "word"))
         writer.writerows((f"{each.seconds:.3f}", each.word) for each in mixed.said)
-    return folder / "mixed.flac"
+    return folder / "mixed.flac", mixed.said
 
 
 def main() -> None:
@@ -54,14 +54,15 @@ def main() -> None:
     parser.add_argument("--out")
     given = parser.parse_args()
     task = dltasks.load(given.model).task
-    mixed = mixture(task, given.data, given.hours)
     with tempfile.TemporaryDirectory() as folder:
-        path = kept(mixed, task.sample_rate, Path(given.out or folder))
+        path, words = kept(
+            mixture(task, given.data, given.hours), task.sample_rate, Path(given.out or folder)
+        )
         ran = measured([COMMAND, "listen", str(path), "--model", given.model, "--json"])
     detections = [Detection(**json.loads(line)) for line in ran.output.splitlines()]
     commands = [each for each in task.hearing.commands if each]
-    found = tally(detections, mixed.said, commands, 3600 * given.hours)
-    _tell(found, len(mixed.said), ran, given)
+    found = tally(detections, words, commands, 3600 * given.hours)
+    _tell(found, len(words), ran, given)
 
 
 def _tell(found, words: int, ran, given) -> None:
