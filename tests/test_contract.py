@@ -94,7 +94,7 @@ def test_training_prints_one_object_with_the_scores_of_the_test_part(trained):
     assert said["bundle"] == str(trained.bundle)
     for each in said["scores"].values():
         assert each["low"] <= each["value"] <= each["high"]
-        assert each["count"] == said["count"]
+        assert 0 < each["count"] <= said["count"]
     assert str(trained.bundle) in trained.said.stderr.splitlines()[-1]
 
 
