@@ -26,13 +26,22 @@ def command(model, inputs, labels, threads, form, top):
     answer(model, inputs, labels, threads, form, top)
 
 
-def answer(model: str, inputs, labels, threads, form, top) -> None:
-    """Load the model, answer the inputs, and leave with exit code 1 if any of them failed."""
+def answer(model: str, inputs, labels, threads, form, top, task: str | None = None) -> None:
+    """Load the model, answer the inputs, and leave with exit code 1 if any of them failed.
+
+    task: the only one whose models are taken; any if None.
+    """
     from dataclasses import replace
 
     import dltasks
+    from dltasks import tasks
+    from dltasks.errors import ModelError
 
     bundle = dltasks.load(model, options.words(labels))
+    if task and tasks.name_of(bundle.task) != task:
+        raise ModelError(
+            f"{model}: a model for {tasks.name_of(bundle.task)}, not for {task}; dltasks predict takes any"
+        )
     if top:
         bundle = replace(bundle, task=replace(bundle.task, top=top))
     sources = list(output.sources(inputs))

@@ -46,10 +46,16 @@ def _rows(bundle):
     yield "trained", f"{training['epochs']} epochs, {training['seconds'] / 60:.0f} min"
     yield "examples", ", ".join(f"{count} {part}" for part, count in training["examples"].items())
     yield "about", " ".join(record["about"].split()) or "nothing said"
-    yield from ((name, str(value)) for name, value in record["fields"].items())
+    yield from ((name, _field(value)) for name, value in record["fields"].items())
     yield from ((f"plan {name}", _set(value)) for name, value in record["plan"].items())
     yield from ((f"version {name}", value) for name, value in record["versions"].items())
     yield "labels", ", ".join(getattr(bundle.task, "labels", ()))
+
+
+def _field(value) -> str:
+    if value and isinstance(value, list) and isinstance(value[0], dict):
+        return f"{len(value)} rows; in the model's README.md, and here with --json"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _set(value) -> str:

@@ -98,7 +98,7 @@ class Bundle:
     def _require_whole(self) -> None:
         if self.streams:
             raise ModelError(
-                f"{self.path}: takes a step of a stream at a time; it listens, and answers nothing else"
+                f"{self.path}: takes a step of a stream at a time; it can listen (dltasks listen), and answers nothing else"
             )
 
     def _labelled(self, data, part: str | None):

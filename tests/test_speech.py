@@ -494,6 +494,27 @@ def test_evaluation_leaves_silence_apart_and_counts_false_accepts(trained_speech
     assert set(found["classes"]["rise"]) == {"recall", "precision", "f1", "equal_error_rate"}
 
 
+@pytest.mark.parametrize("path", [YES, ROOT / "samples/speech/go-happy-right-no.flac"])
+def test_a_sound_file_on_standard_input_is_not_taken_for_samples(path):
+    said = dltasks("listen", "-", input=path.read_bytes())
+    assert said.returncode == 1 and said.stdout == ""
+    assert "-: a sound file, where raw 16-bit samples were wanted" in said.stderr
+
+
+def test_a_model_of_another_task_is_refused_by_name():
+    said = dltasks("recognize", "--model", "objects", YES)
+    assert said.returncode == 1
+    assert said.stderr == "dltasks: objects: a model for image, not for speech; dltasks predict takes any\n"
+
+
+def test_one_word_alone_is_refused(tmp_path):
+    data = sounds.folder(tmp_path / "data", 8, ("rise",))
+    with pytest.raises(DataError, match="one word only"):
+        SpeechTask().learn(folders.examples(data), TASK.plan())
+    said = dltasks("train", "speech", data, "--out", tmp_path / "out", "--words", "")
+    assert said.returncode == 2 and "words is ''" in said.stderr
+
+
 def test_a_listener_takes_the_thresholds_of_another_budget():
     task = library.load("commands").task
     assert task.at(0.5).thresholds != task.at(50).thresholds

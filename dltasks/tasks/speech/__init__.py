@@ -85,6 +85,11 @@ class SpeechPlan(Plan):
         0.1, "Share to judge by, where the data has no such part; 0 for none.", minimum=0, maximum=0.45
     )
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.words is not None and not all(each.strip() for each in self.words.split(",")):
+            raise SettingError(f"words is {self.words!r}; it must be words, separated by commas")
+
 
 @dataclass(frozen=True)
 class SpeechAnswer(Choice):
@@ -203,6 +208,11 @@ class SpeechTask(Task):
             there |= {UNKNOWN} if others else set()
         if not commands:
             raise DataError(f"no commands, only {', '.join(sorted(there))}; wanted one folder a word")
+        if len(commands) == 1 and UNKNOWN not in there:
+            raise DataError(
+                f"one word only ({min(commands)!r}): nothing to tell it from; wanted two or more, or other words in "
+                f"{UNKNOWN}/"
+            )
         labels = tuple(sorted({*commands, SILENCE, *(there & {UNKNOWN})}))
         return replace(self, labels=labels, seconds=plan.seconds)
 

@@ -4,8 +4,17 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from dltasks.errors import DataError
 from dltasks.tasks.speech.listening import Detection, Listener
 from dltasks.tasks.speech.sound import windows
+
+HEADERS = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM", b"\xff\xfb")
+"""How sound files begin; raw samples hardly ever do."""
+
+_NOT_RAW = (
+    "-: a sound file, where raw 16-bit samples were wanted; name the file instead, or decode it: "
+    "ffmpeg -i FILE -f s16le -ar 16000 -ac 1 - | dltasks listen -"
+)
 
 
 def listen(bundle, pieces: Iterable[np.ndarray]) -> Iterator[Detection]:
@@ -40,13 +49,21 @@ def _steps(bundle, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def raw(file, seconds: float, rate: int) -> Iterator[np.ndarray]:
-    """Samples from a file of 16-bit little-endian mono PCM at `rate`, in pieces of so many seconds, until it ends."""
-    size, kept = 2 * round(seconds * rate), b""
+    """Samples from a file of 16-bit little-endian mono PCM at `rate`, in pieces of so many seconds, until it ends.
+
+    Raises DataError for what begins as a sound file does.
+    """
+    size, kept, first = 2 * round(seconds * rate), b"", True
     while block := file.read1(size - len(kept)) if hasattr(file, "read1") else file.read(size - len(kept)):
         kept += block
         if len(kept) < size:
             continue
+        if first and kept.startswith(HEADERS):
+            raise DataError(_NOT_RAW)
+        first = False
         yield np.frombuffer(kept, "<i2").astype(np.float32) / 32768
         kept = b""
+    if first and kept.startswith(HEADERS):
+        raise DataError(_NOT_RAW)
     if len(kept) > 1:
         yield np.frombuffer(kept[: len(kept) // 2 * 2], "<i2").astype(np.float32) / 32768

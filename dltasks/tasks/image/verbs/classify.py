@@ -21,4 +21,4 @@ def command(inputs, labels, threads, form, top, model):
     """
     from dltasks.cli.predict import answer
 
-    answer(model or "objects", inputs, labels, threads, form, top)
+    answer(model or "objects", inputs, labels, threads, form, top, "image")

@@ -22,4 +22,4 @@ def command(inputs, labels, threads, form, top, model):
     """
     from dltasks.cli.predict import answer
 
-    answer(model or "commands", inputs, labels, threads, form, top)
+    answer(model or "commands", inputs, labels, threads, form, top, "speech")
