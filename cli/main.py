@@ -67,6 +67,7 @@ def group():
 
     \b
     dltasks classify photo.jpg
+    dltasks recognize word.wav
     dltasks train image flowers/ --out runs/flowers
     """
 

@@ -381,6 +381,7 @@ def test_thresholds_keep_to_their_budget_with_other_speakers_and_a_larger_one_mi
 def test_speakers_stand_on_one_side_and_noise_is_cut_in_time(tmp_path):
     sounds.folder(tmp_path, 40)
     examples = folders.examples(tmp_path)
+    assert examples.notes == ("24 stretches of a second from _background_noise_/ count as _silence_",)
     encoded, failures = TASK().encode(examples.raws)
     assert not failures
     parts = divide(examples, encoded["samples"], changed(TASK.plan(), {"val": 0.2, "test": 0.2}))
@@ -482,6 +483,38 @@ def test_a_clip_that_is_not_retimed_stays_as_it_is():
     clips = np.stack([sounds.whistle("fall", i) for i in range(4)])
     same = np.asarray(Amplified(0.0, seed=1)(Retimed(0.0, 0.0, seed=0)(clips)))
     assert np.abs(same[:, 1:-1] - clips[:, 1:-1]).max() < 1e-6
+
+
+def test_log_mels_change_in_training_only_and_by_what_the_plan_says():
+    from dltasks.tasks.speech.spectrum import Toned, Warped, changes
+
+    log_mel = np.random.default_rng(0).normal(-5, 2, (4, 20, 40)).astype(np.float32)
+    for layer in changes(TASK.plan()):
+        assert np.array_equal(np.asarray(layer(log_mel)), log_mel)
+        assert not np.array_equal(np.asarray(layer(log_mel, training=True)), log_mel)
+    assert np.allclose(np.asarray(Warped(0.0, seed=0)(log_mel, training=True)), log_mel)
+    peak = np.eye(40, dtype=np.float32)[20] * np.ones((64, 1, 1), np.float32)
+    moved = np.asarray(Warped(0.1, seed=0)(peak, training=True))[:, 0].argmax(axis=1)
+    assert moved.min() in (18, 19) and moved.max() in (21, 22)
+    louder = np.asarray(Toned(6.0, seed=0)(log_mel, training=True)) - log_mel
+    assert np.allclose(louder[:, :1], louder, atol=1e-5) and 1 < np.abs(louder).max() <= 1.382
+
+
+def test_muon_turns_the_steps_of_convolutions_into_matrices_that_scale_no_direction_more_than_others():
+    import keras
+
+    from dltasks.tasks.speech.optimizer import Muon
+
+    random = np.random.default_rng(0)
+    kernel = keras.Variable(np.zeros((3, 3, 8, 16), np.float32))
+    offset = keras.Variable(np.zeros(16, np.float32))
+    optimizer = Muon.of(0.1, 0.0)
+    optimizer.build([kernel, offset])
+    gradient = random.normal(0, 1, (72, 16)) * np.geomspace(0.1, 10, 16)
+    optimizer.apply([gradient.reshape(3, 3, 8, 16).astype(np.float32), np.ones(16, np.float32)])
+    scales = np.linalg.svd(np.asarray(kernel).reshape(72, 16), compute_uv=False) / (0.1 * 0.2 * 72**0.5)
+    assert 0.5 < scales.min() and scales.max() < 1.3
+    assert np.asarray(offset) == pytest.approx(-0.1, rel=1e-3)
 
 
 def test_evaluation_leaves_silence_apart_and_counts_false_accepts(trained_speech):

@@ -74,6 +74,12 @@ class SpeechPlan(Plan):
         minimum=0,
         maximum=20,
     )
+    warp: float = setting(
+        0.1, "Most that frequencies are stretched or shrunk, as a share.", minimum=0, maximum=0.5
+    )
+    tone: float = setting(
+        6.0, "Most that a stretch of frequencies is made louder or softer, in decibels.", minimum=0
+    )
     mixing: float = setting(0.2, "Alpha of mixup: how strongly clips are mixed; 0 for not at all.", minimum=0)
     label_smoothing: float = setting(
         0.05, "Share of a target spread over all classes.", minimum=0, maximum=0.9

@@ -37,7 +37,10 @@ def examples(source) -> Batch:
         (Clip(each.path, speaker=each.more[0] or _speaker(each.path)), each.label, each.split)
         for each in found
     ]
-    rows += _noise(Path(source), divided=labelled.splits_of(found) is not None)
+    noise = list(_noise(Path(source), divided=labelled.splits_of(found) is not None))
+    if noise:
+        notes = (*notes, f"{len(noise)} stretches of a second from {NOISE}/ count as {SILENCE}")
+    rows += noise
     raws, labels, splits = (list(column) for column in zip(*rows, strict=True))
     return Batch(raws, [describe(each) for each in raws], labels, splits if any(splits) else None, notes)
 

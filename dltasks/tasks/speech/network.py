@@ -4,7 +4,7 @@ As nothing is padded, a second of a stream gets what the same second gets as a c
 needs only the few frames that each convolution looks back on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import keras
@@ -12,6 +12,8 @@ import numpy as np
 from keras import layers, ops
 
 from dltasks.classifier import compile_learner
+from dltasks.tasks.speech.optimizer import Muon
+from dltasks.tasks.speech.spectrum import changes
 
 FRAME, HOP, FFT = 480, 160, 512
 """Samples of a frame (30 ms), from one frame to the next (10 ms), and of its Fourier transform."""
@@ -105,15 +107,13 @@ def shortest() -> int:
 
 
 def learner(network: keras.Model, plan, targets: np.ndarray) -> keras.Model:
-    """The network up to its logits with SpecAugment in it, sharing its weights, compiled.
+    """The network up to its logits with changes of the log-mel in it, sharing its weights, compiled.
 
     targets: float32 (count, classes), for the frequencies that `balance` weighs by.
     """
     heard = keras.Input(network.inputs[0].shape[1:], dtype="float32", name="samples")
-    masks = SpecAugment(plan.masked_seconds, plan.masked_bands, plan.seed, name="masks")
-    model = keras.Model({"samples": heard}, {"probabilities": _logits(heard, _of(network), masks)})
-    optimizer = keras.optimizers.AdamW(plan.highest_rate(), weight_decay=plan.weight_decay)
-    compile_learner(model, optimizer, plan, targets)
+    model = keras.Model({"samples": heard}, {"probabilities": _logits(heard, _of(network), changes(plan))})
+    compile_learner(model, Muon.of(plan.highest_rate(), plan.weight_decay), plan, targets)
     return model
 
 
@@ -187,11 +187,11 @@ def _of(network: keras.Model) -> Layer:
     return lambda name, make: network.get_layer(name)
 
 
-def _logits(heard, layer: Layer, masks=None):
+def _logits(heard, layer: Layer, changes: Sequence[layers.Layer] = ()):
     """(batch, samples) to (batch, classes)"""
     bands = layer("log_mel", None)(heard)
-    if masks is not None:
-        bands = masks(bands)
+    for change in changes:
+        bands = change(bands)
     mean = layers.GlobalAveragePooling1D()(_steps(bands, layer, _whole))
     return layer("logits", None)(layer("dropout", partial(layers.Dropout, 0.1))(mean))
 
@@ -227,32 +227,3 @@ def _convolved(x, dilation: int, name: str, layer: Layer):
 
 def _normalised(x, name: str, layer: Layer):
     return layer(f"{name}_normalised", partial(layers.BatchNormalization, momentum=0.9, epsilon=1e-5))(x)
-
-
-@keras.saving.register_keras_serializable("dltasks")
-class SpecAugment(layers.Layer):
-    """In training two stretches of time and two of the bands of each log-mel (batch, frames, MELS) become its mean.
-
-    Park et al., 2019. seconds, bands: the longest of them.
-    """
-
-    def __init__(self, seconds: float, bands: int, seed: int, **options):
-        super().__init__(**options)
-        self.longest = {1: seconds * 100, 2: bands}
-        self.random = keras.random.SeedGenerator(seed)
-
-    def call(self, log_mel, training=False):
-        if not training:
-            return log_mel
-        mean = ops.mean(log_mel, axis=(1, 2), keepdims=True)
-        for axis, longest in (*self.longest.items(), *self.longest.items()):
-            size = log_mel.shape[axis]
-            extent, start = ops.unstack(
-                keras.random.uniform((2, ops.shape(log_mel)[0], 1), seed=self.random), axis=0
-            )
-            extent = extent * longest
-            start = start * (size - extent)
-            place = ops.arange(size, dtype="float32")[None]
-            masked = ops.expand_dims(ops.logical_and(place >= start, place < start + extent), 3 - axis)
-            log_mel = ops.where(masked, mean, log_mel)
-        return log_mel
