@@ -19,6 +19,9 @@ from dltasks.report import Report
 from dltasks.runtime import Runtime, in_order
 from dltasks.task import Task, text_lists
 
+STREAM = "stream.tflite"
+"""The file of a bundle that takes a stream piece by piece, its state going in and coming out."""
+
 FORMAT = 1
 """Version of the layout of a bundle; a higher one is refused."""
 
@@ -94,6 +97,15 @@ class Bundle:
     def streams(self) -> bool:
         """Whether the file takes a step of a stream at a time, and not a whole input."""
         return self.record.get("form") == "streaming"
+
+    def stepwise(self) -> Runtime | None:
+        """What takes a stream piece by piece; None where there is only what takes a whole input."""
+        if self.streams:
+            return self.runtime
+        if STREAM not in self.record.get("files", {}):
+            return None
+        with damage_as(ModelError, self.path):
+            return Runtime(_checked(self.path, STREAM, self.record))
 
     def _require_whole(self) -> None:
         if self.streams:

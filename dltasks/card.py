@@ -37,6 +37,17 @@ def _scores(record: dict[str, Any]) -> str:
         "bias). "
         f"Against the Keras network the file gives the same first answer on {parity['agreement']:.1%} of "
         f"{parity['count']} examples; the largest difference of a probability is {parity['difference']:.2g}."
+        f"{_stream(record)}"
+    )
+
+
+def _stream(record: dict[str, Any]) -> str:
+    parity = record.get("stream_parity")
+    if not parity:
+        return ""
+    return (
+        f" Its stream.tflite, which hears piece by piece, gives the same on {parity['agreement']:.1%} of "
+        f"{parity['count']}, within {parity['difference']:.2g}, in {parity['latency']:.2f} ms a piece."
     )
 
 

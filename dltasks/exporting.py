@@ -168,13 +168,17 @@ def parity(task: Task, network, model: bytes, inputs: Arrays, level: str) -> Par
     return compared(task, level, expected, given, len(model), _latency(runtime, inputs))
 
 
-def streaming(task: Task, network, level: str, inputs: Arrays) -> tuple[bytes, Parity]:
+def streaming(
+    task: Task, network, level: str, inputs: Arrays, size: int | None = None
+) -> tuple[bytes, Parity]:
     """One step of a stream as a .tflite, whose state goes in and comes out by the same names; and its parity.
+
+    size: of the piece that a step takes; the shortest by default.
 
     Compared are the outputs after the last piece of each input, from a state of zeros on, with those of the
     network for the whole input. Raises ExportError.
     """
-    step = task.streaming(network)
+    step = task.streaming(network, size)
     plain = litert(step, "none", {})
     steps: list[Arrays] = []
     for row in range(min(STREAMED, len(next(iter(inputs.values()))))):
@@ -193,14 +197,19 @@ def rolled(run, step, inputs: Arrays, seen: list[Arrays] | None = None) -> Array
     shapes = {each.name: tuple(each.shape) for each in step.inputs}
     state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name not in inputs}
     pieces = {name: shapes[name][1] for name in inputs}
-    count = min(values.shape[1] // pieces[name] for name, values in inputs.items())
-    for i in range(count):
-        given = {name: v[:, i * pieces[name] : (i + 1) * pieces[name]] for name, v in inputs.items()} | state
+    # What does not fill its first piece comes after zeros.
+    filled = {name: _led(values, -values.shape[1] % pieces[name]) for name, values in inputs.items()}
+    for i in range(min(values.shape[1] // pieces[name] for name, values in filled.items())):
+        given = {name: v[:, i * pieces[name] : (i + 1) * pieces[name]] for name, v in filled.items()} | state
         if seen is not None:
             seen.append(given)
         found = run(given)
         state = {name: found.pop(name) for name in state}
     return found
+
+
+def _led(values: np.ndarray, count: int) -> np.ndarray:
+    return np.pad(values, [(0, 0), (count, 0), *[(0, 0)] * (values.ndim - 2)])
 
 
 def compared(task: Task, level: str, expected: Arrays, given: Arrays, size: int, latency: float) -> Parity:

@@ -157,9 +157,16 @@ class Task(ABC):
         """This task after the network's outputs were fitted to the validation part, of which `inputs` are encoded."""
         return self
 
-    def streaming(self, network):
+    @property
+    def stream_step(self) -> int | None:
+        """Length of the pieces of a stream that the `stream.tflite` of a bundle takes; None where it has no such file."""
+        return None
+
+    def streaming(self, network, step: int | None = None):
         """A Keras model of one step of a stream: the next piece of the inputs and the state, float32, to the outputs
-        and the next state, under the names of the last. Raises ExportError."""
+        and the next state, under the names of the last.
+
+        step: length of the piece; by default the shortest. Raises ExportError."""
         raise ExportError("a model of this task has no streaming form")
 
     def attachments(self) -> dict[str, bytes]:

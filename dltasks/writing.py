@@ -14,7 +14,7 @@ import numpy as np
 
 import dltasks
 from dltasks import card, exporting, tasks
-from dltasks.bundle import FORMAT, Bundle, load, load_network
+from dltasks.bundle import FORMAT, STREAM, Bundle, load, load_network
 from dltasks.errors import DataError, ExportError, PlanError
 from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as, new_file, new_folder, write_json
@@ -60,6 +60,7 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
         parity = exporting.parity(task, network, model, inputs, level)
         exporting.require(parity, exporting.FLOOR)
         (folder / "model.tflite").write_bytes(model)
+        stream_parity = _write_stream(task, network, level, inputs, folder) if task.stream_step else None
         report.line(f"scoring the {len(data.parts.test)} examples to judge by with the .tflite")
         evaluation = _judged(task, Runtime(model), data)
         for name in text_lists(task):
@@ -67,11 +68,20 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
         for name, content in task.attachments().items():
             (folder / name).write_bytes(content)
         record = _record(task, network, training, parity, evaluation)
+        if stream_parity:
+            record["stream_parity"] = stream_parity.to_json()
         hashed = sorted(each for each in folder.iterdir() if each.is_file())
         record["files"] = {e.name: hashlib.sha256(e.read_bytes()).hexdigest() for e in hashed}
         (folder / "README.md").write_text(card.text(out.name, record), encoding="utf-8")
         write_json(folder / "bundle.json", record)
     return load(out)
+
+
+def _write_stream(task: Task, network, level: str, inputs, folder: Path) -> exporting.Parity:
+    model, parity = exporting.streaming(task, network, level, inputs, task.stream_step)
+    exporting.require(parity, exporting.FLOOR)
+    (folder / STREAM).write_bytes(model)
+    return parity
 
 
 def _judged(task: Task, runtime: Runtime, data) -> Evaluation | None:

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import wave
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +17,12 @@ import sounds
 from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks, train_once
 
 import dltasks as library
+from dltasks import exporting
+from dltasks.bundle import Bundle
 from dltasks.errors import DataError
 from dltasks.plan import changed
-from dltasks.tasks.speech import TASK, SpeechTask, folders, sound
+from dltasks.runtime import Runtime
+from dltasks.tasks.speech import TASK, SpeechTask, folders, sound, streams
 from dltasks.tasks.speech.listening import Detection, Hearing, Listener
 from dltasks.tasks.speech.mixture import Mixture, Said, mixed, tally
 from dltasks.tasks.speech.parts import divide
@@ -82,13 +87,13 @@ def test_a_short_clip_stands_in_the_middle_and_of_a_long_one_the_loudest_part_is
     assert sound.fitted(long, 20).tolist() == [1] * 20
 
 
-def header(samples: int, claimed: int) -> bytes:
-    """A WAV file whose header claims another number of bytes of sound than there are."""
+def header(samples: int, claimed: int, rate: int = RATE) -> bytes:
+    """A WAV file whose header claims another number of bytes of sound than there are, or another rate."""
     file = BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
-        writer.setframerate(RATE)
+        writer.setframerate(rate)
         writer.writeframes((8000 * sounds.whistle("fall", 1)[:samples]).astype("<i2").tobytes())
     content = file.getvalue()
     return content[:40] + claimed.to_bytes(4, "little") + content[44:]
@@ -102,6 +107,7 @@ def test_a_header_that_claims_too_much_gives_what_is_there(claimed):
 BAD = {
     "empty.wav": (b"", "the file is empty (0 bytes)"),
     "text.wav": (b"hello, this is not sound at all", "not a sound file"),
+    "slow.wav": (header(RATE, 2 * RATE, rate=1), "1 samples a second; wanted 2,000 to 768,000"),
     "none.wav": (header(0, 0), "holds no sound (0 samples)"),
     "film.mp4": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(200), "not a sound file"),
     "cut.flac": (YES.read_bytes()[:20], "not read"),
@@ -230,6 +236,40 @@ def test_a_streaming_file_hears_what_the_bundle_hears(trained_speech, tmp_path):
     assert [e["command"] for e in whole] == [e["command"] for e in steps]
     refused = dltasks("recognize", "--model", out, YES)
     assert refused.returncode == 1 and "a step of a stream at a time" in refused.stderr
+
+
+@pytest.mark.parametrize("length, step", [(16_000, 1600), (13_120, 1600), (12_800, 320), (19_840, 4800)])
+def test_a_stream_in_pieces_gets_what_its_windows_get(length, step):
+    from dltasks.tasks.speech.network import build, streaming
+
+    network = build(3, length, RATE)
+    whole = exporting.litert(network, "none", {})
+    pieces = exporting.litert(streaming(network, step), "none", {})
+    task = TASK(labels=("_silence_", "fall", "rise"), seconds=length / RATE, hop_seconds=step / RATE)
+    heard = np.split(stream(4)[0][: 6 * RATE], [777, 30_000])
+    bundle = Bundle("x", Path("x"), task, {}, Runtime(whole))
+    apart = np.concatenate(list(streams.in_windows(bundle, heard)))
+    together = np.concatenate(list(streams.in_steps(task, Runtime(pieces), heard)))
+    assert together.shape == apart.shape and np.abs(together - apart).max() < 1e-4
+
+
+def test_a_bundle_listens_in_pieces_and_its_single_file_in_windows(trained_speech, tmp_path):
+    samples, _ = stream(2)
+    bundle = library.load(trained_speech)
+    record = {key: value for key, value in bundle.record.items() if key != "files"}
+    assert bundle.stepwise() is not None and replace(bundle, record=record).stepwise() is None
+    pieces, windows = (
+        list(streams.listen(each, [samples])) for each in (bundle, replace(bundle, record=record))
+    )
+    assert len(pieces) > 0 and [e.time_seconds for e in pieces] == [e.time_seconds for e in windows]
+    assert bundle.record["stream_parity"]["agreement"] == 1.0
+    assert f"{bundle.record['stream_parity']['latency']:.2f} ms a piece" in (
+        trained_speech / "README.md"
+    ).read_text(encoding="utf-8")
+    damaged = shutil.copytree(trained_speech, tmp_path / "damaged")
+    (damaged / "stream.tflite").unlink()
+    said = dltasks("listen", "--model", damaged, ROOT / "samples/speech/go-happy-right-no.flac")
+    assert said.returncode == 1 and "stream.tflite is missing" in said.stderr
 
 
 def test_a_scanned_recording_gets_what_its_windows_get(trained_speech):

@@ -293,10 +293,14 @@ class SpeechTask(Task):
 
         return calibrate(self, network, plan, inputs["samples"], examples)
 
-    def streaming(self, network):
-        from dltasks.tasks.speech.network import streaming
+    @property
+    def stream_step(self) -> int:
+        return round(self.hop_seconds * self.sample_rate)
 
-        return streaming(network)
+    def streaming(self, network, step: int | None = None):
+        from dltasks.tasks.speech.network import STEP, streaming
+
+        return streaming(network, step or STEP)
 
     def attachments(self) -> dict[str, bytes]:
         if not self.operating_points:

@@ -130,16 +130,18 @@ def scanner(network: keras.Model, hop: int) -> keras.Model:
     return keras.Model(heard, layers.Softmax()(found("logits", None)(steps)))
 
 
-def streaming(network: keras.Model) -> keras.Model:
-    """One step of a stream: "samples" (1, STEP) and "state_..." to "probabilities" (1, classes) and the next state.
+def streaming(network: keras.Model, step: int) -> keras.Model:
+    """One step of a stream: "samples" (1, step) and "state_..." to "probabilities" (1, classes) and the next state.
 
-    From a state of zeros on, the probabilities after as many steps as a clip holds are those of the clip.
+    step: samples, a multiple of STEP. The probabilities are those of the clip that ends there, once as many samples
+    as a clip holds went in.
     """
     memory = _Memory()
     found = _of(network)
-    heard = keras.Input((STEP,), batch_size=1, dtype="float32", name="samples")
+    heard = keras.Input((step,), batch_size=1, dtype="float32", name="samples")
     steps = _steps(found("log_mel", None)(memory(heard, FRAME - HOP)), found, memory)
-    steps = memory(steps, _frames(network.inputs[0].shape[1]) - 1)
+    earlier = _frames(network.inputs[0].shape[1]) - steps.shape[1]
+    steps = memory(steps, earlier) if earlier > 0 else steps[:, -earlier:]
     probabilities = layers.Softmax()(found("logits", None)(layers.GlobalAveragePooling1D()(steps)))
     inputs = {"samples": heard, **memory.given}
     return keras.Model(inputs, {"probabilities": probabilities, **memory.kept}, name="streaming")

@@ -15,6 +15,9 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", "
 QUIET = -65.0
 """A clip below this level, in decibels of full scale, holds no word."""
 
+RATES = 2_000, 768_000
+"""Samples a second that recordings have; a header that says less or more is wrong."""
+
 BLOCK_SECONDS = 4.0
 """Length of the pieces that a recording is read in, so that memory does not grow with it."""
 
@@ -98,6 +101,10 @@ def _read(sound, rate: int, name: str, start: float, seconds: float) -> Iterator
 
     try:
         with soundfile.SoundFile(_opened(sound, name)) as file:
+            if not RATES[0] <= file.samplerate <= RATES[1]:
+                raise DataError(
+                    f"{name}: its header says {file.samplerate} samples a second; wanted {RATES[0]:,} to {RATES[1]:,}"
+                )
             yield from resampled(_frames(file, start, seconds), file.samplerate, rate)
     except soundfile.LibsndfileError as error:
         raise DataError(f"{name}: {_reason(error)}") from error

@@ -1,6 +1,7 @@
 """Listening: from a stream of samples to commands as they are spoken, in bounded memory."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -20,12 +21,13 @@ _NOT_RAW = (
 def listen(bundle, pieces: Iterable[np.ndarray]) -> Iterator[Detection]:
     """What `bundle` hears in pieces, float32 (samples,) at the task's rate, of one stream; as soon as it is heard."""
     listener = Listener(bundle.task.hearing)
-    rows = _steps if bundle.streams else _windows
-    for probabilities in rows(bundle, pieces):
+    stepwise = bundle.stepwise()
+    rows = in_windows(bundle, pieces) if stepwise is None else in_steps(bundle.task, stepwise, pieces)
+    for probabilities in rows:
         yield from listener.hear(probabilities)
 
 
-def _windows(bundle, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def in_windows(bundle, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Probabilities (windows, classes) of the windows that each piece completes."""
     task = bundle.task
     hop = round(task.hop_seconds * task.sample_rate)
@@ -33,15 +35,16 @@ def _windows(bundle, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield bundle.runtime.run({"samples": np.ascontiguousarray(window)})["probabilities"]
 
 
-def _steps(bundle, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def in_steps(task, stepwise, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Probabilities (1, classes) at the same points, of a file that takes a step at a time and keeps its state."""
-    task, inputs = bundle.task, bundle.runtime.inputs
-    step = int(inputs["samples"]["shape"][1])
-    state = {k: np.zeros(v["shape"], np.float32) for k, v in inputs.items() if k != "samples"}
-    hop, taken = round(task.hop_seconds * task.sample_rate), 0
-    for piece in windows(pieces, step, step):
+    step = int(stepwise.inputs["samples"]["shape"][1])
+    state = {k: np.zeros(v["shape"], np.float32) for k, v in stepwise.inputs.items() if k != "samples"}
+    # Samples before the first, so that a step ends where the first window does.
+    lead = np.zeros(-task.length % step, np.float32)
+    hop, taken = round(task.hop_seconds * task.sample_rate), -len(lead)
+    for piece in windows(chain([lead], pieces), step, step):
         for row in piece:
-            state = bundle.runtime.run({"samples": row[None], **state})
+            state = stepwise.run({"samples": row[None], **state})
             probabilities = state.pop("probabilities")
             taken += step
             if taken >= task.length and (taken - task.length) % hop == 0:
