@@ -31,7 +31,7 @@ def mixture(task, data: str, hours: float) -> Mixture:
         raise SystemExit(f"{data}: has no test part; a model may have been trained on any of it")
     examples = examples.take(i for i, split in enumerate(examples.splits) if split == "test")
     inputs, _ = task.encode(examples.raws)
-    commands = [each for each in task.hearing.commands if each]
+    commands = task.hearing.words
     return mixture_of(commands, inputs["samples"], examples.truths, 3600 * hours, task.sample_rate, SEED)
 
 
@@ -60,7 +60,7 @@ def main() -> None:
         )
         ran = measured([COMMAND, "listen", str(path), "--model", given.model, "--json"])
     detections = [Detection(**json.loads(line)) for line in ran.output.splitlines()]
-    commands = [each for each in task.hearing.commands if each]
+    commands = task.hearing.words
     found = tally(detections, words, commands, 3600 * given.hours)
     _tell(found, len(words), ran, given)
 

@@ -1,14 +1,19 @@
 """Speech: every sound format alike, speakers on one side, a stream heard as its clips, clear errors."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import wave
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,6 +26,7 @@ from dltasks import exporting
 from dltasks.bundle import Bundle
 from dltasks.errors import DataError
 from dltasks.plan import changed
+from dltasks.report import Report
 from dltasks.runtime import Runtime
 from dltasks.tasks.speech import TASK, SpeechTask, folders, sound, streams
 from dltasks.tasks.speech.listening import Detection, Hearing, Listener
@@ -104,14 +110,37 @@ def test_a_header_that_claims_too_much_gives_what_is_there(claimed):
     assert sound.load(header(RATE, claimed), RATE, RATE).std() > 0.01
 
 
+def test_chunks_after_the_sound_and_bytes_that_fill_a_sector_are_no_sound(tmp_path):
+    for name, more in {"list.wav": b"LIST\4\0\0\0INFO", "filled.wav": bytes(2048)}.items():
+        (tmp_path / name).write_bytes(header(RATE, 32_000) + more)
+        assert len(np.concatenate(list(sound.blocks(tmp_path / name, RATE)))) == RATE
+
+
+def test_a_pipe_is_read_as_a_file_is(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(YES.read_bytes(),))
+    writer.start()
+    assert near(sound.load(pipe, RATE, RATE), sound.load(YES, RATE, RATE)) > 0.999
+    writer.join()
+
+
+def test_samples_beyond_full_scale_are_cut_off(tmp_path):
+    soundfile.write(tmp_path / "loud.wav", np.full(RATE, 1e20), RATE, subtype="DOUBLE")
+    assert sound.load(tmp_path / "loud.wav", RATE, RATE).max() == 1
+    said = dltasks("recognize", tmp_path / "loud.wav", "--json")
+    assert 0 < json.loads(said.stdout)["probability"] <= 1
+
+
 BAD = {
+    "cut-off.wav": (header(RATE, 0), "less sound than there is (32,000 bytes more)"),
     "empty.wav": (b"", "the file is empty (0 bytes)"),
     "text.wav": (b"hello, this is not sound at all", "not a sound file"),
     "slow.wav": (header(RATE, 2 * RATE, rate=1), "1 samples a second; wanted 2,000 to 768,000"),
     "none.wav": (header(0, 0), "holds no sound (0 samples)"),
     "film.mp4": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(200), "not a sound file"),
     "cut.flac": (YES.read_bytes()[:20], "not read"),
-    "cut.wav": (header(RATE, 32_000)[:30], ""),
+    "cut.wav": (header(RATE, 32_000)[:30], "damaged or of a kind that is not read"),
 }
 
 
@@ -251,6 +280,66 @@ def test_a_stream_in_pieces_gets_what_its_windows_get(length, step):
     apart = np.concatenate(list(streams.in_windows(bundle, heard)))
     together = np.concatenate(list(streams.in_steps(task, Runtime(pieces), heard)))
     assert together.shape == apart.shape and np.abs(together - apart).max() < 1e-4
+
+
+def test_a_word_at_either_end_of_a_recording_is_heard(tmp_path):
+    listened = partial(dltasks, "listen", "--json", "--threshold", 0.5)
+    clip = sound.load(YES, RATE, RATE)
+    heard = [json.loads(line) for line in listened(YES).stdout.splitlines()]
+    assert [each["command"] for each in heard] == ["yes"] and abs(heard[0]["time_seconds"] - 0.5) < 0.75
+    late = np.concatenate([np.zeros(5 * RATE, np.float32), clip[: np.flatnonzero(np.abs(clip) > 0.003)[-1]]])
+    soundfile.write(tmp_path / "late.wav", late, RATE)
+    said = listened(tmp_path / "late.wav")
+    assert [json.loads(line)["command"] for line in said.stdout.splitlines()] == ["yes"]
+
+
+def test_a_listener_whose_reader_leaves_or_that_is_interrupted_says_nothing_more(tmp_path):
+    samples = np.tile(sound.load(YES, RATE, RATE), 60)
+    listening = [*COMMAND, "listen", "-", "--json"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    content = (samples * 32767).astype("<i2").tobytes()
+    left = subprocess.Popen(listening, env=ENVIRONMENT, **pipes)
+    left.stdout.close()
+    assert b"Traceback" not in left.communicate(content)[1]
+    stopped = subprocess.Popen(listening, env=ENVIRONMENT, **pipes)
+    stopped.stdin.write(content[: 20 * 2 * RATE])
+    stopped.stdin.flush()
+    assert json.loads(stopped.stdout.readline())["command"] == "yes"
+    stopped.send_signal(signal.SIGINT)
+    _, said = stopped.communicate()
+    assert stopped.returncode == 130 and said.strip() == b"interrupted"
+
+
+def test_what_a_microphone_could_not_keep_becomes_silence_and_is_told():
+    from dltasks.tasks.speech.microphone import _Heard, _pieces
+
+    class Lines(Report):
+        said: ClassVar[list[str]] = []
+
+        def line(self, text):
+            self.said.append(text)
+
+    heard = _Heard(2)
+    for value in range(1, 6):
+        heard.put(np.full(RATE, value, np.float32))
+    pieces = _pieces(heard, None, RATE, Lines())
+    assert [float(next(pieces)[0]) for _ in range(2)] == [1, 2]
+    heard.put(np.full(RATE, 6, np.float32))
+    lost, after = next(pieces), next(pieces)
+    assert len(lost) == 3 * RATE and not lost.any() and after[0] == 6
+    assert Lines.said == [
+        "the default microphone: 3.0 s were not listened to, as listening could not keep up"
+    ]
+
+
+def test_an_mp3_on_standard_input_is_told_from_samples_that_begin_like_one(tmp_path):
+    from dltasks.tasks.speech.streams import raw
+
+    soundfile.write(tmp_path / "clip.mp3", sound.load(YES, RATE, RATE), RATE, format="MP3")
+    with pytest.raises(DataError, match="a sound file, where raw"):
+        list(raw(BytesIO((tmp_path / "clip.mp3").read_bytes()), 0.1, RATE))
+    samples = np.append(np.int16(-1025), np.zeros(RATE - 1, np.int16))
+    assert sum(map(len, raw(BytesIO(samples.tobytes()), 0.1, RATE))) == RATE
 
 
 def test_a_bundle_listens_in_pieces_and_its_single_file_in_windows(trained_speech, tmp_path):
@@ -435,6 +524,37 @@ def test_speakers_stand_on_one_side_and_noise_is_cut_in_time(tmp_path):
     assert parts == divide(examples, encoded["samples"], changed(TASK.plan(), {"val": 0.2, "test": 0.2}))
 
 
+def indexed(path: Path, *rows: str) -> Path:
+    (path / "index.csv").write_text("\n".join(["file,label,speaker,split", *rows]) + "\n")
+    return path
+
+
+def test_a_speaker_who_is_declared_to_stand_on_two_sides_is_refused(tmp_path):
+    sounds.folder(tmp_path, 4)
+    clips = [f"rise/{i % 1:04x}_nohash_{i}.wav,rise" for i in range(4)]
+    examples = folders.examples(indexed(tmp_path, f"{clips[0]},anna,train", f"{clips[1]},anna,test"))
+    encoded, _ = TASK().encode(examples.raws)
+    with pytest.raises(DataError, match="speaker 'anna' stands in test here and in train elsewhere"):
+        divide(examples, encoded["samples"], TASK.plan())
+
+
+def test_a_clip_without_a_part_goes_to_that_of_its_speaker(tmp_path):
+    sounds.folder(tmp_path, 4)
+    clips = [f"rise/{i % 1:04x}_nohash_{i}.wav,rise" for i in range(4)]
+    rows = [f"{clips[0]},anna,test", f"{clips[1]},ben,train", f"{clips[2]},cy,val", f"{clips[3]},anna,"]
+    examples = folders.examples(indexed(tmp_path, *rows))
+    encoded, _ = TASK().encode(examples.raws)
+    parts = divide(examples, encoded["samples"], TASK.plan())
+    assert [i for i in parts.test if examples.truths[i] == "rise"] == [0, 3]
+
+
+@pytest.mark.parametrize("words", ["_unknown_", "rise,_silence_"])
+def test_what_is_no_command_can_not_be_asked_for_as_one(tmp_path, words):
+    examples = folders.examples(sounds.folder(tmp_path, 4))
+    with pytest.raises(DataError, match=f"--words: {words.split(',')[-1]} is no command"):
+        TASK().learn(examples, changed(TASK.plan(), {"words": words}))
+
+
 def test_an_index_gives_labels_speakers_and_parts(tmp_path):
     sounds.folder(tmp_path, 2)
     (tmp_path / "index.csv").write_text(
@@ -514,29 +634,39 @@ def test_augmentation_keeps_samples_in_range_and_targets_a_distribution():
     found = augmentation(RATE, labels, plan).predict_on_batch({"samples": clips, "probabilities": targets})
     assert found["samples"].shape == (16, RATE) and np.abs(found["samples"]).max() <= 1
     assert found["probabilities"].sum(axis=1) == pytest.approx(np.ones(16))
-    assert near(found["samples"].ravel(), clips.ravel()) < 0.9
+
+
+def test_noise_lies_as_far_below_the_clip_as_the_plan_says():
+    from dltasks.tasks.speech.augmentation import BackgroundNoise
+
+    clips = np.stack([sounds.whistle("rise", i) for i in range(31)] + [sounds.noise(1, 1)])
+    targets = np.eye(2, dtype=np.float32)[[1] * 31 + [0]]
+    noisy = np.asarray(BackgroundNoise(1.0, 6.0, 0, seed=0)(clips, clips, targets))
+    below = (sound.level(clips) - sound.level(noisy - clips))[:31]
+    assert 5.9 < below.min() < 12 and 24 < below.max() < 30.1
+    assert np.array_equal(np.asarray(BackgroundNoise(0.0, 6.0, 0, seed=0)(clips, clips, targets)), clips)
 
 
 def test_a_clip_that_is_not_retimed_stays_as_it_is():
-    from dltasks.tasks.speech.augmentation import Amplified, Retimed
+    from dltasks.tasks.speech.augmentation import Gain, SpeedAndShift
 
     clips = np.stack([sounds.whistle("fall", i) for i in range(4)])
-    same = np.asarray(Amplified(0.0, seed=1)(Retimed(0.0, 0.0, seed=0)(clips)))
+    same = np.asarray(Gain(0.0, seed=1)(SpeedAndShift(0.0, 0.0, seed=0)(clips)))
     assert np.abs(same[:, 1:-1] - clips[:, 1:-1]).max() < 1e-6
 
 
 def test_log_mels_change_in_training_only_and_by_what_the_plan_says():
-    from dltasks.tasks.speech.spectrum import Toned, Warped, changes
+    from dltasks.tasks.speech.spectrum import RandomEqualiser, VocalTractLength, changes
 
     log_mel = np.random.default_rng(0).normal(-5, 2, (4, 20, 40)).astype(np.float32)
     for layer in changes(TASK.plan()):
         assert np.array_equal(np.asarray(layer(log_mel)), log_mel)
         assert not np.array_equal(np.asarray(layer(log_mel, training=True)), log_mel)
-    assert np.allclose(np.asarray(Warped(0.0, seed=0)(log_mel, training=True)), log_mel)
+    assert np.allclose(np.asarray(VocalTractLength(0.0, seed=0)(log_mel, training=True)), log_mel)
     peak = np.eye(40, dtype=np.float32)[20] * np.ones((64, 1, 1), np.float32)
-    moved = np.asarray(Warped(0.1, seed=0)(peak, training=True))[:, 0].argmax(axis=1)
+    moved = np.asarray(VocalTractLength(0.1, seed=0)(peak, training=True))[:, 0].argmax(axis=1)
     assert moved.min() in (18, 19) and moved.max() in (21, 22)
-    louder = np.asarray(Toned(6.0, seed=0)(log_mel, training=True)) - log_mel
+    louder = np.asarray(RandomEqualiser(6.0, seed=0)(log_mel, training=True)) - log_mel
     assert np.allclose(louder[:, :1], louder, atol=1e-5) and 1 < np.abs(louder).max() <= 1.382
 
 

@@ -203,9 +203,13 @@ class SpeechTask(Task):
 
     def learn(self, examples: Batch, plan: Plan) -> "SpeechTask":
         there = set(examples.truths)
+        if folders.NOISE in there:
+            raise DataError(f"{folders.NOISE} as a label: call clips without words {SILENCE}")
         commands = there - {UNKNOWN, SILENCE}
         if plan.words:
             wanted = {each.strip() for each in plan.words.split(",")}
+            if named := sorted(wanted & {UNKNOWN, SILENCE}):
+                raise DataError(f"--words: {named[0]} is no command; name words")
             if missing := sorted(wanted - there):
                 raise DataError(
                     f"--words: no clips of {', '.join(missing)}; there are {', '.join(sorted(there))}"

@@ -15,33 +15,35 @@ def augmentation(length: int, labels: tuple[str, ...], plan) -> keras.Model:
     silence = labels.index(SILENCE)
     samples = keras.Input((length,), dtype="float32", name="samples")
     targets = keras.Input((len(labels),), dtype="float32", name="probabilities")
-    heard = Retimed(plan.speed, plan.shift, plan.seed)(samples)
-    heard = Amplified(plan.gain, plan.seed + 1)(heard)
-    heard = Noisy(plan.noise, plan.signal_to_noise, silence, plan.seed + 2)(heard, samples, targets)
-    heard, wanted = Hushed(plan.hush, silence, plan.seed + 3)(heard, targets)
+    heard = SpeedAndShift(plan.speed, plan.shift, plan.seed)(samples)
+    heard = Gain(plan.gain, plan.seed + 1)(heard)
+    heard = BackgroundNoise(plan.noise, plan.signal_to_noise, silence, plan.seed + 2)(heard, samples, targets)
+    heard, wanted = WhiteNoiseSilence(plan.hush, silence, plan.seed + 3)(heard, targets)
     if plan.mixing:
-        heard, wanted = Mixed(plan.mixing, plan.seed + 4)(heard, wanted)
+        heard, wanted = Mixup(plan.mixing, plan.seed + 4)(heard, wanted)
     heard = ops.clip(heard, -1.0, 1.0)
     return keras.Model(
         {"samples": samples, "probabilities": targets}, {"samples": heard, "probabilities": wanted}
     )
 
 
-class _Random(layers.Layer):
+class Random(layers.Layer):
     """A layer that draws numbers."""
 
     def __init__(self, seed: int, **options):
         super().__init__(**options)
         self.random = keras.random.SeedGenerator(seed)
 
-    def drawn(self, batch, low: float, high: float):
-        """Uniform float32 (batch, 1)."""
-        return keras.random.uniform((batch, 1), low, high, seed=self.random)
+    def drawn(self, shape: tuple, low: float = 0.0, high: float = 1.0):
+        """Uniform float32 of this shape."""
+        return keras.random.uniform(shape, low, high, seed=self.random)
 
 
-class Retimed(_Random):
-    """Played faster or slower by up to `speed`, and moved by up to `shift` seconds of a hundred frames; silence
-    comes in. Pitch and formants move with the tempo, as from a smaller to a larger speaker."""
+class SpeedAndShift(Random):
+    """Played faster or slower by up to `speed`, and moved by up to `shift` of its length; silence comes in.
+
+    Pitch and formants move with the tempo, as from a smaller to a larger speaker (speed perturbation, Ko et al., 2015).
+    """
 
     def __init__(self, speed: float, shift: float, seed: int, **options):
         super().__init__(seed, **options)
@@ -49,8 +51,8 @@ class Retimed(_Random):
 
     def call(self, samples):
         batch, length = ops.shape(samples)[0], samples.shape[1]
-        factor = self.drawn(batch, 1 - self.speed, 1 + self.speed)
-        moved = self.drawn(batch, -self.shift, self.shift) * length
+        factor = self.drawn((batch, 1), 1 - self.speed, 1 + self.speed)
+        moved = self.drawn((batch, 1), -self.shift, self.shift) * length
         places = (np.arange(length, dtype="float32") - length / 2) * factor + length / 2 + moved
         before = ops.floor(places)
         share = places - before
@@ -60,7 +62,7 @@ class Retimed(_Random):
         return ops.where(inside, one * (1 - share) + next * share, 0.0)
 
 
-class Amplified(_Random):
+class Gain(Random):
     """Made louder or softer by up to so many decibels."""
 
     def __init__(self, decibels: float, seed: int, **options):
@@ -68,11 +70,11 @@ class Amplified(_Random):
         self.decibels = decibels
 
     def call(self, samples):
-        change = self.drawn(ops.shape(samples)[0], -self.decibels, self.decibels)
+        change = self.drawn((ops.shape(samples)[0], 1), -self.decibels, self.decibels)
         return samples * ops.power(10.0, change / 20)
 
 
-class Noisy(_Random):
+class BackgroundNoise(Random):
     """A share of the clips with noise over them: a clip of silence of the same batch, or white noise.
 
     The noise begins anywhere, and lies below the clip by at least so many decibels and at most 30.
@@ -86,11 +88,11 @@ class Noisy(_Random):
         batch, length = ops.shape(samples)[0], samples.shape[1]
         noise = ops.take_along_axis(self._of_batch(originals, targets), self._turned(batch, length), axis=1)
         white = keras.random.normal((batch, length), seed=self.random)
-        noise = ops.where(self.drawn(batch, 0, 1) < 0.2, white, noise)
+        noise = ops.where(self.drawn((batch, 1)) < 0.2, white, noise)
         power = [ops.mean(ops.square(each), axis=1, keepdims=True) for each in (samples, noise)]
-        ratio = ops.power(10.0, -self.drawn(batch, self.least, 30.0) / 10)
+        ratio = ops.power(10.0, -self.drawn((batch, 1), self.least, 30.0) / 10)
         loud = ops.sqrt(power[0] * ratio / (power[1] + 1e-9))
-        chosen = ops.cast(self.drawn(batch, 0, 1) < self.share, "float32")
+        chosen = ops.cast(self.drawn((batch, 1)) < self.share, "float32")
         return samples + chosen * loud * noise
 
     def _of_batch(self, originals, targets):
@@ -103,11 +105,11 @@ class Noisy(_Random):
 
     def _turned(self, batch, length: int):
         """Positions from a random one on, and round."""
-        start = ops.cast(self.drawn(batch, 0, length), "int32")
+        start = ops.cast(self.drawn((batch, 1), 0, length), "int32")
         return ops.mod(start + np.arange(length, dtype="int32")[None], length)
 
 
-class Hushed(_Random):
+class WhiteNoiseSilence(Random):
     """A share of the clips becomes silence: white noise far below full scale."""
 
     def __init__(self, share: float, silence: int, seed: int, **options):
@@ -116,14 +118,14 @@ class Hushed(_Random):
 
     def call(self, samples, targets):
         batch, length = ops.shape(samples)[0], samples.shape[1]
-        loud = ops.power(10.0, self.drawn(batch, -100.0, -30.0) / 20)
+        loud = ops.power(10.0, self.drawn((batch, 1), -100.0, -30.0) / 20)
         hush = loud * keras.random.normal((batch, length), seed=self.random)
-        chosen = self.drawn(batch, 0, 1) < self.share
+        chosen = self.drawn((batch, 1)) < self.share
         target = ops.one_hot(ops.full((batch,), self.silence, dtype="int32"), targets.shape[1])
         return ops.where(chosen, hush, samples), ops.where(chosen, target, targets)
 
 
-class Mixed(_Random):
+class Mixup(Random):
     """Clips and their targets in a weighted mean with another of the batch (mixup, Zhang et al., 2017)."""
 
     def __init__(self, alpha: float, seed: int, **options):

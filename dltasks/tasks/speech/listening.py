@@ -47,6 +47,16 @@ class Hearing:
     hop: float
     length: float
 
+    @property
+    def words(self) -> list[str]:
+        """The commands alone."""
+        return [each for each in self.commands if each]
+
+    @property
+    def limits(self) -> np.ndarray:
+        """What a column must reach, float64 (columns,): its threshold; of a column that is no command, infinity."""
+        return np.where([bool(each) for each in self.commands], self.thresholds, np.inf)
+
     def times(self, first: int, count: int) -> np.ndarray:
         """Middles, in seconds, of what is averaged up to each of `count` windows from the window `first`."""
         ends = self.length + self.hop * (first + np.arange(count))
@@ -58,9 +68,7 @@ class Listener:
 
     def __init__(self, hearing: Hearing):
         self.hearing = hearing
-        self._thresholds = np.array(
-            [t if c else np.inf for c, t in zip(hearing.commands, hearing.thresholds)]
-        )
+        self._limits = hearing.limits
         self._last = np.zeros((0, len(hearing.commands)), np.float32)
         self._seen = 0
         self._deaf_until = -np.inf
@@ -73,7 +81,7 @@ class Listener:
         times = self.hearing.times(self._seen + len(probabilities) - len(averaged), len(averaged))
         self._seen += len(probabilities)
         self._last = known[max(0, len(known) - self.hearing.smoothing + 1) :]
-        passed = averaged >= self._thresholds
+        passed = averaged >= self._limits
         any_passed = passed.any(axis=1)
         # A window without a command matters only where it lets go of the one before.
         for row in np.flatnonzero(any_passed | np.append(True, any_passed)[:-1]):

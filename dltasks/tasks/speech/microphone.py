@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dltasks.errors import DataError, MissingExtraError
+from dltasks.report import Report
 from dltasks.tasks.speech.sound import resampled
 
 LOST_SECONDS = 3.0
@@ -15,25 +16,26 @@ BEHIND_SECONDS = 30.0
 """More sound than this is not kept where listening can't keep up."""
 
 
-def samples(device: int | str | None, seconds: float, rate: int) -> Iterator[np.ndarray]:
+def samples(device: int | str | None, seconds: float, rate: int, report: Report) -> Iterator[np.ndarray]:
     """Pieces of so many seconds, float32 at `rate`, of an input device by number or name; the default one if None.
 
+    In place of sound that could not be kept comes silence, and the report hears of it.
     Raises DataError where there is none, or where it vanishes; MissingExtraError.
     """
     sounddevice = _library()
     try:
         own = int(sounddevice.query_devices(device, "input")["default_samplerate"])
-        heard: queue.Queue = queue.Queue(int(BEHIND_SECONDS / seconds))
+        heard = _Heard(int(BEHIND_SECONDS / seconds))
         stream = sounddevice.InputStream(
             samplerate=own,
             blocksize=round(seconds * own),
             device=device,
             channels=1,
             dtype="float32",
-            callback=lambda block, *_: _put(heard, block[:, 0].copy()),
+            callback=lambda block, *_: heard.put(block[:, 0].copy()),
         )
         with stream:
-            yield from resampled(_pieces(heard, stream, device), own, rate)
+            yield from resampled(_pieces(heard, device, own, report), own, rate)
     except (sounddevice.PortAudioError, ValueError) as error:
         text = str(error).splitlines()[0]
         raise DataError(
@@ -61,19 +63,38 @@ def _library():
     return sounddevice
 
 
-def _put(heard: queue.Queue, block: np.ndarray) -> None:
-    """Keep the block; where listening falls behind the oldest is let go."""
-    if heard.full():
-        heard.get_nowait()
-    heard.put_nowait(block)
+class _Heard:
+    """Blocks of sound that wait to be listened to. Of those there is no room for, only the length is kept."""
+
+    def __init__(self, most: int):
+        self._blocks: queue.Queue = queue.Queue(most)
+        self._lost = 0
+
+    def put(self, block: np.ndarray) -> None:
+        """Keep the block, and with it how many samples before it were lost."""
+        try:
+            self._blocks.put_nowait((self._lost, block))
+            self._lost = 0
+        except queue.Full:
+            self._lost += len(block)
+
+    def get(self) -> tuple[int, np.ndarray]:
+        """The samples lost before the next block, and the block. Raises queue.Empty when none comes."""
+        return self._blocks.get(timeout=LOST_SECONDS)
 
 
-def _pieces(heard: queue.Queue, stream, device) -> Iterator[np.ndarray]:
+def _pieces(heard: _Heard, device, rate: int, report: Report) -> Iterator[np.ndarray]:
     while True:
         try:
-            yield heard.get(timeout=LOST_SECONDS)
+            lost, block = heard.get()
         except queue.Empty:
             raise DataError(f"{_name(device)}: gives no sound any more; is it still plugged in?") from None
+        if lost:
+            report.line(
+                f"{_name(device)}: {lost / rate:.1f} s were not listened to, as listening could not keep up"
+            )
+            yield np.zeros(lost, np.float32)
+        yield block
 
 
 def _name(device) -> str:

@@ -111,10 +111,11 @@ def _bed(noise: np.ndarray, count: int, rate: int, random) -> np.ndarray:
     # Squares of this window and of the next sum to one, so that the power of the sum is even.
     fade = np.sin(np.pi * (np.arange(length) + 0.5) / length).astype(np.float32)
     bed = np.zeros((count // half + 2) * half, np.float32)
+    sections = int(len(bed) / rate / SECTION_SECONDS) + 1
+    ratios = random.uniform(*SIGNAL_TO_NOISE, sections)
     for start in range(0, len(bed) - length + 1, half):
         stretch = noise[random.integers(len(noise)), :length]
-        section = int(start / rate / SECTION_SECONDS)
-        ratio = np.random.default_rng((section, int(1e6 * noise.shape[0]))).uniform(*SIGNAL_TO_NOISE)
+        ratio = ratios[int(start / rate / SECTION_SECONDS)]
         quiet = 10 ** ((SPEECH_LEVEL[0] - ratio - max(level(stretch), -70)) / 20)
         bed[start : start + length] += fade * stretch * np.float32(quiet)
     return bed[:count]

@@ -20,12 +20,13 @@ def divide(examples: Batch, samples: np.ndarray, plan) -> Parts:
     """Positions of each part. Parts that the data declares stand; those it lacks are cut from train.
 
     samples: float32 (count, samples) of the examples. Silent clips of words are in no part. Raises DataError
-    for a word that is always silent, or with too few speakers.
+    for a word that is always silent, or with too few speakers, and for a speaker declared to be in two parts.
     """
     quiet = set(silent(examples, samples))
     _check_heard(examples, quiet)
     parts = {"train": [], "val": [], "test": []}
     noise: dict[str, list[int]] = {}
+    declared = _declared(examples)
     for position, split in enumerate(examples.splits or [None] * len(examples)):
         raw = examples.raws[position]
         if position in quiet:
@@ -33,7 +34,7 @@ def divide(examples: Batch, samples: np.ndarray, plan) -> Parts:
         if split is None and isinstance(raw, Clip) and raw.start is not None:
             noise.setdefault(str(raw.path), []).append(position)
         else:
-            parts[split or "train"].append(position)
+            parts[split or declared.get(_speaker(raw), "train")].append(position)
     shares = {name: share for name, share in (("test", plan.test), ("val", plan.val)) if not parts[name]}
     for positions in noise.values():
         for place, position in enumerate(positions):
@@ -44,6 +45,27 @@ def divide(examples: Batch, samples: np.ndarray, plan) -> Parts:
         cut = {position for positions in noise.values() for position in positions}
         _cut(parts, [i for i in parts["train"] if i not in cut], examples, samples, shares, plan.seed)
     return Parts(**{name: sorted(positions) for name, positions in parts.items()})
+
+
+def _speaker(raw) -> str:
+    """Who speaks; nothing where it is not known."""
+    return getattr(raw, "speaker", "")
+
+
+def _declared(examples: Batch) -> dict[str, str]:
+    """The part of each speaker of whom the data says one. Raises DataError for two parts."""
+    found: dict[str, str] = {}
+    for raw, origin, split in zip(
+        examples.raws, examples.origins, examples.splits or [None] * len(examples), strict=True
+    ):
+        if not split or not (speaker := _speaker(raw)):
+            continue
+        if found.setdefault(speaker, split) != split:
+            raise DataError(
+                f"{origin}: speaker {speaker!r} stands in {split} here and in {found[speaker]} elsewhere; put all "
+                "clips of a speaker into one part"
+            )
+    return found
 
 
 def _cut(parts, positions: list[int], examples: Batch, samples, shares: dict[str, float], seed: int) -> None:
@@ -74,8 +96,10 @@ def _by_speaker(examples: Batch, samples: np.ndarray, positions: list[int]) -> d
     """Positions by speaker; where none is known, by sound, so that copies stay together."""
     groups: dict[object, list[int]] = {}
     for position in positions:
-        speaker = getattr(examples.raws[position], "speaker", "")
-        key = speaker or hashlib.sha1(np.ascontiguousarray(samples[position]).tobytes()).digest()
+        key = (
+            _speaker(examples.raws[position])
+            or hashlib.sha1(np.ascontiguousarray(samples[position]).tobytes()).digest()
+        )
         groups.setdefault(key, []).append(position)
     return groups
 

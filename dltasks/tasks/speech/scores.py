@@ -37,10 +37,7 @@ def _on_words(task, probabilities, places) -> dict[str, Score]:
 
 def _false_accepts(task, probabilities, places) -> dict[str, Score]:
     """Clips without a command in which one is above its threshold: of background sound, and of other words."""
-    thresholds = np.array(
-        [t if c else np.inf for c, t in zip(task.hearing.commands, task.hearing.thresholds)]
-    )
-    accepted = (probabilities >= thresholds).any(axis=1)
+    accepted = (probabilities >= task.hearing.limits).any(axis=1)
     scores = {}
     background = places == task.labels.index(SILENCE)
     if background.any():
@@ -60,10 +57,21 @@ def _with_equal_errors(task, found: Evaluation, probabilities, places) -> dict[s
         own = places == column
         classes[name] = dict(values)
         if not own.all():
-            value = metrics.equal_error_rate(probabilities[:, column], own)
-            low, high = metrics.wilson(value * own.sum(), int(own.sum()))
-            classes[name]["equal_error_rate"] = Score(value, low, high, int(own.sum()))
+            classes[name]["equal_error_rate"] = _equal_error(probabilities[:, column], own)
     return classes
+
+
+def _equal_error(probabilities: np.ndarray, own: np.ndarray) -> Score:
+    """With the bootstrap's interval; draws without a clip of the word, or of none but it, say nothing."""
+
+    def measure(rows):
+        there = own[rows]
+        if there.all() or not there.any():
+            return np.nan
+        return metrics.equal_error_rate(probabilities[rows], there)
+
+    value = measure(np.arange(len(own)))
+    return Score(value, *metrics.bootstrap(measure, len(own), 1.0), int(own.sum()))
 
 
 def caveats(task) -> str:
@@ -78,6 +86,8 @@ def caveats(task) -> str:
     ]
     rows = "\n".join(_row(each) for each in task.operating_points)
     return (
+        "False accepts an hour of background count each second of it once, heard by itself, against these thresholds; "
+        "what is heard of a stream is in the table.\n\n"
         f"Listening, a command counts above its threshold ({', '.join(commands)}): chosen for at most "
         f"{chosen['budget_per_hour']:g} false alarms an hour on {chosen['hours']:g} hours mixed from the validation "
         "clips, in which a command and another word are each said every ten seconds or so over background sound 5 to "

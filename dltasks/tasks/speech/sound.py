@@ -1,6 +1,7 @@
 """From a recording as it comes to the samples the network takes: mono, at one rate, from -1 to 1."""
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -73,7 +74,10 @@ def duration(path) -> float:
 
 
 def blocks(sound, rate: int, start: float = 0.0, seconds: float = np.inf) -> Iterator[np.ndarray]:
-    """All samples of a recording, or `seconds` of them from `start`, piece by piece. Raises DataError."""
+    """All samples of a recording, or `seconds` of them from `start`, piece by piece, cut off at full scale.
+
+    Raises DataError.
+    """
     if isinstance(sound, DataError):
         raise sound
     name, heard = describe(sound), 0
@@ -84,7 +88,7 @@ def blocks(sound, rate: int, start: float = 0.0, seconds: float = np.inf) -> Ite
         if not np.isfinite(block).all():
             raise DataError(f"{name}: holds samples that are not numbers (NaN or infinite); record it again")
         heard += len(block)
-        yield block
+        yield np.clip(block, -1, 1)
     if not heard:
         raise DataError(f"{name}: holds no sound (0 samples)")
 
@@ -121,8 +125,18 @@ def _opened(sound, name: str):
     path = os.fspath(sound)
     try:
         with open(path, "rb") as file:
-            if not file.read(1):
+            plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            # A pipe can be read only once, and not from the middle.
+            content = file.read(1 if plain else -1)
+            if not content:
                 raise DataError(f"{name}: the file is empty (0 bytes)")
+            if not plain:
+                return BytesIO(content)
+            if missing := _unsaid(file):
+                raise DataError(
+                    f"{name}: its header says less sound than there is ({missing:,} bytes more); "
+                    "write it again: ffmpeg -i OLD.wav NEW.wav"
+                )
     except FileNotFoundError as error:
         raise DataError(f"{name}: no such file") from error
     except IsADirectoryError as error:
@@ -132,9 +146,34 @@ def _opened(sound, name: str):
     return path
 
 
+def _unsaid(file) -> int:
+    """Bytes of sound in a WAV file after those that its header speaks of, where they are the most of it; a recorder that
+    was cut off leaves such a file.
+
+    What follows the sound rightly is another chunk: four printable letters and a size that is there (RIFF, 1991).
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    form = file.read(12)
+    if form[:4] != b"RIFF" or form[8:] != b"WAVE":
+        return 0
+    sound = None
+    while len(head := file.read(8)) == 8:
+        name, length = head[:4], int.from_bytes(head[4:], "little")
+        there = size - file.tell()
+        chunk = name.isascii() and name.decode().isprintable() and length <= there
+        if sound is not None or not chunk:
+            return there + 8 if sound is not None and not chunk and there > sound else 0
+        sound = length if name == b"data" else None
+        file.seek(length + length % 2, os.SEEK_CUR)
+    return 0
+
+
 def _reason(error) -> str:
     """What libsndfile could not do, for people."""
     text = str(getattr(error, "error_string", error)).rstrip(".")
+    if "possibly a pipe" in text:
+        return "damaged, or cut short"
     if "Format not recognised" in text or "unknown format" in text.lower():
         return "not a sound file, or one without sound; WAV, FLAC, OGG, MP3 and AIFF are read"
     return f"damaged or of a kind that is not read ({text}); WAV, FLAC, OGG, MP3 and AIFF are"

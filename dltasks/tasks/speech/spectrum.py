@@ -1,8 +1,9 @@
 """Log-mels changed at random, in training only: the speaker's build, the tone of microphone and room, masks."""
 
-import keras
 import numpy as np
 from keras import layers, ops
+
+from dltasks.tasks.speech.augmentation import Random
 
 ANCHORS = 6
 """Points of the frequency scale between which the tone changes in straight lines."""
@@ -11,28 +12,20 @@ ANCHORS = 6
 def changes(plan) -> list[layers.Layer]:
     """Layers from log-mels float32 (batch, frames, bands) to the same, changed."""
     return [
-        Warped(plan.warp, plan.seed),
-        Toned(plan.tone, plan.seed + 1),
+        VocalTractLength(plan.warp, plan.seed),
+        RandomEqualiser(plan.tone, plan.seed + 1),
         SpecAugment(plan.masked_seconds, plan.masked_bands, plan.seed + 2),
     ]
 
 
-class _Random(layers.Layer):
-    """A layer that draws numbers while it trains, and else changes nothing."""
-
-    def __init__(self, seed: int, **options):
-        super().__init__(**options)
-        self.random = keras.random.SeedGenerator(seed)
+class _InTraining(Random):
+    """A layer that changes nothing but in training."""
 
     def call(self, log_mel, training=False):
         return self.changed(log_mel) if training else log_mel
 
-    def drawn(self, shape: tuple, low: float = 0.0, high: float = 1.0):
-        """Uniform float32 of this shape."""
-        return keras.random.uniform(shape, low, high, seed=self.random)
 
-
-class Warped(_Random):
+class VocalTractLength(_InTraining):
     """The scale of frequencies stretched or shrunk by up to `most`, as from a smaller or a larger speaker who says it
     no faster (vocal tract length perturbation; Jaitly and Hinton, 2013)."""
 
@@ -48,7 +41,7 @@ class Warped(_Random):
         return ops.matmul(log_mel, ops.maximum(0.0, 1 - ops.abs(bands[:, None] - places)))
 
 
-class Toned(_Random):
+class RandomEqualiser(_InTraining):
     """Louder or softer by up to so many decibels at each of a few frequencies, in straight lines between them."""
 
     def __init__(self, decibels: float, seed: int, **options):
@@ -62,7 +55,7 @@ class Toned(_Random):
         return log_mel + ops.matmul(change, np.array(shares, "float32"))
 
 
-class SpecAugment(_Random):
+class SpecAugment(_InTraining):
     """Two stretches of time and two of the bands of each log-mel become its mean (Park et al., 2019).
 
     seconds, bands: the longest of them.

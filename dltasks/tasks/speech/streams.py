@@ -1,6 +1,8 @@
 """Listening: from a stream of samples to commands as they are spoken, in bounded memory."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from io import BytesIO
 from itertools import chain
 
 import numpy as np
@@ -9,7 +11,7 @@ from dltasks.errors import DataError
 from dltasks.tasks.speech.listening import Detection, Listener
 from dltasks.tasks.speech.sound import windows
 
-HEADERS = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM", b"\xff\xfb")
+HEADERS = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd")
 """How sound files begin; raw samples hardly ever do."""
 
 _NOT_RAW = (
@@ -19,12 +21,19 @@ _NOT_RAW = (
 
 
 def listen(bundle, pieces: Iterable[np.ndarray]) -> Iterator[Detection]:
-    """What `bundle` hears in pieces, float32 (samples,) at the task's rate, of one stream; as soon as it is heard."""
-    listener = Listener(bundle.task.hearing)
-    stepwise = bundle.stepwise()
-    rows = in_windows(bundle, pieces) if stepwise is None else in_steps(bundle.task, stepwise, pieces)
+    """What `bundle` hears in pieces, float32 (samples,) at the task's rate, of one stream; as soon as it is heard.
+
+    Before the first sample and after the last lies silence, so that a word at either end is heard like any other.
+    """
+    task, stepwise = bundle.task, bundle.stepwise()
+    silence = np.zeros(task.length - round(task.hop_seconds * task.sample_rate), np.float32)
+    framed = chain([silence], pieces, [silence])
+    rows = in_windows(bundle, framed) if stepwise is None else in_steps(task, stepwise, framed)
+    listener = Listener(task.hearing)
     for probabilities in rows:
-        yield from listener.hear(probabilities)
+        for found in listener.hear(probabilities):
+            time = found.time_seconds - len(silence) / task.sample_rate
+            yield replace(found, time_seconds=max(0.0, time))
 
 
 def in_windows(bundle, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -61,12 +70,26 @@ def raw(file, seconds: float, rate: int) -> Iterator[np.ndarray]:
         kept += block
         if len(kept) < size:
             continue
-        if first and kept.startswith(HEADERS):
+        if first and _is_file(kept):
             raise DataError(_NOT_RAW)
         first = False
         yield np.frombuffer(kept, "<i2").astype(np.float32) / 32768
         kept = b""
-    if first and kept.startswith(HEADERS):
+    if first and _is_file(kept):
         raise DataError(_NOT_RAW)
     if len(kept) > 1:
         yield np.frombuffer(kept[: len(kept) // 2 * 2], "<i2").astype(np.float32) / 32768
+
+
+def _is_file(begun: bytes) -> bool:
+    """Whether a stream begins as a sound file. An MP3 without tags does with eleven bits that samples may have too."""
+    if begun.startswith(HEADERS):
+        return True
+    if begun[:1] != b"\xff" or begun[1:2] not in (b"\xfb", b"\xfa", b"\xf3", b"\xf2"):
+        return False
+    import soundfile
+
+    try:
+        return soundfile.info(BytesIO(begun)).format == "MP3"
+    except soundfile.LibsndfileError:
+        return False

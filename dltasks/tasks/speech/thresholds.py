@@ -69,11 +69,10 @@ def curve(halves: tuple[Stream, Stream], hearing: Hearing, budgets: Sequence[flo
 
 def _crossed(halves, thresholds, hearing: Hearing, shift: float) -> Tally:
     """What is heard in each half with the raised thresholds of the other."""
-    commands = [each for each in hearing.commands if each]
     tallies = []
     for stream, others in zip(halves, reversed(thresholds), strict=True):
         detections = heard(stream.probabilities, replace(hearing, thresholds=_raised(others, shift)))
-        tallies.append(tally(detections, stream.mixture.said, commands, stream.seconds))
+        tallies.append(tally(detections, stream.mixture.said, hearing.words, stream.seconds))
     return tallies[0] + tallies[1]
 
 

@@ -16,7 +16,7 @@ from dltasks.cli import options
 @click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; commands if not given.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=float,
     help="Probability from which every command counts; the model's own thresholds if not given.",
 )
 @click.option(
@@ -45,6 +45,8 @@ def command(source, device, devices, model, threshold, budget, as_json):
         return
     if source and device:
         raise click.UsageError("a FILE or --device, not both")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise click.UsageError(f"--threshold {threshold}: wanted 0 to 1")
     if threshold is not None and budget is not None:
         raise click.UsageError("--threshold or --false-alarms-per-hour, not both")
     _listen(source, device, _loaded(model or "commands", threshold, budget), as_json)
@@ -110,7 +112,8 @@ def _pieces(source, device, task):
         from dltasks.tasks.speech.sound import blocks
 
         return blocks(source, task.sample_rate)
+    from dltasks.cli.report import TerminalReport
     from dltasks.tasks.speech.microphone import samples
 
     number = int(device) if device and device.isdigit() else device
-    return samples(number, task.hop_seconds, task.sample_rate)
+    return samples(number, task.hop_seconds, task.sample_rate, TerminalReport())
