@@ -101,8 +101,9 @@ def test_training_prints_one_object_with_the_scores_of_the_test_part(trained):
 def test_a_bundle_has_all_its_files_and_no_others(trained):
     task = tasks.find(trained.task)
     words = {f"{each.name}.txt" for each in fields(task) if each.metadata.get("text_file")}
-    own = library.load(trained.bundle).task.attachments()
-    expected = {"README.md", "bundle.json", "model.keras", "model.tflite"} | words | set(own)
+    loaded = library.load(trained.bundle).task
+    own = {*loaded.attachments(), *(["stream.tflite"] if loaded.stream_step else [])}
+    expected = {"README.md", "bundle.json", "model.keras", "model.tflite"} | words | own
     assert {each.name for each in trained.bundle.iterdir()} == expected
     assert not trained.bundle.with_name("bundle.partial").exists()
 
