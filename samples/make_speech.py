@@ -15,7 +15,7 @@ import soundfile
 from dltasks.tasks.speech.sound import blocks, fitted
 
 FOLDER, RATE = Path(__file__).parent / "speech", 16_000
-VOICE = ("-v", "en-us", "-s", "130", "-p", "45")
+VOICE = ("-v", "en-us+m3", "-s", "150", "-p", "45")
 WORDS = ("yes", "stop", "left")
 SENTENCE = ("go", "happy", "right", "no")
 LEVEL = 0.05

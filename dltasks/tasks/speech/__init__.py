@@ -29,7 +29,7 @@ class SpeechPlan(Plan):
     length: ClassVar[Length] = Length(shown=300_000, fewest=20, most=120)
 
     epochs: int | None = length.setting()
-    learning_rate: float = setting(0.003, "Highest learning rate of the schedule.", above=0)
+    learning_rate: float = setting(0.005, "Highest learning rate of the schedule.", above=0)
     weight_decay: float = setting(0.02, "Weight decay, decoupled from the gradient.", minimum=0)
     patience: int = setting(
         40, "Stop after this many epochs without a better validation score.", minimum=1, late=True
@@ -75,10 +75,10 @@ class SpeechPlan(Plan):
         maximum=20,
     )
     warp: float = setting(
-        0.1, "Most that frequencies are stretched or shrunk, as a share.", minimum=0, maximum=0.5
+        0.06, "Most that frequencies are stretched or shrunk, as a share.", minimum=0, maximum=0.5
     )
     tone: float = setting(
-        6.0, "Most that a stretch of frequencies is made louder or softer, in decibels.", minimum=0
+        4.0, "Most that a stretch of frequencies is made louder or softer, in decibels.", minimum=0
     )
     mixing: float = setting(0.2, "Alpha of mixup: how strongly clips are mixed; 0 for not at all.", minimum=0)
     label_smoothing: float = setting(
