@@ -10,7 +10,9 @@ loudness. --out keeps the recording and the list of its words.
 import argparse
 import csv
 import json
+import multiprocessing
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import soundfile
@@ -25,25 +27,28 @@ SEED = 20261121
 
 
 def mixture(task, data: str, hours: float) -> Mixture:
-    """The recording, of the clips to judge by."""
+    """The recording, mixed of the clips to judge by."""
     examples = task.examples(data)
     if not examples.splits or "test" not in examples.splits:
         raise SystemExit(f"{data}: has no test part; a model may have been trained on any of it")
     examples = examples.take(i for i, split in enumerate(examples.splits) if split == "test")
     inputs, _ = task.encode(examples.raws)
-    commands = task.hearing.words
-    return mixture_of(commands, inputs["samples"], examples.truths, 3600 * hours, task.sample_rate, SEED)
+    return mixture_of(
+        task.hearing.words, inputs["samples"], examples.truths, 3600 * hours, task.sample_rate, SEED
+    )
 
 
-def kept(mixed: Mixture, rate: int, folder: Path) -> tuple[Path, tuple[Said, ...]]:
-    """The recording and its words in a folder; the recording leaves memory, which a child would be charged with."""
+def kept(model: str, data: str, hours: float, folder: Path) -> tuple[Said, ...]:
+    """The words of a recording for this model, both written to the folder."""
+    task = dltasks.load(model).task
+    mixed = mixture(task, data, hours)
     folder.mkdir(parents=True, exist_ok=True)
-    soundfile.write(folder / "mixed.flac", mixed.samples, rate)
+    soundfile.write(folder / "mixed.flac", mixed.samples, task.sample_rate)
     with open(folder / "words.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("time_seconds", "word"))
         writer.writerows((f"{each.seconds:.3f}", each.word) for each in mixed.said)
-    return folder / "mixed.flac", mixed.said
+    return mixed.said
 
 
 def main() -> None:
@@ -53,15 +58,14 @@ def main() -> None:
     parser.add_argument("--model", default="commands")
     parser.add_argument("--out")
     given = parser.parse_args()
-    task = dltasks.load(given.model).task
-    with tempfile.TemporaryDirectory() as folder:
-        path, words = kept(
-            mixture(task, given.data, given.hours), task.sample_rate, Path(given.out or folder)
-        )
-        ran = measured([COMMAND, "listen", str(path), "--model", given.model, "--json"])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(given.out or name)
+        # Mixed in a process of its own: the memory of this one is charged to the command it starts.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
+            words = apart.submit(kept, given.model, given.data, given.hours, folder).result()
+        ran = measured([COMMAND, "listen", str(folder / "mixed.flac"), "--model", given.model, "--json"])
     detections = [Detection(**json.loads(line)) for line in ran.output.splitlines()]
-    commands = task.hearing.words
-    found = tally(detections, words, commands, 3600 * given.hours)
+    found = tally(detections, words, dltasks.load(given.model).task.hearing.words, 3600 * given.hours)
     _tell(found, len(words), ran, given)
 
 

@@ -11,9 +11,12 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from measured import COMMAND, ROOT, measured, report
 
 import dltasks
@@ -23,6 +26,7 @@ from dltasks.tasks.speech.sound import blocks
 
 MODEL, RECORDING = "commands", ROOT / "samples/speech/go-happy-right-no.flac"
 MINUTES = 5
+LIBROSA = "log-mel by librosa"
 
 
 def ds_cnn(samples: int, rate: int, classes: int):
@@ -79,19 +83,15 @@ def librosas(clip: np.ndarray, rate: int) -> np.ndarray:
     return np.log(power + FLOOR).T
 
 
-def milliseconds(function, rounds: int) -> float:
-    """The median time of a call, the first ones not counted."""
-    times = []
+def milliseconds(functions: dict[str, Callable], rounds: int) -> dict[str, float]:
+    """The median time of a call of each, called in turn; the first ones are not counted."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(100 * rounds):
-        began = time.perf_counter()
-        function()
-        times.append(1000 * (time.perf_counter() - began))
-    return statistics.median(times[20:])
-
-
-def latency(model: bytes, clip: np.ndarray, rounds: int) -> float:
-    runtime = Runtime(model)
-    return milliseconds(lambda: runtime.run({"samples": clip[None]}), rounds)
+        for name, function in functions.items():
+            began = time.perf_counter()
+            function()
+            times[name].append(1000 * (time.perf_counter() - began))
+    return {name: statistics.median(each[20:]) for name, each in times.items()}
 
 
 def real_time_factor(model, recording: Path, rounds: int) -> float:
@@ -126,60 +126,54 @@ def main() -> None:
 
 
 def _measured(task, clip, sentence, folder: Path, given):
-    import soundfile
-
     recording = folder / "long.flac"
     count = int(60 * MINUTES * task.sample_rate / len(sentence)) + 1
     soundfile.write(recording, np.tile(sentence, count)[: 60 * MINUTES * task.sample_rate], task.sample_rate)
     inputs, _ = task.encode([*Path(given.data).rglob("*.flac")][:200])
-    result, rows = {"ours": {}, "ds_cnn": {}}, []
-    whole = bundle.find_folder(MODEL) / "model.tflite"
-    files = {
-        "float16, as bundled": (MODEL, whole.read_bytes()),
-        "int8": (file := exported(folder, "litert", "int8", given.data), file.read_bytes()),
-        "streaming, float32": (exported(folder, "streaming", "none", given.data), None),
-        "streaming, int8": (exported(folder, "streaming", "int8", given.data), None),
-    }
-    for name, (model, content) in files.items():
-        factor = real_time_factor(model, recording, given.rounds)
-        window = latency(content, clip, given.rounds) if content else None
-        size = len(content) if content else model.stat().st_size
-        result["ours"][name] = {"bytes": size, "window_ms": window, "real_time_factor": factor}
-        rows.append(
-            (
-                f"{MODEL}, {name}",
-                f"{size:,}",
-                f"{window:.2f}" if window else "",
-                f"{factor:.4f}",
-                f"{1 / factor:.0f}",
-            )
-        )
+    int8 = exported(folder, "litert", "int8", given.data)
     peer = ds_cnn(task.length, task.sample_rate, len(task.labels))
-    for name, level in (("float16", "float16"), ("int8", "int8")):
-        model = exporting.litert(peer, level, inputs, task.quantised)
-        window = latency(model, clip, given.rounds)
-        result["ds_cnn"][name] = {"bytes": len(model), "window_ms": window}
-        rows.append((f"MLPerf Tiny's DS-CNN, {name}", f"{len(model):,}", f"{window:.2f}", "", ""))
-    result["log_mel"], more = _front_end(task, clip, given.rounds)
-    return result, [*rows, *more]
-
-
-def _front_end(task, clip, rounds: int):
-    model = exporting.litert(log_mel(task.sample_rate, task.length), "none", {})
-    runtime = Runtime(model)
-    ours = runtime.run({"samples": clip[None]})["log_mel"][0]
-    theirs = librosas(clip, task.sample_rate)
-    found = {
-        "in_graph_ms": milliseconds(lambda: runtime.run({"samples": clip[None]}), rounds),
-        "librosa_ms": milliseconds(lambda: librosas(clip, task.sample_rate), rounds),
-        "largest_difference": float(np.abs(ours - theirs).max()),
+    front = exporting.litert(log_mel(task.sample_rate, task.length), "none", {})
+    windows = {
+        f"{MODEL}, float16, as bundled": (bundle.find_folder(MODEL) / "model.tflite").read_bytes(),
+        f"{MODEL}, int8": int8.read_bytes(),
+        "MLPerf Tiny's DS-CNN, float16": exporting.litert(peer, "float16", {}),
+        "MLPerf Tiny's DS-CNN, int8": exporting.litert(peer, "int8", inputs, task.quantised),
+        "log-mel in the file": front,
     }
-    rows = [
-        ("log-mel in the file", f"{len(model):,}", f"{found['in_graph_ms']:.2f}", "", ""),
-        ("log-mel by librosa", "", f"{found['librosa_ms']:.2f}", "", ""),
-        ("largest difference of the two", "", f"{found['largest_difference']:.2g} nats", "", ""),
-    ]
-    return found, rows
+    listening = {
+        f"{MODEL}, float16, as bundled": MODEL,
+        f"{MODEL}, int8": int8,
+        f"{MODEL}, streaming, float32": exported(folder, "streaming", "none", given.data),
+        f"{MODEL}, streaming, int8": exported(folder, "streaming", "int8", given.data),
+    }
+    taken = milliseconds(
+        {name: partial(Runtime(model).run, {"samples": clip[None]}) for name, model in windows.items()}
+        | {LIBROSA: partial(librosas, clip, task.sample_rate)},
+        given.rounds,
+    )
+    factors = {name: real_time_factor(each, recording, given.rounds) for name, each in listening.items()}
+    sizes = {name: len(model) for name, model in windows.items()}
+    sizes |= {name: each.stat().st_size for name, each in listening.items() if isinstance(each, Path)}
+    ours = Runtime(front).run({"samples": clip[None]})["log_mel"][0]
+    difference = float(np.abs(ours - librosas(clip, task.sample_rate)).max())
+    result = {
+        "bytes": sizes,
+        "window_ms": taken,
+        "real_time_factor": factors,
+        "log_mel_difference": difference,
+    }
+    rows = [_row(name, sizes, taken, factors) for name in dict.fromkeys([*listening, *windows, LIBROSA])]
+    return result, [*rows, ("largest difference of the two", "", f"{difference:.2g} nats", "", "")]
+
+
+def _row(name: str, sizes, taken, factors) -> tuple[str, ...]:
+    return (
+        name,
+        f"{sizes[name]:,}" if name in sizes else "",
+        f"{taken[name]:.2f}" if name in taken else "",
+        f"{factors[name]:.4f}" if name in factors else "",
+        f"{1 / factors[name]:.0f}" if name in factors else "",
+    )
 
 
 if __name__ == "__main__":
