@@ -43,6 +43,12 @@ def _rows(bundle):
     )
     yield "parity", f"{parity['agreement']:.1%} of {parity['count']} first answers as the network's"
     yield "latency", f"{parity['latency']:.2f} ms on one thread where it was exported"
+    if stream := record.get("stream_parity"):
+        yield (
+            "stream",
+            f"{stream['agreement']:.1%} as the network's, {stream['latency']:.2f} ms for the next "
+            f"{bundle.task.stream_step} samples",
+        )
     yield "trained", f"{training['epochs']} epochs, {training['seconds'] / 60:.0f} min"
     yield "examples", ", ".join(f"{count} {part}" for part, count in training["examples"].items())
     yield "about", " ".join(record["about"].split()) or "nothing said"
