@@ -80,6 +80,7 @@ def main():
 
     try:
         code = group.main(standalone_mode=False, prog_name="dltasks")
+        sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         code = 130
@@ -89,8 +90,11 @@ def main():
     except DltasksError as error:
         click.echo(f"dltasks: {error}", err=True)
         code = 2 if isinstance(error, SettingError) else 1
-    except BrokenPipeError:
+    except OSError as error:
+        # What has been written to an output that is closed or full can't be written at the end either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"dltasks: {error.filename or 'standard output'}: {error.strerror or error}", err=True)
         code = 1
     sys.exit(code or 0)
 

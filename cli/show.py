@@ -29,6 +29,11 @@ def _rows(bundle):
     record = bundle.record
     yield "task", record["task"]
     yield "where", str(bundle.path)
+    if "form" in record and record.get("test"):
+        yield (
+            "scores",
+            "of the model.tflite of the bundle it was exported from; dltasks evaluate has this file's",
+        )
     for name, each in (record.get("test") or {}).get("scores", {}).items():
         yield (
             name.replace("_", " "),
@@ -44,11 +49,8 @@ def _rows(bundle):
     yield "parity", f"{parity['agreement']:.1%} of {parity['count']} first answers as the network's"
     yield "latency", f"{parity['latency']:.2f} ms on one thread where it was exported"
     if stream := record.get("stream_parity"):
-        yield (
-            "stream",
-            f"{stream['agreement']:.1%} as the network's, {stream['latency']:.2f} ms for the next "
-            f"{bundle.task.stream_step} samples",
-        )
+        step = f"{stream['latency']:.2f} ms for {bundle.task.stream_step} samples"
+        yield "stream", f"{stream['agreement']:.1%} as the network's, {step}"
     yield "trained", f"{training['epochs']} epochs, {training['seconds'] / 60:.0f} min"
     yield "examples", ", ".join(f"{count} {part}" for part, count in training["examples"].items())
     yield "about", " ".join(record["about"].split()) or "nothing said"

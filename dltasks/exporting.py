@@ -179,17 +179,21 @@ def streaming(
     network for the whole input. Raises ExportError.
     """
     step = task.streaming(network, size)
-    plain = litert(step, "none", {})
-    steps: list[Arrays] = []
-    for row in range(min(STREAMED, len(next(iter(inputs.values()))))):
-        rolled(Runtime(plain).run, step, {k: v[row : row + 1] for k, v in inputs.items()}, steps)
-    seen = {name: np.concatenate([each[name] for each in steps]) for name in steps[0]}
-    model = litert(step, level, seen, task.quantised)
-    runtime, rows = Runtime(model), range(len(next(iter(inputs.values()))))
-    last = [rolled(runtime.run, step, {k: v[i : i + 1] for k, v in inputs.items()}) for i in rows]
+    rows = [{k: v[i : i + 1] for k, v in inputs.items()} for i in range(len(next(iter(inputs.values()))))]
+    model = litert(step, level, _steps_of(step, rows[:STREAMED]) if level == "int8" else {}, task.quantised)
+    runtime, taken = Runtime(model), []
+    last = [rolled(runtime.run, step, row, taken) for row in rows]
     given = {name: np.concatenate([each[name] for each in last]) for name in last[0]}
-    latency = _latency(runtime, steps[-1])
+    latency = _latency(runtime, taken[-1])
     return model, compared(task, level, outputs_of(network, inputs), given, len(model), latency)
+
+
+def _steps_of(step, rows: Sequence[Arrays]) -> Arrays:
+    """What all steps of these inputs are given, one after the other."""
+    run, seen = Runtime(litert(step, "none", {})).run, []
+    for row in rows:
+        rolled(run, step, row, seen)
+    return {name: np.concatenate([each[name] for each in seen]) for name in seen[0]}
 
 
 def rolled(run, step, inputs: Arrays, seen: list[Arrays] | None = None) -> Arrays:

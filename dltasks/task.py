@@ -1,6 +1,7 @@
 """Task and Examples: the one idea on which the package hangs."""
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -47,12 +48,13 @@ class Batch:
         return Batch(pick(self.raws), pick(self.origins), pick(self.truths), pick(self.splits), self.notes)
 
     def fingerprint(self) -> dict[str, object]:
-        """Number of files, their bytes, and sha256 over the sorted sha256 of each."""
+        """Number of files, their bytes, and sha256 over the sorted sha256 of each; a file of many inputs counts once."""
+        paths = dict.fromkeys(os.fspath(raw) for raw in self.raws if isinstance(raw, str | os.PathLike))
         hashes, size = [], 0
-        for raw in self.raws:
+        for raw in [*paths, *(raw for raw in self.raws if isinstance(raw, bytes))]:
             try:
                 content = raw if isinstance(raw, bytes) else Path(raw).read_bytes()
-            except (OSError, TypeError):
+            except OSError:
                 continue
             size += len(content)
             hashes.append(hashlib.sha256(content).hexdigest())

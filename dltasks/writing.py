@@ -183,7 +183,7 @@ def export(bundle: Bundle, out: Path, to: str, quantize: str, data, floor: float
         model = exporting.litert(network, quantize, exporting.first(inputs), bundle.task.quantised)
         parity = exporting.parity(bundle.task, network, model, inputs, quantize)
     exporting.require(parity, floor)
-    record = {k: v for k, v in bundle.record.items() if k != "files"}
+    record = {k: v for k, v in bundle.record.items() if k not in ("files", "stream_parity")}
     record |= {"parity": parity.to_json(), "form": to}
     with damage_as(ExportError, out), new_file(out) as path:
         path.write_bytes(packed(model, record, bundle.task))

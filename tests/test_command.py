@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import drawings
 import numpy as np
@@ -66,10 +67,14 @@ def readme_data(place) -> None:
     (place / "samples").symlink_to(ROOT / "samples")
 
 
-def test_every_command_of_the_readme_runs(tmp_path):
+SPOKEN = re.compile(r"dltasks (train speech|recognize|listen)|words")
+
+
+@pytest.mark.parametrize("spoken", [False, True])
+def test_every_command_of_the_readme_runs(tmp_path, spoken):
     readme_data(tmp_path)
-    commands = [line for line in SHELL if line.startswith("dltasks ")]
-    assert len(commands) >= 12
+    commands = [line for line in SHELL if line.startswith("dltasks ") and bool(SPOKEN.search(line)) == spoken]
+    assert len(commands) >= 6
     (tmp_path / "dltasks").write_text('#!/bin/sh\nexec "' + COMMAND[0] + '" -m dltasks.cli.main "$@"\n')
     (tmp_path / "dltasks").chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
@@ -234,3 +239,15 @@ def test_many_photos_come_back_in_order(tmp_path):
     assert [json.loads(line)["input"][-8:] for line in said.stdout.splitlines()] == [
         f"{number:04}.jpg" for number in range(200)
     ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("verb", [("classify", COFFEE), ("listen", ROOT / "samples/speech/yes.flac")])
+def test_an_output_that_is_full_is_one_line(verb):
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [*COMMAND, *map(str, verb)], stdout=full, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        )
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1] == "dltasks: standard output: No space left on device"
+    assert "Traceback" not in ran.stderr

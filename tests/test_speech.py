@@ -208,11 +208,12 @@ def test_windows_do_not_depend_on_how_the_stream_is_cut():
 def test_a_clip_of_any_length_gets_one_answer(trained_speech):
     model = library.load(trained_speech)
     rise = sounds.whistle("rise", 77)
-    long = np.concatenate([sounds.whistle("rise", 78)[:1000] * 0, rise, np.zeros(3 * RATE, np.float32)])
-    short, scanned = model.predict(rise, long)
-    assert short.command == scanned.command == "rise"
-    assert short.time_seconds is None and 0.3 < scanned.time_seconds < 1.0
-    assert set(scanned.to_json()) == {"command", "probability", "labels", "time_seconds"}
+    hiss = np.random.default_rng(0).normal(0, 0.002, 3 * RATE).astype(np.float32)
+    whistle = rise[2000:-2000]
+    short, first, last = model.predict(rise, np.concatenate([whistle, hiss]), np.concatenate([hiss, whistle]))
+    assert short.command == first.command == last.command == "rise"
+    assert short.time_seconds is None and 0 <= first.time_seconds < 1 and 3 < last.time_seconds < 4
+    assert set(first.to_json()) == {"command", "probability", "labels", "time_seconds"}
 
 
 @pytest.fixture(scope="session")
@@ -272,7 +273,7 @@ def test_a_streaming_file_hears_what_the_bundle_hears(trained_speech, tmp_path):
     assert refused.returncode == 1 and "a step of a stream at a time" in refused.stderr
 
 
-@pytest.mark.parametrize("length, step", [(16_000, 1600), (13_120, 1600), (12_800, 320), (19_840, 4800)])
+@pytest.mark.parametrize("length, step", [(13_120, 1600), (19_840, 4800)])
 def test_a_stream_in_pieces_gets_what_its_windows_get(length, step):
     from dltasks.tasks.speech.network import build, streaming
 
@@ -558,6 +559,11 @@ def test_what_is_no_command_can_not_be_asked_for_as_one(tmp_path, words):
     examples = folders.examples(sounds.folder(tmp_path, 4))
     with pytest.raises(DataError, match=f"--words: {words.split(',')[-1]} is no command"):
         TASK().learn(examples, changed(TASK.plan(), {"words": words}))
+
+
+def test_a_recording_of_noise_is_counted_once_though_it_gives_many_stretches(tmp_path):
+    examples = folders.examples(sounds.folder(tmp_path, 4))
+    assert len(examples) == 12 + 24 and examples.fingerprint()["files"] == 12 + 2
 
 
 def test_an_index_gives_labels_speakers_and_parts(tmp_path):

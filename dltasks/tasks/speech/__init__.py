@@ -49,7 +49,8 @@ class SpeechPlan(Plan):
     )
     listening_minutes: float = setting(
         240.0,
-        "Length of the recording, mixed from validation clips, that they are chosen on.",
+        "Length of the recording, mixed from validation clips, that they are chosen on; less where a clip would be heard "
+        "more than twenty times.",
         minimum=1,
         late=True,
     )
@@ -167,6 +168,11 @@ class SpeechTask(Task):
     def length(self) -> int:
         """Samples that the network hears at once."""
         return round(self.seconds * self.sample_rate)
+
+    @property
+    def edge(self) -> int:
+        """Samples of silence that a long clip is scanned between, so that a word at either end stands in a middle."""
+        return self.length // 2
 
     @property
     def hearing(self) -> Hearing:
@@ -343,15 +349,14 @@ class SpeechTask(Task):
         if isinstance(raw, sound.Clip) and raw.start is not None:
             yield sound.load(raw, self.sample_rate, self.length)[None]
             return
-        hop = round(self.hop_seconds * self.sample_rate)
+        hop, silence = round(self.hop_seconds * self.sample_rate), np.zeros(self.edge, np.float32)
         heard = np.zeros(0, np.float32)
         blocks = sound.blocks(raw, self.sample_rate)
         for block in blocks:
             heard = np.concatenate([heard, block])
             if len(heard) > self.length:
-                # The last window may reach into silence after the end.
-                tail = np.zeros(hop - 1, np.float32)
-                yield from sound.windows(chain([heard], blocks, [tail]), self.length, hop)
+                framed = chain([silence, heard], blocks, [silence])
+                yield from sound.windows(framed, self.length, hop)
                 return
         yield sound.fitted(heard, self.length)[None]
 
@@ -362,8 +367,8 @@ class SpeechTask(Task):
         averaged = smoothed(probabilities, min(self.smoothing, len(probabilities)))
         hearing = replace(self.hearing, smoothing=min(self.smoothing, len(probabilities)))
         best = max(range(len(averaged)), key=lambda row: (self._rank(averaged[row]), averaged[row].max()))
-        time = hearing.times(hearing.smoothing - 1, len(averaged))[best]
-        return SpeechAnswer(self.labels, averaged[best], self.top, float(time))
+        time = hearing.times(hearing.smoothing - 1, len(averaged))[best] - self.edge / self.sample_rate
+        return SpeechAnswer(self.labels, averaged[best], self.top, max(0.0, float(time)))
 
     def _rank(self, probabilities: np.ndarray) -> int:
         """2 for a command, 1 for another word, 0 for silence."""

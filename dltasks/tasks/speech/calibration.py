@@ -7,9 +7,12 @@ import numpy as np
 
 from dltasks.classifier import fit_temperature
 from dltasks.task import Batch
-from dltasks.tasks.speech.mixture import Mixture, mixture_of
+from dltasks.tasks.speech.mixture import COMMANDS, SLOT_SECONDS, Mixture, mixture_of
 from dltasks.tasks.speech.network import scanner
 from dltasks.tasks.speech.thresholds import BUDGETS, Point, Stream, curve
+
+REPEATS = 20
+"""Times that each command is said in the long recordings, at most: more would say nothing new."""
 
 PIECE_SECONDS = 60.0
 """The long recording is scanned in pieces of this length."""
@@ -55,6 +58,8 @@ def _halves(examples: Batch) -> tuple[list[int], list[int]]:
 def _stream(
     task, network: keras.Model, samples: np.ndarray, examples: Batch, seconds: float, seed: int
 ) -> Stream:
+    commands = sum(truth in task.hearing.words for truth in examples.truths)
+    seconds = min(seconds, REPEATS * max(1, commands) * SLOT_SECONDS / COMMANDS)
     mixture = mixture_of(task.hearing.commands, samples, examples.truths, seconds, task.sample_rate, seed)
     return Stream(mixture, scanned(task, network, mixture), seconds)
 
