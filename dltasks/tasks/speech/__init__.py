@@ -43,7 +43,7 @@ class SpeechPlan(Plan):
     false_alarms_per_hour: float = setting(
         5.0,
         "Budget that the thresholds for listening are chosen for, while a word that is no command is said every "
-        "ten seconds.",
+        "ten seconds; the lower, the more commands are missed.",
         minimum=0,
         late=True,
     )

@@ -27,7 +27,7 @@ from dltasks.cli import options
 )
 @options.JSON
 def command(source, device, devices, model, threshold, budget, as_json):
-    """Print each command with its second in the stream, as soon as it is heard.
+    """Print each command as soon as it is heard, with the second of the stream at which it was about half said.
 
     Hears the microphone (pip install 'dltasks[microphone]'), a recording of any length, or with - what comes on
     standard input: 16-bit little-endian PCM, mono, 16 kHz.
