@@ -1,6 +1,7 @@
 """The dltasks command: lists the verbs, imports one when it is typed, turns errors into one line."""
 
 import ast
+import errno
 import importlib
 import os
 import sys
@@ -12,6 +13,9 @@ import dltasks
 
 CLI = Path(__file__).parent
 TASKS = Path(dltasks.__file__).parent / "tasks"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What an output says that takes no more."""
+
 NOT_VERBS = ("main", "__init__", "options", "output", "report", "settings")
 
 
@@ -91,10 +95,12 @@ def main():
         click.echo(f"dltasks: {error}", err=True)
         code = 2 if isinstance(error, SettingError) else 1
     except OSError as error:
+        if error.errno not in (errno.EPIPE, *FULL) or error.filename:
+            raise
         # What has been written to an output that is closed or full can't be written at the end either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            click.echo(f"dltasks: {error.filename or 'standard output'}: {error.strerror or error}", err=True)
+        if error.errno in FULL:
+            click.echo(f"dltasks: standard output: {error.strerror}", err=True)
         code = 1
     sys.exit(code or 0)
 

@@ -168,7 +168,8 @@ class Task(ABC):
         """A Keras model of one step of a stream: the next piece of the inputs and the state, float32, to the outputs
         and the next state, under the names of the last.
 
-        step: length of the piece; by default the shortest. Raises ExportError."""
+        step: length of the piece; by default the shortest. Raises ExportError.
+        """
         raise ExportError("a model of this task has no streaming form")
 
     def attachments(self) -> dict[str, bytes]:

@@ -55,7 +55,8 @@ def _without_zeros(filters: np.ndarray) -> tuple[slice, np.ndarray]:
 class LogMel(layers.Layer):
     """Samples (batch, samples) from -1 to 1 to the natural logarithm of mel power (batch, frames, MELS).
 
-    samples: a multiple of HOP, and known for a batch of any size, or not known for a batch of known size. Frames under a Hann window lie inside the samples: one second has 98.
+    samples: a multiple of HOP, and known for a batch of any size, or not known for a batch of known size. Frames
+    under a Hann window lie inside the samples: one second has 98.
     """
 
     def __init__(self, rate: int, **options):
