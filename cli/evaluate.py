@@ -61,6 +61,9 @@ def show(found) -> None:
             [(c.truth, c.guess, str(c.count), str(c.of), _interval(c.share)) for c in found.confusion],
         )
         click.echo()
+    for each in found.tables:
+        output.table(each.title, each.columns, each.rows)
+        click.echo()
     scores = [
         (name.replace("_", " "), f"{s.value:.4f}", f"{s.low:.4f} to {s.high:.4f}", str(s.count))
         for name, s in found.scores.items()

@@ -67,4 +67,6 @@ def _field(value) -> str:
 
 
 def _set(value) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "not set"
     return "not set" if value is None else str(value)

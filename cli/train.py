@@ -92,14 +92,16 @@ _ABOUT = "A text for the card: where the data comes from, under which licence."
 def _option(plan: type, each) -> click.Option:
     """The option of one setting; not given is None, and then the plan's own value stands."""
     kind = typing.get_type_hints(plan)[each.name]
+    many = typing.get_origin(kind) is tuple
     kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
     flag = "--" + each.name.replace("_", "-")
-    shown = "" if each.default is None or each.default is False else f"  [default: {each.default}]"
+    shown = "" if each.default in (None, False, ()) else f"  [default: {each.default}]"
     help = each.metadata["help"] + shown
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, help=help)
     choices = each.metadata.get("choices")
-    return click.Option([flag], type=click.Choice(choices) if choices else kind, default=None, help=help)
+    kind = click.Choice(choices) if choices else kind
+    return click.Option([flag], type=kind, default=None, multiple=many, help=help)
 
 
 def _run(task: str, data, out, resume, plan, like, about, as_json, **given) -> None:
@@ -107,13 +109,17 @@ def _run(task: str, data, out, resume, plan, like, about, as_json, **given) -> N
     from dltasks.cli.report import TerminalReport
 
     start = settings.plan_of(task, plan, like)
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
     text = Path(about).read_text(encoding="utf-8") if about else ""
     with TerminalReport() as report:
         bundle = dltasks.train(task, data, out, plan=start, resume=resume, about=text, report=report, **given)
     test = bundle.record["test"]
     if as_json:
-        found = {key: test[key] for key in ("count", "scores", "confusion")} if test else {"scores": None}
+        found = (
+            {key: test[key] for key in ("count", "scores", "confusion", "tables")}
+            if test
+            else {"scores": None}
+        )
         click.echo(json.dumps({"bundle": str(bundle.path), "data": data, **found}, ensure_ascii=False))
     _say(bundle, test)
     if bundle.record["training"]["interrupted"]:

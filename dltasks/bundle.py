@@ -10,14 +10,17 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import dltasks
 from dltasks import tasks
+from dltasks.columns import Columns, joined, taken
 from dltasks.errors import DataError, DltasksError, ModelError
 from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as
 from dltasks.report import Report
 from dltasks.runtime import Runtime, in_order
-from dltasks.task import Task, text_lists
+from dltasks.task import Batch, Task, text_lists
 
 STREAM = "stream.tflite"
 """The file of a bundle that takes a stream piece by piece, its state going in and coming out."""
@@ -53,14 +56,16 @@ class Bundle:
 
         Works on all cores if `threads` is None; memory does not grow with the number of inputs.
         """
+        for batch, answers in self.answered(sources, threads):
+            yield from zip(batch.origins, answers, strict=True)
 
+    def answered(
+        self, sources: Sequence[Any], threads: int | None = None
+    ) -> Iterator[tuple[Batch, Sequence[Any]]]:
+        """As predict_each, batch by batch."""
         self._require_whole()
-
-        def answered(batch):
-            return list(zip(batch.origins, self.task.answer(batch.raws, self.runtime.run), strict=True))
-
-        for pairs in in_order(answered, self.task.read(sources), threads):
-            yield from pairs
+        run = self.runtime.run
+        yield from in_order(lambda b: (b, self.task.answer(b.raws, run)), self.task.read(sources), threads)
 
     def evaluate(
         self,
@@ -77,21 +82,20 @@ class Bundle:
         self._require_whole()
         report = report or Report()
         examples, notes = self._labelled(data, part)
-        answers, truths, failures = [], [], []
+        answers, truths, failures, done = [], [], [], 0
         batches = examples.cut(self.task.batch_size)
         run = self.runtime.run
-        answered = in_order(lambda b: (b, self.task.answer(b.raws, run)), batches, threads)
-        for batch, given in answered:
-            for truth, answer in zip(batch.truths, given, strict=True):
-                if isinstance(answer, DltasksError):
-                    failures.append(f"skipped: {answer}")
-                else:
-                    answers.append(answer)
-                    truths.append(truth)
-            report.step("answering", len(answers) + len(failures), len(examples))
-        if not answers:
+        for batch, given in in_order(lambda b: (b, self.task.answer(b.raws, run)), batches, threads):
+            failed = failures_among(given)
+            failures += [f"skipped: {given[i]}" for i in failed]
+            good = np.setdiff1d(np.arange(len(batch)), failed)
+            answers.append(taken(given, good))
+            truths.append(taken(batch.truths, good))
+            done += len(batch)
+            report.step("answering", done, len(examples))
+        if len(failures) == len(examples):
             raise DataError(f"{data}: none of the {len(examples)} examples could be read")
-        return self.task.score(answers, truths).noted((*notes, *failures))
+        return self.task.score(joined(answers), joined(truths)).noted((*notes, *failures))
 
     @property
     def streams(self) -> bool:
@@ -117,11 +121,11 @@ class Bundle:
         whole = examples = self.task.examples(data)
         notes = list(examples.notes)
         splits = examples.splits
-        if part is None and splits and "test" in splits:
+        if part is None and splits is not None and "test" in splits:
             part = "test"
             notes.append("scored on the test part of the data; --part all takes everything")
         if part not in (None, "all"):
-            positions = [i for i, split in enumerate(splits or ()) if split == part]
+            positions = [i for i, split in enumerate(() if splits is None else splits) if split == part]
             if not positions:
                 raise DataError(f"{data}: has no {part} part")
             examples = examples.take(positions)
@@ -155,6 +159,13 @@ class Bundle:
         from dltasks import writing
 
         return writing.export(self, Path(out), to, quantize, data, floor)
+
+
+def failures_among(answers: Sequence[Any]) -> list[int]:
+    """Positions of the inputs that could not be answered; of answers in columns all could."""
+    if isinstance(answers, Columns):
+        return []
+    return [i for i, each in enumerate(answers) if isinstance(each, DltasksError)]
 
 
 def models_folders() -> list[Path]:

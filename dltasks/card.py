@@ -38,7 +38,13 @@ def _scores(record: dict[str, Any]) -> str:
         f"Against the Keras network the file gives the same first answer on {parity['agreement']:.1%} of "
         f"{parity['count']} examples; the largest difference of a probability is {parity['difference']:.2g}."
         f"{_stream(record)}"
+        f"{''.join(map(_table, test.get('tables', ())))}"
     )
+
+
+def _table(table: dict[str, Any]) -> str:
+    lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
+    return f"\n\n### {table['title']}\n\n" + "\n".join(f"| {' | '.join(each)} |" for each in lines)
 
 
 def _stream(record: dict[str, Any]) -> str:
@@ -63,7 +69,9 @@ def _data(record: dict[str, Any]) -> str:
 
 def _making(record: dict[str, Any]) -> str:
     training, plan = record["training"], record["plan"]
-    settings = ", ".join(f"{name} {value}" for name, value in plan.items() if value is not None)
+    settings = ", ".join(
+        f"{name} {_set(value)}" for name, value in plan.items() if value not in (None, [], ())
+    )
     cut = " The run was interrupted." if training["interrupted"] else ""
     return (
         "## How it was made\n\n"
@@ -71,6 +79,10 @@ def _making(record: dict[str, Any]) -> str:
         f"{training['best_epoch']}.{cut} Plan: {settings}. "
         "`dltasks train --like` this folder repeats it."
     )
+
+
+def _set(value) -> str:
+    return " and ".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def _limits(record: dict[str, Any]) -> str:

@@ -34,8 +34,17 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Figures beside the scores, of each day say: rows of texts under the names of their columns."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Scores by name, scores of each class, and what is confused most.
+    """Scores by name, scores of each class, what is confused most, and tables of a task's own.
 
     notes: what a reader should know (what did not match, say).
     """
@@ -44,11 +53,16 @@ class Evaluation:
     scores: dict[str, Score]
     classes: dict[str, dict[str, Score]] = field(default_factory=dict)
     confusion: tuple[Confusion, ...] = ()
+    tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
 
     def noted(self, notes: tuple[str, ...]) -> "Evaluation":
         """This evaluation with more to say of it."""
         return replace(self, notes=(*self.notes, *notes))
+
+    def beside(self, tables: tuple[Table, ...]) -> "Evaluation":
+        """This evaluation with more tables."""
+        return replace(self, tables=(*self.tables, *tables))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, rounded to six digits."""

@@ -88,7 +88,18 @@ class Plan:
     def __post_init__(self):
         hints = typing.get_type_hints(type(self))
         for each in fields(self):
+            if typing.get_origin(hints[each.name]) is tuple:
+                object.__setattr__(self, each.name, _texts(each.name, getattr(self, each.name)))
+                continue
             _check(each.name, getattr(self, each.name), hints[each.name], each.metadata)
+
+
+def _texts(name: str, value) -> tuple[str, ...]:
+    """One text or many as a tuple. Raises SettingError."""
+    values = (value,) if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not all(isinstance(each, str) and each for each in values):
+        raise SettingError(f"{name} is {value!r}; it must be texts")
+    return tuple(values)
 
 
 def _check(name: str, value, hint, metadata) -> None:

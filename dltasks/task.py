@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dltasks.columns import taken
 from dltasks.errors import DataError, ExportError, ModelError
-from dltasks.evaluation import Evaluation
+from dltasks.evaluation import Evaluation, Table
 from dltasks.plan import Plan
 from dltasks.runtime import Runtime
 
@@ -23,10 +24,11 @@ Run = Callable[[Arrays], Arrays]
 class Batch:
     """Some raw inputs with where each came from, and their truths where the data says them.
 
-    raws: n inputs as the task's `encode` takes them (paths, say; they are read there).
+    raws: n inputs as the task's `encode` takes them (paths, say; they are read there), a list or Columns.
     origins: n names for people. truths: n true answers, or None.
     splits: n of "train", "val", "test" or None; where the data comes divided.
     notes: what a reader of the data should know (files passed over, say).
+    files: those that the raws stand in, where they are not the raws themselves.
     """
 
     raws: Sequence[Any]
@@ -34,24 +36,25 @@ class Batch:
     truths: Sequence[Any] | None = None
     splits: Sequence[str | None] | None = None
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.raws)
 
     def take(self, positions: Iterable[int]) -> "Batch":
         """The batch of the inputs at these positions, in this order."""
-        positions = list(positions)
-
-        def pick(values):
-            return None if values is None else [values[i] for i in positions]
-
-        return Batch(pick(self.raws), pick(self.origins), pick(self.truths), pick(self.splits), self.notes)
+        positions = positions if isinstance(positions, np.ndarray) else list(positions)
+        columns = (self.raws, self.origins, self.truths, self.splits)
+        return Batch(
+            *(None if each is None else taken(each, positions) for each in columns), self.notes, self.files
+        )
 
     def fingerprint(self) -> dict[str, object]:
         """Number of files, their bytes, and sha256 over the sorted sha256 of each; a file of many inputs counts once."""
-        paths = dict.fromkeys(os.fspath(raw) for raw in self.raws if isinstance(raw, str | os.PathLike))
+        raws = self.files or self.raws
+        paths = dict.fromkeys(os.fspath(raw) for raw in raws if isinstance(raw, str | os.PathLike))
         hashes, size = [], 0
-        for raw in [*paths, *(raw for raw in self.raws if isinstance(raw, bytes))]:
+        for raw in [*paths, *(raw for raw in raws if isinstance(raw, bytes))]:
             try:
                 content = raw if isinstance(raw, bytes) else Path(raw).read_bytes()
             except OSError:
@@ -64,16 +67,16 @@ class Batch:
     def cut(self, size: int) -> Iterator["Batch"]:
         """This batch in consecutive batches of at most `size` inputs."""
         for start in range(0, len(self), size):
-            yield self.take(range(start, min(start + size, len(self))))
+            yield self.take(np.arange(start, min(start + size, len(self))))
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Positions of the examples to train on, to choose by, and to judge by."""
+    """Positions of the examples to train on, to choose by, and to judge by; lists or int arrays."""
 
-    train: list[int]
-    val: list[int]
-    test: list[int]
+    train: Sequence[int]
+    val: Sequence[int]
+    test: Sequence[int]
 
 
 class Task(ABC):
@@ -90,8 +93,12 @@ class Task(ABC):
     quantised: ClassVar[tuple[str, ...]] = ()
     """LiteRT's names of the only operations that "int8" and "dynamic" quantise; none named are all."""
 
-    def check(self, plan: Plan) -> None:
-        """Raises PlanError, before any data is read, for a plan that can't be kept."""
+    def planned(self, plan: Plan) -> "Task":
+        """This task, knowing what the plan says of the data, before any is read.
+
+        Raises PlanError for a plan that can't be kept.
+        """
+        return self
 
     @abstractmethod
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
@@ -180,8 +187,12 @@ class Task(ABC):
         """What a card must say of the answers."""
         return ""
 
+    def peers(self, inputs: Arrays, examples: Batch, parts: Parts) -> tuple[Table, ...]:
+        """How other methods do on the same inputs, trained and judged on the same parts."""
+        return ()
+
     @abstractmethod
-    def decode(self, outputs: Arrays) -> list[Any]:
+    def decode(self, outputs: Arrays) -> Sequence[Any]:
         """An answer for each row of the network's outputs."""
 
     @abstractmethod
@@ -200,7 +211,7 @@ class Task(ABC):
         """
         raise ModelError(f"not a model for {cls.__module__.rpartition('.')[2]}")
 
-    def answer(self, raws: Sequence[Any], run: Run) -> list[Any]:
+    def answer(self, raws: Sequence[Any], run: Run) -> Sequence[Any]:
         """An answer, or the DataError in its place, for each raw input."""
         inputs, failures = self.encode(raws)
         answers = iter(self.decode(run(inputs)) if len(failures) < len(raws) else ())

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
@@ -37,7 +37,7 @@ class Data:
     examples: Batch
     parts: Parts
 
-    def part(self, positions: list[int]) -> Arrays:
+    def part(self, positions: Sequence[int]) -> Arrays:
         """The inputs at these positions, in memory."""
         return {name: np.asarray(values[positions]) for name, values in self.inputs.items()}
 
@@ -81,8 +81,8 @@ def train(
     check_out(out)
     work = work_folder(out)
     import_frameworks()
-    kind().check(plan)
-    examples = kind().examples(source)
+    planned = kind().planned(plan)
+    examples = planned.examples(source)
     with damage_as(PlanError, out):
         state, plan, about = _begun(work, task, plan, settings, resume, about)
     import keras
@@ -94,7 +94,7 @@ def train(
         report.line(f"note: {note}")
     try:
         with damage_as(PlanError, work):
-            found, data = prepare(kind(), examples, plan, work, report)
+            found, data = prepare(planned, examples, plan, work, report)
             plan = plan.for_examples(len(data.parts.train))
             network = found.network(plan)
             state = fit(found, network, data, plan, work, state, report, started)
@@ -191,7 +191,7 @@ def prepare(task: Task, examples: Batch, plan: Plan, work: Path, report: Report)
         report.line(f"note: {note}")
     parts = task.split(good, inputs, plan)
     for name, positions in (("train", parts.train), ("val", parts.val)):
-        if not positions:
+        if not len(positions):
             raise DataError(f"no examples to {'train on' if name == 'train' else 'choose by'}")
     report.line(
         f"{len(parts.train)} examples to train on, {len(parts.val)} to choose by, {len(parts.test)} to judge by"
@@ -213,7 +213,8 @@ def _encoded(task: Task, examples: Batch, work: Path, report: Report) -> tuple[A
             )
     files: dict[str, np.memmap] = {}
     kept: list[int] = []
-    chunks = [range(at, min(at + CHUNK, len(examples))) for at in range(0, len(examples), CHUNK)]
+    size = max(CHUNK, task.batch_size)
+    chunks = [range(at, min(at + size, len(examples))) for at in range(0, len(examples), size)]
     encode = _chunk_encoder(task, examples)
     for chunk, (inputs, failures) in zip(chunks, in_order(encode, chunks), strict=True):
         good = [position for i, position in enumerate(chunk) if i not in failures]
@@ -232,7 +233,7 @@ def _encoded(task: Task, examples: Batch, work: Path, report: Report) -> tuple[A
 
 
 def _chunk_encoder(task: Task, examples: Batch):
-    return lambda chunk: task.encode([examples.raws[i] for i in chunk])
+    return lambda chunk: task.encode(examples.take(chunk).raws)
 
 
 def _new_map(path: Path, values: np.ndarray, count: int) -> np.memmap:
@@ -251,9 +252,10 @@ def _mapped(work: Path, names: list[str], count: int) -> Arrays:
 
 def _inputs_key(task: Task, examples: Batch) -> str:
     """Changes when the files or what the task makes of them do."""
-    seen = hashlib.sha256(repr(task).encode())
-    for raw, origin in zip(examples.raws, examples.origins, strict=True):
+    seen = hashlib.sha256(f"{task!r} {len(examples)}".encode())
+    for origin in () if examples.files else examples.origins:
         seen.update(origin.encode(errors="surrogateescape"))
+    for raw in examples.files or examples.raws:
         if isinstance(raw, str | os.PathLike) and os.path.exists(raw):
             status = os.stat(raw)
             seen.update(f"{status.st_size} {status.st_mtime_ns}".encode())
@@ -389,7 +391,8 @@ def _reseed(augmentation, seed: int, epoch: int) -> None:
 def _judge(task, learner, val, plan, work: Path, state: State, report: Report, clock) -> None:
     """Score the validation part, keep the weights if they are the best, and all that going on needs."""
     inputs, targets = val
-    found = learner.evaluate(inputs, targets, batch_size=64, verbose=0, return_dict=True)
+    size = max(64, plan.batch_size)
+    found = learner.evaluate(inputs, targets, batch_size=size, verbose=0, return_dict=True)
     found = {name: float(value) for name, value in found.items()}
     better = state.best is None or _rank(task, found) > _rank(task, state.best)
     if better:

@@ -14,7 +14,8 @@ import numpy as np
 
 import dltasks
 from dltasks import card, exporting, tasks
-from dltasks.bundle import FORMAT, STREAM, Bundle, load, load_network
+from dltasks.bundle import FORMAT, STREAM, Bundle, failures_among, load, load_network
+from dltasks.columns import joined, taken
 from dltasks.errors import DataError, ExportError, PlanError
 from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as, new_file, new_folder, write_json
@@ -53,7 +54,7 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
     """
     with damage_as(PlanError, out), new_folder(out) as folder:
         save_network(network, folder / "model.keras", training.plan.precision)
-        chosen = data.parts.val + data.parts.train[: exporting.PARITY]
+        chosen = [*data.parts.val, *data.parts.train[: exporting.PARITY]]
         inputs = exporting.sample(data.inputs, chosen, exporting.PARITY)
         level = training.plan.quantize
         model = exporting.litert(network, level, exporting.first(inputs), task.quantised)
@@ -63,6 +64,8 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
         stream_parity = _write_stream(task, network, level, inputs, folder) if task.stream_step else None
         report.line(f"scoring the {len(data.parts.test)} examples to judge by with the .tflite")
         evaluation = _judged(task, Runtime(model), data)
+        if evaluation:
+            evaluation = evaluation.beside(task.peers(data.inputs, data.examples, data.parts))
         for name in text_lists(task):
             (folder / f"{name}.txt").write_text(lines(getattr(task, name)), encoding="utf-8")
         for name, content in task.attachments().items():
@@ -85,13 +88,13 @@ def _write_stream(task: Task, network, level: str, inputs, folder: Path) -> expo
 
 
 def _judged(task: Task, runtime: Runtime, data) -> Evaluation | None:
-    if not data.parts.test:
+    if not len(data.parts.test):
         return None
     examples = data.examples.take(data.parts.test)
     answered = in_order(lambda b: task.answer(b.raws, runtime.run), examples.cut(task.batch_size))
-    answers = [each for some in answered for each in some]
-    if failed := [each for each in answers if isinstance(each, DataError)]:
-        raise failed[0]
+    answers = joined(answered)
+    if failed := failures_among(answers):
+        raise answers[failed[0]]
     return task.score(answers, examples.truths)
 
 
@@ -205,21 +208,21 @@ def _real_inputs(bundle: Bundle, data):
             "with --data"
         ) from error
     order = np.random.default_rng(0).permutation(len(raws))[: exporting.PARITY]
-    encoded, _ = bundle.task.encode([raws[i] for i in order])
+    encoded, _ = bundle.task.encode(taken(raws, order))
     if not len(next(iter(encoded.values()))):
         raise ExportError(f"{source}: nothing in it could be read")
     return encoded
 
 
-def _raws(task: Task, source) -> list[Any]:
+def _raws(task: Task, source) -> Sequence[Any]:
     try:
         examples = task.examples(source)
-        if examples.splits and "train" in examples.splits:
+        if examples.splits is not None and "train" in examples.splits:
             examples = examples.take(i for i, s in enumerate(examples.splits) if s != "test")
-        return list(examples.raws)
+        return examples.raws
     except DataError:
-        raws = [raw for batch in task.read([source]) for raw in batch.raws]
-        if all(isinstance(raw, DataError) for raw in raws) or not Path(source).exists():
+        raws = joined(batch.raws for batch in task.read([source]))
+        if not Path(source).exists() or len(failures_among(raws)) == len(raws):
             raise
         return raws
 

@@ -167,7 +167,8 @@ def fitted(trained, place: Path, epochs: int) -> str:
     import keras
 
     keras.utils.set_random_seed(plan.seed)
-    task, data = training.prepare(kind(), kind().examples(trained.data), plan, place, Report())
+    planned = kind().planned(plan)
+    task, data = training.prepare(planned, planned.examples(trained.data), plan, place, Report())
     network = task.network(plan)
     training.fit(task, network, data, plan, place, state, Report(), time.monotonic())
     return weights(place)

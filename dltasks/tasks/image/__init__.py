@@ -115,10 +115,11 @@ class ImageTask(Task):
     threshold: float = 0.0
     top: int = 5
 
-    def check(self, plan: Plan) -> None:
+    def planned(self, plan: Plan) -> "ImageTask":
         from dltasks.tasks.image.network import check_backbone
 
         check_backbone(plan.backbone)
+        return self
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return labelled.batches(sources, self.batch_size, folders.PHOTOS)
