@@ -2,21 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import field, fields, is_dataclass
+from dataclasses import fields, replace
 from itertools import chain
 
 import numpy as np
 
-
-def shared(**options):
-    """A field of Columns that all rows have in common."""
-    return field(metadata={"shared": True}, **options)
+SHARED = {"shared": True}
+"""Metadata of a field of Columns that all rows have in common."""
 
 
 class Columns(Sequence, ABC):
     """A sequence whose rows are made when they are asked for.
 
-    A subclass is a dataclass of arrays (or Columns) of one length, and of `shared` fields.
+    A subclass is a dataclass of arrays (or Columns) of one length, and of SHARED fields.
     """
 
     @abstractmethod
@@ -44,13 +42,10 @@ class Columns(Sequence, ABC):
         return parts[0]._with({name: joined([getattr(each, name) for each in parts]) for name in names})
 
     def _with(self, columns: dict) -> "Columns":
-        assert is_dataclass(self)
-        return type(self)(
-            **{each.name: columns.get(each.name, getattr(self, each.name)) for each in fields(self)}
-        )
+        return replace(self, **columns)
 
     def _columns(self) -> list[str]:
-        return [each.name for each in fields(self) if not each.metadata.get("shared")]
+        return [each.name for each in fields(self) if each.metadata != SHARED]
 
 
 def taken(values: Sequence, positions: Iterable[int]) -> Sequence:

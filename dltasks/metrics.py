@@ -45,23 +45,59 @@ def equal_error_rate(scores: np.ndarray, own: np.ndarray) -> float:
     return float(false[after - 1] + share * (false[after] - false[after - 1]))
 
 
+def average_precision(scores: np.ndarray, own: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Mean of the precision at each threshold, weighed by the recall it adds; nan without any of the class.
+
+    scores: (count,), higher for the class; own: bool (count,). weights: how often each example counts.
+    """
+    true, false, _ = _ranked(scores, own, weights)
+    if not len(true) or not true[-1]:
+        return float("nan")
+    precision = true / np.maximum(true + false, 1e-300)
+    return float((np.diff(true, prepend=0) * precision).sum() / true[-1])
+
+
+def roc_auc(scores: np.ndarray, own: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Chance that one of the class scores higher than one of the others, ties halved; nan where either is absent."""
+    true, false, _ = _ranked(scores, own, weights)
+    if not len(true) or not true[-1] or not false[-1]:
+        return float("nan")
+    heights = (true + np.append(0, true[:-1])) / 2
+    return float((np.diff(false, prepend=0) * heights).sum() / (true[-1] * false[-1]))
+
+
+def _ranked(scores, own, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weight of the class and of the others at and above each different score, from the highest; and these scores."""
+    order = np.argsort(-scores, kind="stable")
+    weights = np.ones(len(scores)) if weights is None else weights
+    ends = (
+        np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+        if len(scores)
+        else np.zeros(0, int)
+    )
+    of_class = np.where(own, weights, 0.0)[order].cumsum()
+    of_others = np.where(own, 0.0, weights)[order].cumsum()
+    return of_class[ends], of_others[ends], scores[order][ends]
+
+
 def bootstrap(
     measure: Callable[[np.ndarray], float],
     count: int,
     most: float = np.inf,
     rounds: int = 500,
     seed: int = 0,
+    least: float = 0.0,
 ) -> tuple[float, float]:
     """The 95 % percentile interval of `measure`, less the bootstrap's estimate of its bias.
 
-    measure: from positions (count,) drawn with return to a value from 0 to `most`. A calibration error is
+    measure: from positions (count,) drawn with return to a value from `least` to `most`. A calibration error is
     larger on drawn samples than on the data itself, so that its plain percentiles may miss the value
     (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 10 and 13).
     """
     random = np.random.default_rng(seed)
     values = [measure(random.integers(0, count, count)) for _ in range(rounds)]
     bias = np.nanmean(values) - measure(np.arange(count))
-    low, high = np.clip(np.nanpercentile(values, [2.5, 97.5]) - bias, 0, most)
+    low, high = np.clip(np.nanpercentile(values, [2.5, 97.5]) - bias, least, most)
     return float(low), float(high)
 
 

@@ -93,12 +93,8 @@ class Task(ABC):
     quantised: ClassVar[tuple[str, ...]] = ()
     """LiteRT's names of the only operations that "int8" and "dynamic" quantise; none named are all."""
 
-    def planned(self, plan: Plan) -> "Task":
-        """This task, knowing what the plan says of the data, before any is read.
-
-        Raises PlanError for a plan that can't be kept.
-        """
-        return self
+    def check(self, plan: Plan) -> None:
+        """Raises PlanError, before any data is read, for a plan that can't be kept."""
 
     @abstractmethod
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
@@ -108,8 +104,11 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def examples(self, source: Any) -> Batch:
-        """All labelled examples of a data set as one batch. Raises DataError."""
+    def examples(self, source: Any, plan: Plan | None = None) -> Batch:
+        """All labelled examples of a data set as one batch. Raises DataError.
+
+        plan: of the training that they are read for; None where a trained model is judged.
+        """
 
     @abstractmethod
     def learn(self, examples: Batch, plan: Plan) -> "Task":

@@ -81,8 +81,8 @@ def train(
     check_out(out)
     work = work_folder(out)
     import_frameworks()
-    planned = kind().planned(plan)
-    examples = planned.examples(source)
+    kind().check(plan)
+    examples = kind().examples(source, plan)
     with damage_as(PlanError, out):
         state, plan, about = _begun(work, task, plan, settings, resume, about)
     import keras
@@ -94,7 +94,7 @@ def train(
         report.line(f"note: {note}")
     try:
         with damage_as(PlanError, work):
-            found, data = prepare(planned, examples, plan, work, report)
+            found, data = prepare(kind(), examples, plan, work, report)
             plan = plan.for_examples(len(data.parts.train))
             network = found.network(plan)
             state = fit(found, network, data, plan, work, state, report, started)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from dataclasses import fields, is_dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,11 @@ def flat(answers) -> list[dict]:
     return [each.to_json() for each in answers]
 
 
+def sources(pairs) -> list[str]:
+    """Where answers came from; an input of many answers is named once."""
+    return [origin for origin, _ in groupby(origin for origin, _ in pairs)]
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_is_a_frozen_dataclass_named_by_its_folder(task):
     kind = tasks.find(task)
@@ -48,24 +54,25 @@ def test_every_setting_of_a_plan_has_a_help_text(task):
 def test_the_bundled_model_answers_every_sample(task):
     model = library.load(bundle.for_task(task))
     answers = model.predict(*samples(task))
-    assert len(answers) == len(samples(task)) >= 2
+    assert len(answers) >= len(samples(task)) >= 2
     json.dumps(flat(answers))
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_inputs_answered_together_and_alone_get_the_same_answers(task):
     model = library.load(bundle.for_task(task))
-    together = model.predict(*samples(task) * 5)
-    alone = [model.predict(each)[0] for each in samples(task)] * 5
+    together = model.predict(*samples(task) * 2)
+    alone = [answer for each in samples(task) for answer in model.predict(each)] * 2
     assert flat(together) == flat(alone)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_answers_do_not_depend_on_the_number_of_threads(task):
     model = library.load(bundle.for_task(task))
-    many = list(model.predict_each(samples(task) * 20, threads=4))
-    one = list(model.predict_each(samples(task) * 20, threads=1))
-    assert [origin for origin, _ in many] == [str(each) for each in samples(task) * 20]
+    smallest = sorted(samples(task), key=lambda each: each.stat().st_size)[:2] * 20
+    many = list(model.predict_each(smallest, threads=4))
+    one = list(model.predict_each(smallest, threads=1))
+    assert sources(many) == [str(each) for each in smallest]
     assert flat(a for _, a in many) == flat(a for _, a in one)
 
 
@@ -75,8 +82,9 @@ def test_a_bad_input_is_named_and_costs_only_itself(task, tmp_path):
     good = samples(task)
     model = library.load(bundle.for_task(task))
     found = list(model.predict_each([good[0], bad, tmp_path / "missing", good[1]]))
-    assert [isinstance(answer, DataError) for _, answer in found] == [False, True, True, False]
-    assert str(bad) in str(found[1][1]) and "missing: no such file" in str(found[2][1])
+    assert sources(found) == list(map(str, (good[0], bad, tmp_path / "missing", good[1])))
+    failed = [answer for _, answer in found if isinstance(answer, DataError)]
+    assert len(failed) == 2 and str(bad) in str(failed[0]) and "missing: no such file" in str(failed[1])
     with pytest.raises(DataError, match=bad.name):
         model.predict(good[0], bad)
 
@@ -167,8 +175,7 @@ def fitted(trained, place: Path, epochs: int) -> str:
     import keras
 
     keras.utils.set_random_seed(plan.seed)
-    planned = kind().planned(plan)
-    task, data = training.prepare(planned, planned.examples(trained.data), plan, place, Report())
+    task, data = training.prepare(kind(), kind().examples(trained.data, plan), plan, place, Report())
     network = task.network(plan)
     training.fit(task, network, data, plan, place, state, Report(), time.monotonic())
     return weights(place)

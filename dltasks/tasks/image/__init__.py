@@ -115,16 +115,15 @@ class ImageTask(Task):
     threshold: float = 0.0
     top: int = 5
 
-    def planned(self, plan: Plan) -> "ImageTask":
+    def check(self, plan: Plan) -> None:
         from dltasks.tasks.image.network import check_backbone
 
         check_backbone(plan.backbone)
-        return self
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return labelled.batches(sources, self.batch_size, folders.PHOTOS)
 
-    def examples(self, source: Any) -> Batch:
+    def examples(self, source: Any, plan: Plan | None = None) -> Batch:
         return folders.examples(source)
 
     def learn(self, examples: Batch, plan: Plan) -> "ImageTask":

@@ -191,7 +191,7 @@ class SpeechTask(Task):
             raise SettingError(f"--false-alarms-per-hour {budget:g}: this model has thresholds for {there}")
         return replace(self, thresholds=tuple(points[budget]))
 
-    def planned(self, plan: Plan) -> "SpeechTask":
+    def check(self, plan: Plan) -> None:
         from dltasks.tasks.speech.network import STEP, shortest
 
         samples = plan.seconds * self.sample_rate
@@ -200,12 +200,11 @@ class SpeechTask(Task):
                 f"--seconds {plan.seconds:g}: wanted a multiple of {STEP / self.sample_rate:g}, at least "
                 f"{shortest() / self.sample_rate:g}"
             )
-        return self
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return labelled.batches(sources, self.batch_size, folders.SOUNDS)
 
-    def examples(self, source: Any) -> Batch:
+    def examples(self, source: Any, plan: Plan | None = None) -> Batch:
         return folders.examples(source)
 
     def learn(self, examples: Batch, plan: Plan) -> "SpeechTask":

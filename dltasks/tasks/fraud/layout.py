@@ -1,0 +1,195 @@
+"""Which column is what: named by the plan, or guessed from names and types, and said."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from dltasks.errors import DataError
+from dltasks.tasks.fraud.tables import FILE, ROW
+
+LABEL = ("fraud", "is_fraud", "isfraud", "tx_fraud", "class", "label", "target")
+TIME = ("time", "timestamp", "datetime", "date", "seconds", "transdatetranstime", "unixtime", "when")
+AMOUNT = ("amount", "amt", "value", "price", "sum", "total")
+ID = (
+    "id",
+    "txid",
+    "transactionid",
+    "transid",
+    "transnum",
+    "uuid",
+    "uid",
+    "index",
+    "row",
+    "rowid",
+    "unnamed0",
+    "",
+)
+CARD = ("customer", "card", "ccnum", "account", "client", "user", "cardholder", "payer", "nameorig")
+OTHER_SIDE = ("terminal", "merchant", "device", "shop", "store", "pos", "atm", "payee", "namedest")
+SPLIT = "split"
+
+VOCABULARY = 50
+"""Most values of a category that are known; rarer ones share the place of the unknown."""
+
+DISTINCT = 1000
+"""A text column of more values is taken for names, not for a category."""
+
+NUMERIC = 0.95
+"""Share of a text column that must be numbers for the rest to be called mistakes."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a table by what they are for.
+
+    entities: have windows. card: the entity of which a budget is counted. compromised: the entities whose rate of past
+    frauds is used. id: names a transaction. numbers, categories: features as they stand.
+    """
+
+    label: str | None = None
+    time: str | None = None
+    amount: str | None = None
+    entities: tuple[str, ...] = ()
+    card: str | None = None
+    compromised: tuple[str, ...] = ()
+    id: str | None = None
+    numbers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for name in ("entities", "compromised", "numbers", "categories"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def needed(self) -> list[str]:
+        """Columns that data to be scored must have."""
+        own = [self.time, self.amount, *self.entities, *self.numbers, *self.categories]
+        return list(dict.fromkeys(each for each in own if each))
+
+
+def require(frame: pl.DataFrame, names: Sequence[str], where: str) -> None:
+    """Raises DataError for the first of these columns that is not there, with the nearest name."""
+    known = [each for each in frame.columns if each not in (FILE, ROW)]
+    for name in names:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, 1, 0.5) or [
+            each for each in known if each.lower() == name.lower()
+        ]
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise DataError(f"{where}: no column {name!r}; {hint}")
+
+
+def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
+    """What the plan names, and guesses for what it does not. Raises DataError."""
+    named = [plan.label, plan.time, plan.amount, plan.card, plan.id, *plan.entity, *plan.compromised]
+    named += [*plan.number, *plan.category, *plan.ignore]
+    require(frame, [each for each in named if each], where)
+    columns = [each for each in frame.columns if each not in (FILE, ROW, SPLIT, *plan.ignore)]
+    free = [each for each in columns if each not in (*plan.number, *plan.category)]
+    label = None if plan.unsupervised and not plan.label else plan.label or _first(free, LABEL)
+    if label is None and not plan.unsupervised:
+        raise DataError(
+            f"{where}: which column says what was fraud? name it with --label ({', '.join(columns)}), or learn without "
+            "labels with --unsupervised"
+        )
+    free = [each for each in free if each != label]
+    time = plan.time or _time(frame, free)
+    amount = plan.amount or _first(free, AMOUNT)
+    free = [each for each in free if each not in (time, amount)]
+    entities = plan.entity or (tuple(_entities(frame, free)) if time else ())
+    if plan.card and plan.card not in entities:
+        entities = (plan.card, *entities)
+    card = plan.card or next((each for each in entities if _like(each, CARD)), None)
+    compromised = plan.compromised or tuple(each for each in entities if each != card)
+    free = [each for each in free if each not in entities]
+    id = plan.id or next(
+        (each for each in free if _plain(each) in ID and frame[each].n_unique() == frame.height), None
+    )
+    rest = [each for each in columns if each not in (label, time, amount, *entities, id)]
+    numbers = [
+        each
+        for each in rest
+        if each in plan.number or (each not in plan.category and _is_number(frame[each]))
+    ]
+    numbers = [amount, *numbers] if amount and amount not in numbers else numbers
+    categories = [
+        each for each in rest if each not in numbers and _is_category(frame[each], each in plan.category)
+    ]
+    return Layout(label, time, amount, entities, card, compromised, id, tuple(numbers), tuple(categories))
+
+
+def said(layout: Layout, columns: Sequence[str], passed: Sequence[str]) -> list[str]:
+    """Notes on what each of a table's columns is taken for; `passed` are left out for reasons told elsewhere."""
+    roles = {
+        "label": layout.label,
+        "time": layout.time,
+        "amount": layout.amount,
+        "card": layout.card,
+        "id": layout.id,
+    }
+    parts = [f"{role} {name!r}" for role, name in roles.items() if name]
+    for role in ("entities", "compromised", "numbers", "categories"):
+        if getattr(layout, role):
+            parts.append(f"{role} {', '.join(map(repr, getattr(layout, role)))}")
+    used = {*filter(None, roles.values()), *layout.entities, *layout.numbers, *layout.categories}
+    left = [each for each in columns if each not in (FILE, ROW, SPLIT, *used, *passed)]
+    notes = [f"columns: {'; '.join(parts)} (options of these names say otherwise)"]
+    if left:
+        notes.append(f"not used: {', '.join(map(repr, left))}: neither numbers nor categories of few values")
+    return notes
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _words(name: str) -> set[str]:
+    """The words of a column's name, and all of it."""
+    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)
+    return {each.lower() for each in parts} | {_plain(name)}
+
+
+def _like(name: str, known: Sequence[str]) -> bool:
+    return bool(_words(name) & set(known))
+
+
+def _first(columns: Sequence[str], known: Sequence[str]) -> str | None:
+    """The column named exactly so; failing that one with such a word in its name."""
+    plain = {_plain(each): each for each in reversed(columns)}
+    exact = next((plain[_plain(each)] for each in known if _plain(each) in plain), None)
+    return exact or next((each for each in columns if _like(each, known)), None)
+
+
+def _time(frame: pl.DataFrame, columns: Sequence[str]) -> str | None:
+    dated = [each for each in columns if frame.schema[each].is_temporal()]
+    return dated[0] if dated else _first([e for e in columns if not _like(e, ("zone",))], TIME)
+
+
+def _entities(frame: pl.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Columns named as one side of a payment, whose values come again."""
+    kinds = ("category", "type", "name", "lat", "long", "city", "state", "zip", "age", "id2")
+    found = [each for each in columns if _like(each, (*CARD, *OTHER_SIDE)) and not _words(each) & set(kinds)]
+    return [
+        each for each in found if not frame.schema[each].is_float() and frame[each].n_unique() < frame.height
+    ]
+
+
+def _is_number(column: pl.Series) -> bool:
+    if column.dtype.is_numeric() or column.dtype == pl.Boolean:
+        return True
+    if column.dtype != pl.String:
+        return False
+    there = column.drop_nulls()
+    return bool(len(there)) and there.cast(pl.Float64, strict=False).is_not_null().mean() >= NUMERIC
+
+
+def _is_category(column: pl.Series, named: bool) -> bool:
+    if named:
+        return True
+    if column.dtype not in (pl.String, pl.Categorical) and not isinstance(column.dtype, pl.Enum):
+        return False
+    distinct = column.drop_nulls().n_unique()
+    return distinct <= min(DISTINCT, max(2, len(column) // 2))

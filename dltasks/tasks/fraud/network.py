@@ -1,0 +1,403 @@
+"""The networks: numbers of a transaction, encoded piecewise linearly, through an ensemble that shares its weights."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+EDGES = 12
+"""Most edges of the pieces of a number."""
+
+SMALLEST = 1e-6
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Pieces(layers.Layer):
+    """Numbers (batch, features) to (batch, features * EDGES): piecewise-linear encoding, and a standardised logarithm.
+
+    Each number is told by how far it reaches into each piece between two edges, 0 to 1 (Gorishniy, Rubachev and Babenko,
+    2022, On Embeddings for Numerical Features in Tabular Deep Learning); edges are quantiles of the training part. The last
+    of a feature's values is sign(x) log(1 + |x|), standardised and held within 6.
+    """
+
+    def build(self, shape):
+        features = shape[-1]
+
+        def constant(name, size, value):
+            return self.add_weight(shape=size, initializer=value, trainable=False, name=name)
+
+        self.starts = constant("starts", (features, EDGES - 1), "zeros")
+        self.scales = constant("scales", (features, EDGES - 1), "zeros")
+        self.mean = constant("mean", (features,), "zeros")
+        self.scale = constant("scale", (features,), "ones")
+
+    def adapt(self, numbers: np.ndarray) -> None:
+        """Take edges and scales from the training part, (count, features)."""
+        ranks = np.concatenate([np.linspace(0, 0.9, EDGES - 4), [0.97, 0.99, 0.997, 1]])
+        starts, scales = (np.zeros((numbers.shape[1], EDGES - 1), np.float32) for _ in range(2))
+        for i, values in enumerate(numbers.T):
+            edges = np.unique(np.quantile(values, ranks))
+            widths = np.diff(edges)
+            starts[i, : len(widths)] = edges[:-1]
+            scales[i, : len(widths)] = 1 / widths
+        logs = np.sign(numbers) * np.log1p(np.abs(numbers))
+        self.starts.assign(starts)
+        self.scales.assign(scales)
+        self.mean.assign(logs.mean(axis=0))
+        self.scale.assign(1 / (logs.std(axis=0) + 1e-3))
+
+    def call(self, numbers):
+        pieces = ops.clip((numbers[..., None] - self.starts) * self.scales, 0.0, 1.0)
+        logs = ops.sign(numbers) * ops.log(1.0 + ops.abs(numbers))
+        logs = ops.clip((logs - self.mean) * self.scale, -6.0, 6.0)
+        features = numbers.shape[-1]
+        return ops.reshape(ops.concatenate([pieces, logs[..., None]], -1), (-1, features * EDGES))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], shape[-1] * EDGES)
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Members(layers.Layer):
+    """A dense layer of many members that share its kernel: (batch, inputs) or (batch, members, inputs) to (batch,
+    members, units).
+
+    Each member scales inputs and outputs its own way and adds its own bias (Wen, Tran and Ba, 2020, BatchEnsemble; Gorishniy,
+    Kotelnikov and Babenko, 2024, TabM).
+    """
+
+    def __init__(self, members: int, units: int, **options):
+        super().__init__(**options)
+        self.members, self.units = members, units
+
+    def get_config(self):
+        return super().get_config() | {"members": self.members, "units": self.units}
+
+    def build(self, shape):
+        inputs, first = shape[-1], len(shape) == 2
+        self.kernel = self.add_weight(shape=(inputs, self.units), initializer="he_normal", name="kernel")
+        # The members differ from the first layer on, and by nothing else than this.
+        spread = keras.initializers.RandomNormal(1.0, 0.5) if first else "ones"
+        self.outward = self.add_weight(shape=(self.members, self.units), initializer=spread, name="outward")
+        self.bias = self.add_weight(
+            shape=(self.members, self.units),
+            initializer=keras.initializers.RandomUniform(-0.1, 0.1),
+            name="bias",
+        )
+        self.inward = None
+        if not first:
+            self.inward = self.add_weight(shape=(self.members, inputs), initializer="ones", name="inward")
+
+    def call(self, x):
+        x = (
+            ops.matmul(x, self.kernel)[:, None]
+            if self.inward is None
+            else ops.matmul(x * self.inward, self.kernel)
+        )
+        return x * self.outward + self.bias
+
+    def compute_output_shape(self, shape):
+        return (shape[0], self.members, self.units)
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Logits(layers.Layer):
+    """(batch, members, units) to a logit of each member, (batch, members)."""
+
+    def build(self, shape):
+        members, units = shape[1:]
+        narrow = keras.initializers.RandomNormal(0.0, 0.5 * units**-0.5)
+        self.kernel = self.add_weight(shape=(members, units), initializer=narrow, name="kernel")
+        self.bias = self.add_weight(shape=(members,), initializer="zeros", name="bias")
+
+    def call(self, x):
+        return ops.sum(x * self.kernel, -1) + self.bias
+
+    def compute_output_shape(self, shape):
+        return shape[:2]
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Calibration(layers.Layer):
+    """Logits of members (batch, members) to one calibrated probability (batch, 1).
+
+    The mean of the members' probabilities, its log-odds scaled and moved (Platt, 1999).
+    """
+
+    def build(self, shape):
+        self.slope = self.add_weight(shape=(), initializer="ones", trainable=False, name="slope")
+        self.offset = self.add_weight(shape=(), initializer="zeros", trainable=False, name="offset")
+
+    def call(self, logits):
+        mean = ops.clip(ops.mean(ops.sigmoid(logits), -1, keepdims=True), SMALLEST, 1 - SMALLEST)
+        return ops.sigmoid(self.slope * (ops.log(mean) - ops.log(1.0 - mean)) + self.offset)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], 1)
+
+
+def classifier(features: int, categories: list[int], steps: int, plan) -> keras.Model:
+    """numbers (batch, features), codes (batch, categories) where there are any, and of a sequence past (batch, steps,
+    features) and there (batch, steps), to probability (batch, 1).
+
+    categories: words in the vocabulary of each.
+    """
+    inputs = _inputs(features, categories, steps)
+    x = _encoded(inputs, categories)
+    if steps:
+        lately = Lately(plan.width, name="lately")(inputs["past"], inputs["there"])
+        x = layers.Concatenate(name="joined")([x, lately])
+    for depth in (1, 2):
+        hidden = Members(plan.members, plan.width, name=f"members_{depth}")(x)
+        hidden = layers.Activation("relu", name=f"relu_{depth}")(hidden)
+        hidden = layers.Dropout(plan.dropout, name=f"dropout_{depth}")(hidden)
+        x = hidden if depth == 1 else layers.Add(name="residual")([x, hidden])
+    logits = Logits(name="logits")(x)
+    return keras.Model(inputs, {"probability": Calibration(name="probability")(logits)}, name="classifier")
+
+
+def _inputs(features: int, categories: list[int], steps: int) -> dict:
+    inputs = {"numbers": keras.Input((features,), name="numbers")}
+    if categories:
+        inputs["codes"] = keras.Input((len(categories),), dtype="int32", name="codes")
+    if steps:
+        inputs["past"] = keras.Input((steps, features), name="past")
+        inputs["there"] = keras.Input((steps,), name="there")
+    return inputs
+
+
+def _encoded(inputs: dict, categories: list[int]):
+    """(batch, values) of all that is known of the transaction itself."""
+    parts = [Pieces(name="pieces")(inputs["numbers"])]
+    if categories:
+        parts.append(Categories(categories, name="categories")(inputs["codes"]))
+    return layers.Concatenate(name="told")(parts) if len(parts) > 1 else parts[0]
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Categories(layers.Layer):
+    """Codes (batch, categories), 0 for what is not known, to learned vectors, one after the other: (batch, values).
+
+    words: known values of each category.
+    """
+
+    def __init__(self, words: list[int], **options):
+        super().__init__(**options)
+        self.words = list(words)
+        self.tables = [layers.Embedding(each + 1, min(8, 1 + each // 2)) for each in self.words]
+
+    def get_config(self):
+        return super().get_config() | {"words": self.words}
+
+    def build(self, shape):
+        for each in self.tables:
+            each.build((shape[0],))
+
+    def call(self, codes):
+        return ops.concatenate([table(codes[:, i]) for i, table in enumerate(self.tables)], axis=-1)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], sum(each.output_dim for each in self.tables))
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Lately(layers.Layer):
+    """The card's last transactions past (batch, steps, features), weighed by how much each matters for the last: (batch,
+    units).
+
+    Scaled dot-product attention of the last transaction over all (Vaswani et al., 2017); where there (batch, steps) is 0
+    no transaction was, and it has no weight.
+    """
+
+    def __init__(self, units: int, **options):
+        super().__init__(**options)
+        self.units = units
+        self.pieces = Pieces(name="pieces")
+        self.told, self.asked, self.value = (layers.Dense(units) for _ in range(3))
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units}
+
+    def build(self, past, there):
+        _, steps, features = past
+        self.pieces.build((None, features))
+        self.told.build((None, features * EDGES))
+        self.asked.build((None, self.units))
+        self.value.build((None, steps, self.units))
+        self.place = self.add_weight(shape=(steps, self.units), initializer="zeros", name="place")
+
+    def call(self, past, there):
+        _, steps, features = past.shape
+        told = ops.relu(self.told(self.pieces(ops.reshape(past, (-1, features)))))
+        told = ops.reshape(told, (-1, steps, self.units)) + self.place
+        asked = self.asked(told[:, -1])[:, None]
+        weights = ops.sum(asked * told, axis=-1) * self.units**-0.5 - 1e4 * (1.0 - there)
+        weights = ops.softmax(weights, axis=-1)
+        return ops.sum(weights[..., None] * self.value(told), axis=1)
+
+    def compute_output_shape(self, past, there):
+        return (past[0], self.units)
+
+
+def autoencoder(features: int, categories: list[int], plan) -> keras.Model:
+    """numbers (batch, features) to error (batch, 1): how badly the transaction is rebuilt from few values.
+
+    The mean squared difference of the standardised numbers; they are told with noise and through plan.width / 8 values
+    (Vincent et al., 2008, denoising autoencoders). Categories are told, and not rebuilt.
+    """
+    inputs = _inputs(features, categories, 0)
+    wanted = Standardised(name="standardised")(inputs["numbers"])
+    x = layers.GaussianNoise(0.1, name="noise")(wanted)
+    if categories:
+        x = layers.Concatenate(name="told")([x, Categories(categories, name="categories")(inputs["codes"])])
+    for i, units in enumerate((plan.width, max(2, plan.width // 8), plan.width)):
+        x = layers.Dense(units, activation="relu", name=f"dense_{i}")(x)
+    rebuilt = layers.Dense(features, name="rebuilt")(x)
+    error = Distance(name="error")([wanted, rebuilt])
+    return keras.Model(inputs, {"error": error}, name="autoencoder")
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Standardised(layers.Layer):
+    """sign(x) log(1 + |x|) of numbers (batch, features), standardised and held within 6."""
+
+    def build(self, shape):
+        self.mean = self.add_weight(shape=shape[-1:], initializer="zeros", trainable=False, name="mean")
+        self.scale = self.add_weight(shape=shape[-1:], initializer="ones", trainable=False, name="scale")
+
+    def adapt(self, numbers: np.ndarray) -> None:
+        """Take mean and scale from the training part, (count, features)."""
+        logs = np.sign(numbers) * np.log1p(np.abs(numbers))
+        self.mean.assign(logs.mean(axis=0))
+        self.scale.assign(1 / (logs.std(axis=0) + 1e-3))
+
+    def call(self, numbers):
+        logs = ops.sign(numbers) * ops.log(1.0 + ops.abs(numbers))
+        return ops.clip((logs - self.mean) * self.scale, -6.0, 6.0)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Distance(layers.Layer):
+    """Mean squared difference of two (batch, features): (batch, 1)."""
+
+    def call(self, pair):
+        return ops.mean(ops.square(pair[0] - pair[1]), axis=-1, keepdims=True)
+
+    def compute_output_shape(self, shapes):
+        return (shapes[0][0], 1)
+
+
+def adapt(network: keras.Model, inputs: dict[str, np.ndarray], targets: dict[str, np.ndarray]) -> None:
+    """Take edges, scales and the share of frauds from the training part."""
+    for layer in network.layers:
+        if isinstance(layer, Pieces | Standardised):
+            layer.adapt(inputs["numbers"])
+        if isinstance(layer, Lately):
+            layer.pieces.adapt(inputs["numbers"])
+        if isinstance(layer, Logits):
+            share = float(np.clip(targets["probability"].mean(), 1e-4, 1 - 1e-4))
+            layer.bias.assign(np.full(layer.bias.shape, np.log(share / (1 - share)), np.float32))
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Likelihood(keras.metrics.Mean):
+    """Mean natural log-likelihood of the members' mean probability; more is better."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        mean = ops.clip(ops.mean(ops.sigmoid(y_pred), -1, keepdims=True), SMALLEST, 1 - SMALLEST)
+        return super().update_state(y_true * ops.log(mean) + (1 - y_true) * ops.log(1 - mean), sample_weight)
+
+
+@keras.saving.register_keras_serializable("dltasks.fraud")
+class Closeness(keras.metrics.Mean):
+    """The mean reconstruction error, negative: more is better."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(-y_pred, sample_weight)
+
+
+def learner(network: keras.Model, plan, targets: dict[str, np.ndarray]) -> keras.Model:
+    """The network compiled to learn: each member by its own log loss, the autoencoder by its error."""
+    optimizer = keras.optimizers.AdamW(plan.learning_rate, weight_decay=plan.weight_decay)
+    if plan.unsupervised:
+        model = network
+        loss, metric = {"error": _error}, {"error": [Closeness(name="likelihood")]}
+    else:
+        logits = network.get_layer("logits").output
+        model = keras.Model(network.inputs, {"probability": logits}, name="learner")
+        loss, metric = (
+            {"probability": _log_loss(plan, targets["probability"])},
+            {"probability": [Likelihood(name="likelihood")]},
+        )
+    # Scales, biases and edges are not to shrink.
+    optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if v.name != "kernel"])
+    model.compile(
+        optimizer=optimizer, loss=loss, metrics=metric, jit_compile=keras.backend.backend() == "jax"
+    )
+    return model
+
+
+def _error(_, errors):
+    return ops.mean(errors, axis=-1)
+
+
+def _log_loss(plan, targets: np.ndarray):
+    """Mean log loss of the members' logits; with plan.balance frauds weigh together as much as the others."""
+    share = float(np.clip(targets.mean(), 1e-6, 1 - 1e-6))
+    weights = (0.5 / share, 0.5 / (1 - share)) if plan.balance else (1.0, 1.0)
+
+    def loss(target, logits):
+        each = ops.maximum(logits, 0.0) - logits * target + ops.log1p(ops.exp(-ops.abs(logits)))
+        weight = ops.where(target > 0.5, *weights)
+        return ops.mean(each * weight, axis=-1)
+
+    return loss
+
+
+def calibrate(network: keras.Model, inputs: dict[str, np.ndarray], fraud: np.ndarray) -> None:
+    """Fit the slope and offset of the probability's log-odds to the validation part (Platt, 1999)."""
+    layer = network.get_layer("probability")
+    probabilities = _outputs(network, inputs, "probability").astype(np.float64)
+    odds = np.log(
+        np.clip(probabilities, SMALLEST, 1 - SMALLEST) / (1 - np.clip(probabilities, SMALLEST, 1 - SMALLEST))
+    )
+    slope, offset = platt(odds, fraud)
+    layer.slope.assign(slope)
+    layer.offset.assign(offset)
+
+
+def platt(odds: np.ndarray, fraud: np.ndarray) -> tuple[float, float]:
+    """Slope and offset of the log-odds with the lowest log loss; by Newton's method, held near (1, 0) by a weak prior.
+
+    The prior counts as ten transactions: few frauds to fit to must not turn the probabilities around.
+    """
+    inputs = np.stack([odds, np.ones_like(odds)], 1)
+    weights = np.array([1.0, 0.0])
+    prior = np.diag([10.0, 1.0])
+    for _ in range(50):
+        given = 1 / (1 + np.exp(-inputs @ weights))
+        gradient = inputs.T @ (given - fraud) + prior @ (weights - [1.0, 0.0])
+        curvature = (inputs * (given * (1 - given))[:, None]).T @ inputs + prior
+        step = np.linalg.solve(curvature, gradient)
+        weights = weights - step
+        if np.abs(step).max() < 1e-8:
+            break
+    return float(np.clip(weights[0], 0.2, 5)), float(np.clip(weights[1], -5, 5))
+
+
+def errors(network: keras.Model, inputs: dict[str, np.ndarray]) -> tuple[float, ...]:
+    """The reconstruction errors that each thousandth of these transactions lies below."""
+    found = np.quantile(_outputs(network, inputs, "error"), np.linspace(0, 1, 1001))
+    # Strictly growing, as shares are interpolated between them.
+    return tuple(map(float, np.maximum.accumulate(found + 1e-9 * np.arange(len(found)))))
+
+
+def _outputs(network: keras.Model, inputs: dict[str, np.ndarray], name: str, size: int = 8192) -> np.ndarray:
+    count = len(next(iter(inputs.values())))
+    parts = [
+        network.predict_on_batch({key: values[at : at + size] for key, values in inputs.items()})[name]
+        for at in range(0, count, size)
+    ]
+    return np.concatenate([np.asarray(each) for each in parts]).reshape(-1)

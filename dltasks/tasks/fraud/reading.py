@@ -1,0 +1,164 @@
+"""From a table as people have it to typed columns, and the rows that make no sense by name."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from dltasks.errors import DataError
+from dltasks.tasks.fraud.layout import Layout
+from dltasks.tasks.fraud.tables import FILE, ROW
+from dltasks.tasks.fraud.times import Clock
+from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT, PLACE
+
+YES = ("1", "1.0", "true", "t", "yes", "y", "fraud", "fraudulent")
+NO = (
+    "0",
+    "0.0",
+    "false",
+    "f",
+    "no",
+    "n",
+    "genuine",
+    "legit",
+    "legitimate",
+    "normal",
+    "ok",
+    "nonfraud",
+    "non-fraud",
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row that can't be used, and why; `place` is its position in the frame."""
+
+    place: int
+    file: str
+    row: int
+    reason: str
+
+    def error(self) -> DataError:
+        return DataError(f"{self.file}, row {self.row}: {self.reason}")
+
+
+@dataclass(frozen=True, eq=False)
+class Typed:
+    """A table with typed columns: PLACE, MOMENT, AMOUNT, FRAUD, numbers and categories by name; and as it was read."""
+
+    frame: pl.DataFrame
+    plain: pl.DataFrame
+    problems: tuple[Problem, ...] = ()
+
+    def without_problems(self) -> "Typed":
+        """Only the rows that can be used; the problems are still told."""
+        if not self.problems:
+            return self
+        good = np.setdiff1d(np.arange(self.frame.height), [each.place for each in self.problems])
+        return Typed(self.frame[good], self.plain[good], self.problems)
+
+
+def typed(
+    frame: pl.DataFrame, layout: Layout, clock: Clock | None, positive: str | None, now: int | None
+) -> Typed:
+    """The frame with its columns as numbers, moments and texts.
+
+    positive: the label that says fraud, where it is not one of YES. now: a moment; what is later than the day after it
+    makes no sense. Raises DataError for labels of more than two kinds.
+    """
+    plain, frame = frame.drop(FILE, ROW), frame.with_row_index(PLACE)
+    problems: list[Problem] = []
+
+    def complain(bad: pl.Series, reason) -> None:
+        for place in bad.arg_true().to_list():
+            problems.append(Problem(place, str(frame[FILE][place]), int(frame[ROW][place]), reason(place)))
+
+    columns = [label(frame, layout, positive)]
+    if layout.time:
+        moments = clock.moments(frame[layout.time])
+        complain(
+            moments.is_null(), lambda i: f"{layout.time} is {_shown(frame[layout.time][i])}; wanted a time"
+        )
+        if now is not None and clock.dated:
+            complain(
+                (moments > now).fill_null(False),
+                lambda i: f"{layout.time} is {clock.told(moments[i])}, which is still to come",
+            )
+        columns.append(moments.alias(MOMENT))
+    else:
+        columns.append(pl.Series(MOMENT, [0], dtype=pl.Int64).new_from_index(0, frame.height).alias(MOMENT))
+    numbers = {name: _number(frame, name, name == layout.amount, complain) for name in layout.numbers}
+    amount = numbers.get(layout.amount)
+    columns.append(
+        (pl.Series([0.0]).new_from_index(0, frame.height) if amount is None else amount).alias(AMOUNT)
+    )
+    categories = [frame[each].cast(pl.String).alias(each) for each in layout.categories]
+    if layout.id:
+        _complain_of_twins(frame, layout.id, complain)
+    problems.sort(key=lambda each: each.place)
+    return Typed(frame.with_columns(*columns, *numbers.values(), *categories), plain, tuple(problems))
+
+
+def _number(frame: pl.DataFrame, name: str, required: bool, complain) -> pl.Series:
+    column = frame[name]
+    found = column.cast(pl.Float64, strict=False)
+    complain(
+        found.is_null() & column.is_not_null(), lambda i: f"{name} is {_shown(column[i])}; wanted a number"
+    )
+    complain(found.is_infinite().fill_null(False), lambda i: f"{name} is infinite; wanted a number")
+    found = found.fill_nan(None)
+    if required:
+        absent = found.is_null() & (
+            column.is_null() | column.cast(pl.Float64, strict=False).is_nan().fill_null(False)
+        )
+        complain(absent, lambda i: f"{name} is missing; wanted a number")
+    return found.alias(name)
+
+
+def _complain_of_twins(frame: pl.DataFrame, name: str, complain) -> None:
+    ids = frame[name]
+    again = ids.is_not_null() & ~ids.is_first_distinct()
+    if not again.any():
+        return
+
+    def reason(place):
+        first = int((ids == ids[place]).arg_max())
+        return f"{name} {_shown(ids[place])} came already in {frame[FILE][first]}, row {frame[ROW][first]}"
+
+    complain(again, reason)
+
+
+def label(frame: pl.DataFrame, layout: Layout, positive: str | None) -> pl.Series:
+    """FRAUD as 1, 0 or null. Raises DataError for labels of more than two kinds."""
+    if not layout.label or layout.label not in frame.columns:
+        return pl.Series(FRAUD, [None], dtype=pl.Float64).new_from_index(0, frame.height).alias(FRAUD)
+    column = frame[layout.label]
+    texts = column.cast(pl.String).str.strip_chars().str.to_lowercase()
+    yes, no = _meaning(texts, layout.label, positive, str(frame[FILE][0]))
+    found = pl.Series(FRAUD, [None], dtype=pl.Float64).new_from_index(0, frame.height)
+    found = found.set(texts.is_in(no).fill_null(False), 0.0).set(texts.is_in(yes).fill_null(False), 1.0)
+    return found.alias(FRAUD)
+
+
+def _meaning(texts: pl.Series, name: str, positive: str | None, where: str) -> tuple[list[str], list[str]]:
+    """The values that say fraud, and those that say none. Raises DataError."""
+    values = texts.drop_nulls().unique().sort().to_list()
+    shown = ", ".join(values[:5]) + (" ..." if len(values) > 5 else "")
+    if positive is not None:
+        wanted = positive.strip().lower()
+        if wanted not in values and len(values) > 1:
+            raise DataError(f"{where}: no row has {name} {positive!r}; there are {shown}")
+        return [wanted], [each for each in values if each != wanted]
+    strange = [each for each in values if each not in (*YES, *NO)]
+    if len(values) > 2 or (strange and len(values) != 2):
+        raise DataError(
+            f"{where}: {name} has {len(values)} values ({shown}); wanted two, 1 for fraud and 0 for none (or name the one "
+            "that says fraud with --positive)"
+        )
+    if strange:
+        raise DataError(f"{where}: {name} is {shown}: name the one that says fraud with --positive")
+    return [each for each in values if each in YES], [each for each in values if each in NO]
+
+
+def _shown(value) -> str:
+    return "missing" if value is None else repr(value)

@@ -1,0 +1,148 @@
+"""Tables of transactions scored as columns, and told: on standard output or as a table with the answers beside."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import polars as pl
+
+import dltasks
+from dltasks.columns import joined
+from dltasks.errors import DataError, ModelError
+from dltasks.files import damage_as, new_file
+from dltasks.runtime import in_order
+from dltasks.task import Batch
+from dltasks.tasks.fraud import FraudAnswer, FraudAnswers, FraudTask, budget, tables, transactions
+from dltasks.tasks.fraud.reading import Problem
+from dltasks.tasks.fraud.state import State, sha256
+from dltasks.tasks.fraud.transactions import Asked
+
+SHOWN = 10
+"""Rows that make no sense that are named one by one."""
+
+
+def loaded(model: str, threshold: float | None, explained: bool):
+    """The bundle, answering as asked. Raises ModelError."""
+    bundle = dltasks.load(model)
+    if not isinstance(bundle.task, FraudTask):
+        raise ModelError(f"{model}: not a model of transactions")
+    task = replace(bundle.task, explained=explained)
+    if threshold is not None:
+        task = replace(task, threshold=threshold)
+    return replace(bundle, task=task)
+
+
+def budget_of(text: str | None) -> tuple[int, str] | None:
+    """Cards and their period. Raises SettingError."""
+    return budget.parsed(text) if text else None
+
+
+def with_history(bundle, sources: list, history: list | None, limit, threads, told: Callable) -> bool:
+    """Score a table that brings its past; whether a row could not be. Raises DataError."""
+    before = None
+    if history:
+        found = transactions.typed(history, bundle.task)
+        _complain(found.problems)
+        before = found.frame
+    asked = transactions.to_score(sources, bundle.task, before)
+    told(_scored(bundle, asked, limit, threads))
+    _complain(asked.problems)
+    return bool(asked.problems)
+
+
+def with_state(bundle, sources: list, state: str, known: Any, limit, threads, told: Callable) -> bool:
+    """Score a table after all that the state has seen. The state takes it in when it is told; whether a row could not be.
+
+    Raises DataError.
+    """
+    with State(Path(state), bundle.task).opened() as opened:
+        if known:
+            count = opened.tell(known)
+            click.echo(f"{count} transactions of {state} now have a label", err=True)
+        key = sha256(sources)
+        asked = transactions.to_score(sources, bundle.task, opened.before(key))
+        told(_scored(bundle, asked, limit, threads))
+        if not opened.add(key, tables.name_of(sources), asked.typed):
+            click.echo(f"note: {state} had these transactions already; it is as it was", err=True)
+    _complain(asked.problems)
+    return bool(asked.problems)
+
+
+def _complain(problems: tuple[Problem, ...]) -> None:
+    for each in problems[:SHOWN]:
+        click.echo(f"dltasks: {each.error()}", err=True)
+    if len(problems) > SHOWN:
+        click.echo(f"dltasks: and {len(problems) - SHOWN} more rows like these", err=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Answers to the rows of a frame, and the rows that have none."""
+
+    model: str
+    asked: Asked
+    answers: FraudAnswers
+
+    def show(self, form: str, only_alerts: bool) -> None:
+        """One line a transaction on standard output."""
+        files = self.asked.transactions.table.files[self.asked.transactions.places]
+        chosen = np.flatnonzero(self.answers.alerts) if only_alerts else range(len(self.answers))
+        pairs = ((files[i], self.answers[i]) for i in chosen)
+        {"json": self._json, "csv": self._csv, "lines": self._lines}[form](pairs)
+
+    def _json(self, pairs) -> None:
+        for file, answer in pairs:
+            print(json.dumps({"input": file, "model": self.model, **answer.to_json()}, ensure_ascii=False))
+        for each in self.asked.problems:
+            print(json.dumps({"input": each.file, "row": each.row, "error": each.reason}, ensure_ascii=False))
+
+    def _csv(self, pairs) -> None:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(("input", *FraudAnswer.columns()))
+        writer.writerows((file, *row) for file, answer in pairs for row in answer.records())
+
+    def _lines(self, pairs) -> None:
+        for file, answer in pairs:
+            found = " ".join(answer.rows()[0])
+            print(f"{file}: {found}" + (f" ({answer.remark()})" if answer.remark() else ""))
+
+    def write(self, out: str) -> None:
+        """The table as it was with "probability" (or "unusualness"), "alert" and three reasons. Raises DataError."""
+        name = "unusualness" if self.answers.unsupervised else "probability"
+        reasons = [pl.Series(f"reason_{i + 1}", self._reason(i), dtype=pl.String) for i in range(3)]
+        frame = self.asked.plain.with_columns(
+            pl.Series(name, self.answers.shares, dtype=pl.Float32),
+            pl.Series("alert", self.answers.alerts),
+            *reasons,
+        )
+        with damage_as(DataError, out), new_file(Path(out)) as path:
+            frame.write_parquet(path) if out.endswith(".parquet") else frame.write_csv(path)
+        click.echo(f"written: {out}", err=True)
+
+    def _reason(self, place: int) -> list[str | None]:
+        return [each[place] if each and len(each) > place else None for each in self.answers.reasons]
+
+    def summarise(self) -> None:
+        """A line on standard error."""
+        count, alerts = len(self.answers), int(self.answers.alerts.sum())
+        click.echo(f"{count} transactions, {alerts} alert{'s' * (alerts != 1)}", err=True)
+
+
+def _scored(bundle, asked: Asked, limit: tuple[int, str] | None, threads: int | None) -> Scored:
+    run = bundle.runtime.run
+    if not len(asked.transactions):
+        raise DataError(f"{asked.problems[0].error()}; no other row can be scored either")
+    batches = Batch(asked.transactions, asked.transactions.table.files[asked.transactions.places])
+    answered = in_order(
+        lambda batch: bundle.task.answer(batch.raws, run), batches.cut(bundle.task.batch_size), threads
+    )
+    answers = joined(answered)
+    if limit:
+        answers = replace(answers, alerts=budget.alerts(asked.transactions, answers.shares, *limit))
+    return Scored(bundle.name, asked, answers)

@@ -1,0 +1,157 @@
+"""Tables of transactions read from CSV and Parquet, one file or many; every row knows where it stood."""
+
+import glob
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dltasks.errors import DataError
+
+FILE, ROW = "_file", "_row"
+"""Columns that are added: the name of the file, and the row in it, from 1, a header not counted."""
+
+ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+SEPARATORS = (",", ";", "\t", "|")
+
+
+def read(source: Any) -> pl.DataFrame:
+    """One frame of all rows of a source, with FILE and ROW.
+
+    source: a file, a folder, a pattern ("2018-*.csv"), several of these in a list, the bytes of a CSV or Parquet, or
+    a frame of Polars or pandas. Raises DataError.
+    """
+    frames = [_read_one(each) for each in _each(source)]
+    if not frames:
+        raise DataError(f"{source}: no tables; wanted {', '.join(ENDINGS)}")
+    if not any(each.height for each in frames):
+        raise DataError(f"{name_of(source)}: a header and no rows")
+    return stacked(frames)
+
+
+def name_of(source: Any) -> str:
+    """What to call a source in a message."""
+    if isinstance(source, bytes):
+        return "standard input"
+    if isinstance(source, str | os.PathLike):
+        return str(source)
+    if isinstance(source, Sequence):
+        return " and ".join(name_of(each) for each in source[:3]) + (" ..." if len(source) > 3 else "")
+    return "the frame"
+
+
+def files(source: Any) -> list[Path]:
+    """The files that a source names. Raises DataError for one that is not there."""
+    return [Path(each) for each in _each(source) if isinstance(each, str | os.PathLike)]
+
+
+def _each(source: Any) -> list[Any]:
+    if isinstance(source, list | tuple):
+        return [part for each in source for part in _each(each)]
+    if not isinstance(source, str | os.PathLike):
+        return [source]
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(each for each in path.rglob("*") if str(each).lower().endswith(ENDINGS))
+        if not found:
+            raise DataError(f"{source}: no tables in this folder; wanted {', '.join(ENDINGS)}")
+        return found
+    if not path.exists() and glob.has_magic(str(source)):
+        found = sorted(glob.glob(str(source)))
+        if not found:
+            raise DataError(f"{source}: no file has such a name")
+        return found
+    return [path]
+
+
+def _read_one(source: Any) -> pl.DataFrame:
+    if isinstance(source, pl.DataFrame):
+        frame, name = source, "frame"
+    elif hasattr(source, "__arrow_c_stream__") or type(source).__module__.partition(".")[0] == "pandas":
+        frame, name = pl.DataFrame(source), "frame"
+    else:
+        frame, name = _from_bytes(source), name_of(source)
+    clash = [each for each in (FILE, ROW) if each in frame.columns]
+    frame = frame.drop(clash)
+    return frame.with_columns(
+        pl.lit(name).cast(pl.Categorical).alias(FILE),
+        pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW),
+    )
+
+
+def _from_bytes(source: Path | bytes) -> pl.DataFrame:
+    name = name_of(source)
+    content = source if isinstance(source, bytes) else _content(source)
+    if not content.strip():
+        raise DataError(f"{name}: empty; wanted a header and rows")
+    if content[:4] == b"PAR1":
+        try:
+            return pl.read_parquet(io.BytesIO(content))
+        except Exception as error:  # polars raises a class of its own for every kind of damage
+            raise DataError(f"{name}: a damaged Parquet file ({_first_line(error)})") from error
+    if str(name).lower().endswith((".parquet", ".pq")):
+        raise DataError(f"{name}: not a Parquet file, whatever its name says")
+    return _from_csv(_unpacked(content, name), name)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file or folder") from error
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror})") from error
+
+
+def _unpacked(content: bytes, name: str) -> bytes:
+    if content[:2] != b"\x1f\x8b":
+        return content
+    import gzip
+    import zlib
+
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{name}: a damaged gzip file ({error})") from error
+
+
+def _from_csv(content: bytes, name: str) -> pl.DataFrame:
+    if b"\0" in content[:4096]:
+        raise DataError(f"{name}: neither CSV nor Parquet")
+    header = content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
+    separator = max(SEPARATORS, key=header.count)
+    try:
+        # Every row is looked at before a column is called a number: a word in the last one would else be lost.
+        return pl.read_csv(
+            content, separator=separator, infer_schema_length=None, null_values=["", "NA", "null"]
+        )
+    except Exception as error:  # polars raises a class of its own for every kind of damage
+        raise DataError(f"{name}: {_damage(content, separator, error)}") from error
+
+
+def _damage(content: bytes, separator: str, error: Exception) -> str:
+    """What is wrong with a CSV that can't be read, with its row."""
+    lines = content.decode("utf-8", "replace").splitlines()
+    for number, line in enumerate(lines):
+        if line.count('"') % 2:
+            return f"row {number}: a quote is not closed: {line[:60]}"
+    wanted = lines[0].count(separator)
+    for number, line in enumerate(lines):
+        if '"' not in line and line.count(separator) > wanted:
+            return f"row {number}: {line.count(separator) + 1} values where the header has {wanted + 1}: {line[:60]}"
+    return f"not a CSV that can be read ({_first_line(error)})"
+
+
+def stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """The frames below one another. A column that is text in one is text in all; one that is absent is missing."""
+    try:
+        return pl.concat(frames, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"these tables have different columns ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,324 @@
+"""Transactions with their features, as the task's raw inputs: read to train on, to judge by, or to score."""
+
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from dltasks import metrics
+from dltasks.columns import SHARED, Columns
+from dltasks.errors import DataError, SettingError
+from dltasks.task import Batch
+from dltasks.tasks.fraud import DELAY, division, layout, reading, tables
+from dltasks.tasks.fraud.division import Spans
+from dltasks.tasks.fraud.features import Recipe
+from dltasks.tasks.fraud.layout import VOCABULARY
+from dltasks.tasks.fraud.reading import Problem, Typed
+from dltasks.tasks.fraud.scores import Outcomes
+from dltasks.tasks.fraud.tables import FILE, ROW
+from dltasks.tasks.fraud.times import DAY, SECOND, Clock, clock_of, duration
+from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT
+
+LEAK = 0.999
+"""A column that tells the label as well as this (ROC AUC) was made from it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What is known of all transactions of a table, a row for each.
+
+    numbers: float32 (count, features). codes: int32 (count, categories). past: int32 (count, steps), places of the card's
+    transactions before this one and this one, the newest last, -1 where there is none. files, rows: where each stood.
+    ids: as the table has them, or None. moments: see times. learned: fields of a task that the table taught.
+    """
+
+    numbers: np.ndarray
+    codes: np.ndarray
+    past: np.ndarray
+    files: np.ndarray
+    rows: np.ndarray
+    ids: np.ndarray | None
+    outcomes: Outcomes
+    moments: np.ndarray
+    learned: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Transactions(Columns):
+    """Some rows of a Table. A row is Transactions of one."""
+
+    places: np.ndarray
+    table: Table = field(metadata=SHARED)
+
+    def row(self, position: int) -> "Transactions":
+        return self.take([position])
+
+
+def table_of(frame: pl.DataFrame, recipe: Recipe, steps: int, learned: dict[str, Any]) -> Table:
+    """The features of a typed frame."""
+    card = recipe.layout.card
+    cards = _cards(frame, card)
+    moments = frame[MOMENT].to_numpy()
+    outcomes = Outcomes(
+        frame[FRAUD].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+        recipe.clock.days(moments),
+        cards,
+        frame[AMOUNT].to_numpy(),
+        bool(recipe.layout.time),
+    )
+    return Table(
+        recipe.numbers(frame),
+        recipe.codes(frame),
+        _past(moments, cards, steps),
+        frame[FILE].cast(pl.String).to_numpy(),
+        frame[ROW].to_numpy(),
+        frame[recipe.layout.id].to_numpy() if recipe.layout.id in frame.columns else None,
+        outcomes,
+        moments,
+        learned,
+    )
+
+
+def _cards(frame: pl.DataFrame, card: str | None) -> np.ndarray:
+    """A number for each card from 0; what has no card is a card of its own."""
+    own = pl.int_range(pl.len(), dtype=pl.Int64)
+    if card is None:
+        return frame.select(own.alias("card"))["card"].to_numpy()
+    ranked = frame.select(pl.col(card).rank("dense").cast(pl.Int64).alias("card"))["card"]
+    most = ranked.max() or 0
+    return (ranked.fill_null(frame.select((own + most + 1).alias("own"))["own"]) - 1).to_numpy()
+
+
+def _past(moments: np.ndarray, cards: np.ndarray, steps: int) -> np.ndarray:
+    """int32 (count, steps): see Table."""
+    count = len(moments)
+    found = np.full((count, steps), -1, np.int32)
+    if not steps:
+        return found
+    order = np.lexsort((np.arange(count), moments, cards))
+    start = np.searchsorted(cards[order], cards[order], "left")
+    for back in range(steps):
+        place = np.arange(count) - back
+        there = place >= start
+        found[order[there], steps - 1 - back] = order[place[there]]
+    return found
+
+
+def to_train_on(source: Any, plan) -> Batch:
+    """All transactions that are trained on, chosen by or judged by; the others are in their features. Raises DataError."""
+    where = tables.name_of(source)
+    frame = tables.read(source)
+    columns = frame.columns
+    named = layout.guessed(frame, plan, where)
+    clock = clock_of(frame[named.time], plan, where) if named.time else Clock()
+    frame = _usable(frame, named, clock, plan.positive)
+    delay, notes = _delay(frame, named, plan)
+    splits, spans, more = _divided(frame, named, clock, plan, delay)
+    named, useless, left = _without_useless(frame, named, splits == "train", plan)
+    notes = [*layout.said(named, columns, (*plan.ignore, *useless)), *left, *notes, *more]
+    recipe = _learned(frame.filter(splits == "train"), named, clock, plan, delay)
+    drops = bool(spans and named.card and named.label) and plan.drop_known is not False
+    learned = {
+        "layout": asdict(named),
+        "clock": asdict(clock),
+        "lengths": recipe.lengths,
+        "delay": delay,
+        "indicated": recipe.indicated,
+        "fills": recipe.fills,
+        "vocabularies": recipe.vocabularies,
+        "positive": plan.positive,
+        "spans": asdict(spans) if spans else None,
+        "drop_known": drops,
+        "steps": plan.history if plan.network == "sequence" else 0,
+        "unsupervised": plan.unsupervised,
+    }
+    table = table_of(frame, recipe, learned["steps"], learned)
+    if drops:
+        splits, known = division.without_known(splits, table.moments, table.outcomes, clock, spans, delay)
+        if known:
+            notes.append(
+                f"{known} transactions to judge by left out: their cards were known as defrauded before the day began "
+                "(--no-drop-known keeps them)"
+            )
+    if not plan.unsupervised:
+        _require_both(splits, table.outcomes, named, where)
+    splits = division.held_out(splits, table.outcomes, plan.val, plan.seed)
+    places = np.flatnonzero(splits != division.NONE)
+    return _batch(table, places, splits[places], notes, source)
+
+
+def to_judge_by(source: Any, task) -> Batch:
+    """Labelled transactions for a trained model. Raises DataError."""
+    where = tables.name_of(source)
+    frame = tables.read(source)
+    recipe = task.recipe
+    wanted = [recipe.layout.label] if recipe.layout.label else []
+    layout.require(frame, [*recipe.layout.needed(), *wanted], where)
+    frame = _usable(frame, recipe.layout, recipe.clock, task.positive)
+    table = table_of(frame, recipe, task.steps, {})
+    splits, notes = np.full(frame.height, division.NONE, "<U5"), []
+    if task.spans:
+        splits = division.by_time(table.moments, Spans(**task.spans))
+    elif layout.SPLIT in frame.columns:
+        splits = division.declared(frame[layout.SPLIT].to_list())
+    if task.drop_known:
+        splits, known = division.without_known(
+            splits, table.moments, table.outcomes, recipe.clock, Spans(**task.spans), recipe.delay
+        )
+        notes += [f"{known} transactions of cards known as defrauded left out"] * bool(known)
+    judged = (splits == "test").any()
+    return _batch(table, np.arange(frame.height), splits if judged else None, notes, source)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Transactions to be scored, their rows typed and as they were read, and the rows that can't be."""
+
+    transactions: Transactions
+    typed: pl.DataFrame
+    plain: pl.DataFrame
+    problems: tuple[Problem, ...]
+
+
+def to_score(source: Any, task, history: pl.DataFrame | None = None) -> Asked:
+    """Transactions with or without labels.
+
+    history: typed transactions that were before, which only feed the features. Raises DataError.
+    """
+    recipe = task.recipe
+    found = typed(source, task)
+    rows = found.frame
+    everything = rows if history is None else pl.concat([history, rows], how="diagonal_relaxed")
+    table = table_of(everything, recipe, task.steps, {})
+    places = np.arange(everything.height - rows.height, everything.height)
+    return Asked(Transactions(places, table), rows, found.plain, found.problems)
+
+
+def typed(source: Any, task) -> Typed:
+    """The rows of a source that make sense to a trained model, and what is wrong with the others. Raises DataError."""
+    recipe = task.recipe
+    frame = tables.read(source)
+    layout.require(frame, recipe.layout.needed(), tables.name_of(source))
+    found = reading.typed(frame, recipe.layout, recipe.clock, task.positive, _now())
+    # As texts, a table of today and one of yesterday name an entity alike, whatever each took it for.
+    entities = [pl.col(each).cast(pl.String) for each in recipe.layout.entities]
+    return replace(found.without_problems(), frame=found.without_problems().frame.with_columns(*entities))
+
+
+def _batch(table: Table, places: np.ndarray, splits, notes, source) -> Batch:
+    outcomes = table.outcomes.take(places)
+    files = tuple(tables.files(source))
+    return Batch(Transactions(places, table), table.files[places], outcomes, splits, tuple(notes), files)
+
+
+def _usable(frame: pl.DataFrame, named, clock: Clock, positive: str | None) -> pl.DataFrame:
+    """The typed frame. Raises DataError for the first row that makes no sense, and says how many there are."""
+    found = reading.typed(frame, named, clock, positive, _now())
+    if found.problems:
+        first, more = found.problems[0].error(), len(found.problems) - 1
+        raise DataError(f"{first}{f' (and {more} more such rows)' if more else ''}; mend or remove it")
+    return found.frame
+
+
+def _delay(frame: pl.DataFrame, named, plan) -> tuple[int, list[str]]:
+    """Microseconds until a label is known, and a note where the table is too short for what is usual."""
+    delay = duration(plan.delay or DELAY, "--delay")
+    if plan.delay or not named.time:
+        return delay, []
+    span = frame[MOMENT].max() - frame[MOMENT].min()
+    if span >= 4 * delay:
+        return delay, []
+    return 0, [
+        f"the table spans {span / DAY:.1f} days only: labels count as known at once; --delay sets when they are"
+    ]
+
+
+def _divided(frame: pl.DataFrame, named, clock: Clock, plan, delay: int):
+    """Splits, spans or None, and notes."""
+    asked = any((plan.train_from, plan.train_to, plan.test_from, plan.test_to))
+    if asked and not named.time:
+        raise SettingError("--train-from and its like need a time column: name it with --time")
+    if layout.SPLIT in frame.columns and not asked:
+        splits = division.declared(frame[layout.SPLIT].to_list())
+        if (splits == "train").any():
+            spans = division.spans_within(splits, frame[MOMENT].to_numpy()) if named.time else None
+            return splits, spans, ["divided as the column 'split' says"]
+    if not named.time:
+        splits = division.at_random(frame[FRAUD].fill_null(0).to_numpy(), plan.test, plan.seed)
+        note = "no time column, so divided at random, frauds and others alike; name one with --time if there is one"
+        return splits, None, [note]
+    spans = division.spans_of(frame[MOMENT].to_numpy(), clock, plan, delay)
+    return division.by_time(frame[MOMENT].to_numpy(), spans), spans, [spans.told(clock)]
+
+
+def _without_useless(frame: pl.DataFrame, named, train: np.ndarray, plan):
+    """The layout without columns that are constant or that tell the label by themselves; these, and notes on them."""
+    rows = frame.filter(train)
+    constant = [
+        each for each in (*named.numbers, *named.categories) if rows[each].drop_nulls().n_unique() < 2
+    ]
+    kept = (*plan.number, *plan.category, named.amount)
+    labelled = rows.filter(pl.col(FRAUD).is_not_null())
+    leaks = {
+        each: auc
+        for each in (*named.numbers, *named.categories)
+        if each not in (*constant, *kept) and (auc := _tells(labelled[each], labelled[FRAUD])) >= LEAK
+    }
+    notes = [
+        f"{each!r} left out: it is the same, or missing, in all of the training part" for each in constant
+    ]
+    notes += [
+        f"{each!r} left out: alone it tells the label (ROC AUC {auc:.4f}), as if it was made from it; --number {each} or "
+        f"--category {each} keeps it"
+        for each, auc in leaks.items()
+    ]
+    useless = {*constant, *leaks}
+    numbers = tuple(each for each in named.numbers if each not in useless)
+    categories = tuple(each for each in named.categories if each not in useless)
+    return replace(named, numbers=numbers, categories=categories), useless, notes
+
+
+def _tells(column: pl.Series, fraud: pl.Series) -> float:
+    """ROC AUC of a column of numbers, or of the share of frauds at each value of a category of few."""
+    if not fraud.len() or fraud.n_unique() < 2:
+        return 0.0
+    if not column.dtype.is_numeric():
+        if column.n_unique() > VOCABULARY:
+            return 0.0
+        column = pl.DataFrame({"value": column, "fraud": fraud}).select(pl.col("fraud").mean().over("value"))[
+            "fraud"
+        ]
+    values = column.cast(pl.Float64).fill_null(column.cast(pl.Float64).median()).to_numpy()
+    auc = metrics.roc_auc(values, fraud.to_numpy() == 1)
+    return max(auc, 1 - auc)
+
+
+def _learned(rows: pl.DataFrame, named, clock: Clock, plan, delay: int) -> Recipe:
+    """What features need of the training part."""
+    lengths = tuple(sorted({duration(each, "--windows") for each in plan.windows.split(",")}))
+    indicated = tuple(each for each in named.numbers if rows[each].null_count())
+    fills = {each: float(rows[each].median()) for each in named.numbers}
+    vocabularies = {}
+    for each in named.categories:
+        counts = rows[each].drop_nulls().value_counts(sort=True)
+        vocabularies[each] = tuple(sorted(counts[each].head(VOCABULARY).to_list()))
+    return Recipe(named, clock, lengths, delay, indicated, fills, vocabularies)
+
+
+def _require_both(splits: np.ndarray, outcomes: Outcomes, named, where: str) -> None:
+    fraud = outcomes.fraud[splits == "train"]
+    if np.isnan(fraud).any():
+        raise DataError(
+            f"{where}: {int(np.isnan(fraud).sum())} transactions to train on have no {named.label}; give them one, or end "
+            "the training before them with --train-to"
+        )
+    if len(np.unique(fraud)) < 2:
+        only = "frauds" if fraud.any() else "transactions that are no frauds"
+        raise DataError(f"{where}: one class only, {len(fraud)} {only} to train on; wanted some of both")
+
+
+def _now() -> int:
+    """A day from now: clocks differ."""
+    return round(datetime.now(UTC).timestamp() * SECOND) + DAY
