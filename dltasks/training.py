@@ -82,7 +82,6 @@ def train(
     work = work_folder(out)
     import_frameworks()
     kind().check(plan)
-    examples = kind().examples(source, plan)
     with damage_as(PlanError, out):
         state, plan, about = _begun(work, task, plan, settings, resume, about)
     import keras
@@ -90,9 +89,10 @@ def train(
     keras.utils.set_random_seed(plan.seed)
     if out.exists():
         report.line(f"note: {out} is a bundle already; it stands until the new one takes its place")
-    for note in examples.notes:
-        report.line(f"note: {note}")
     try:
+        examples = kind().examples(source, plan)
+        for note in examples.notes:
+            report.line(f"note: {note}")
         with damage_as(PlanError, work):
             found, data = prepare(kind(), examples, plan, work, report)
             plan = plan.for_examples(len(data.parts.train))

@@ -43,7 +43,11 @@ class World:
     def spans(self, count: int, most: int, days: int) -> dict[int, range]:
         """`count` of `most` things by number, each with the days on which it is compromised."""
         chosen = self.random.choice(most, count, replace=False)
-        return {int(each): range(day, day + days) for each in chosen for day in [int(self.random.integers(0, DAYS - 3))]}
+        return {
+            int(each): range(day, day + days)
+            for each in chosen
+            for day in [int(self.random.integers(0, DAYS - 3))]
+        }
 
 
 def transactions(random: np.random.Generator) -> list[tuple]:
@@ -61,15 +65,27 @@ def transactions(random: np.random.Generator) -> list[tuple]:
                 amount *= random.uniform(3.5, 7) if stolen else 1
                 fraud = stolen or day in tampered.get(terminal, ())
                 when = START + timedelta(days=day, seconds=second)
-                rows.append((when, customer, terminal, KINDS[world.kinds[terminal]], round(amount, 2), int(fraud)))
+                rows.append(
+                    (when, customer, terminal, KINDS[world.kinds[terminal]], round(amount, 2), int(fraud))
+                )
     return sorted(rows)
 
 
 def main() -> None:
     OUT.mkdir(exist_ok=True)
     rows = [
-        (f"T{number:05}", when.isoformat(" "), f"C{customer:03}", f"S{terminal:03}", kind, f"{amount:.2f}", fraud)
-        for number, (when, customer, terminal, kind, amount, fraud) in enumerate(transactions(np.random.default_rng(SEED)), 1)
+        (
+            f"T{number:05}",
+            when.isoformat(" "),
+            f"C{customer:03}",
+            f"S{terminal:03}",
+            kind,
+            f"{amount:.2f}",
+            fraud,
+        )
+        for number, (when, customer, terminal, kind, amount, fraud) in enumerate(
+            transactions(np.random.default_rng(SEED)), 1
+        )
     ]
     last = (START + timedelta(days=DAYS)).isoformat(" ")
     write("transactions.csv", HEADER, [each for each in rows if each[1] < last])

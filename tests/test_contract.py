@@ -126,7 +126,7 @@ def test_evaluate_answers_in_one_object(trained):
 
 def test_data_that_was_trained_on_is_recognised(trained):
     flattered = "the model was trained on this very data"
-    assert flattered in dltasks("evaluate", trained.bundle, trained.data).stderr
+    assert flattered in dltasks("evaluate", trained.bundle, trained.data, "--part", "all").stderr
 
 
 def test_the_file_of_a_bundle_answers_for_the_bundle(trained):
@@ -137,7 +137,8 @@ def test_the_file_of_a_bundle_answers_for_the_bundle(trained):
 
 def test_an_exported_file_answers_alone_as_its_bundle_does(trained, tmp_path):
     out = tmp_path / "alone.tflite"
-    said = dltasks("export", trained.bundle, "--quantize", "float16", "--out", out, "--json")
+    level = library.load(trained.bundle).record["plan"]["quantize"]
+    said = dltasks("export", trained.bundle, "--quantize", level, "--out", out, "--json")
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert found["agreement"] >= 0.98 and found["bytes"] > 1000 and found["latency"] > 0
@@ -290,7 +291,7 @@ def test_a_full_disk_leaves_the_old_bundle_whole(trained, tmp_path):
         "--out",
         old,
         *options,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
     )
     assert said.returncode == 1 and not full.exists()
     assert said.stderr.splitlines()[-1].startswith("dltasks: ")

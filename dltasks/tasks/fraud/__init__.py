@@ -45,6 +45,11 @@ class FraudPlan(Plan):
     card: str | None = setting(
         None, "The entity that a budget of checks counts; guessed from names if not given."
     )
+    spending: tuple[str, ...] = setting(
+        (),
+        "Entity whose amounts are summed up in windows; the card if not given, as those of terminals are mostly noise. May "
+        "be given again.",
+    )
     compromised: tuple[str, ...] = setting(
         (), "Entity whose rate of past frauds is used; all but the card if not given. May be given again."
     )
@@ -182,7 +187,7 @@ class FraudTask(Task):
     """
 
     plan: ClassVar[type[Plan]] = FraudPlan
-    batch_size: ClassVar[int] = 4096
+    batch_size: ClassVar[int] = 512
     monitor: ClassVar[str] = "likelihood"
 
     layout: dict[str, Any] = field(default_factory=dict)

@@ -9,7 +9,7 @@ import polars as pl
 from dltasks.tasks.fraud import windows
 from dltasks.tasks.fraud.layout import Layout
 from dltasks.tasks.fraud.times import Clock, told
-from dltasks.tasks.fraud.windows import MOMENT, PLACE
+from dltasks.tasks.fraud.windows import MOMENT, PLACE, TIMES
 
 NIGHT = 6
 """The last hour of the night, as the Fraud Detection Handbook has it."""
@@ -61,14 +61,14 @@ class Recipe:
             found.append(Feature("night", "night", "at night"))
         if self.layout.time and self.clock.dated:
             found.append(Feature("weekend", "weekend", "at the weekend"))
-        for entity in self.layout.entities:
+        for entity in self.layout.ordered:
             found += self._of(entity)
         return tuple(found)
 
     def _of(self, entity: str) -> list[Feature]:
         """The features of one entity, in the order in which `windows` gives them."""
         found = self._pace(entity)
-        if self.layout.amount:
+        if entity in self.layout.spending:
             found = self._spending(entity)
         if self.layout.amount and entity == self.layout.card:
             found += self._habits(entity)
@@ -86,12 +86,10 @@ class Recipe:
         ]
 
     def _spending(self, entity: str) -> list[Feature]:
-        since, *counts = self._pace(entity)
-        found, longest = [since], list(self.windows)[-1]
-        for count, each in zip(counts, self.windows, strict=True):
+        found, longest = self._pace(entity), list(self.windows)[-1]
+        for each in self.windows:
             ratio = f"amount {{:.1f}} times the {entity}'s {each} mean" if each == longest else ""
             found += [
-                count,
                 Feature(f"sum {each}", "level", f"{{:.2f}} in all of this {entity} in {_in(each)}"),
                 Feature(f"mean {each}", "level", f"{{:.2f}} is the {entity}'s {each} mean"),
                 Feature(f"deviation {each}", "level"),
@@ -121,23 +119,28 @@ class Recipe:
         return found
 
     def _verdicts(self, entity: str) -> list[Feature]:
-        found = []
+        found, plain = [], bool(self.layout.amount and self.layout.card)
         for each in self.windows:
-            found += [
-                Feature(f"known {each}", "traffic", f"{{:.0f}} known of this {entity} in {_in(each)}"),
+            span = _in(each)
+            found.append(Feature(f"known {each}", "traffic", f"{{:.0f}} known of this {entity} in {span}"))
+            found.append(
+                Feature(f"rate {each}", "frauds", f"{{:.0%}} of this {entity}'s known of {span} were frauds")
+            )
+            if plain:
+                told = f"{{:.0f}} known frauds of usual amounts at this {entity} in {span}"
+                found.append(Feature(f"plain {each}", "frauds", told))
+        for each in windows.LAST:
+            found.append(
                 Feature(
-                    f"rate {each}", "frauds", f"{{:.0%}} of this {entity}'s known of {_in(each)} were frauds"
-                ),
-            ]
-        found += [
-            Feature(f"last {each}", "frauds", f"{{:.0%}} of this {entity}'s last {each} known were frauds")
-            for each in windows.LAST
-        ]
+                    f"last {each}", "frauds", f"{{:.0%}} of this {entity}'s last {each} known were frauds"
+                )
+            )
         return [
             *found,
             Feature("run", "frauds", f"the last {{:.0f}} known of this {entity} were all frauds"),
             Feature("run days", "frauds", f"frauds at this {entity} began {{:.0f}} days ago"),
             Feature("fraud days", "frauds", f"{{:.0f}} days since the last known fraud at this {entity}"),
+            *([Feature("plain days", "frauds")] if plain else []),
         ]
 
     def numbers(self, frame: pl.DataFrame) -> np.ndarray:
@@ -154,20 +157,21 @@ class Recipe:
         for i, values in enumerate(columns.values()):
             found[:, i] = values.cast(pl.Float32).to_numpy()
         at = len(columns)
-        for entity in self.layout.entities:
+        for entity in self.layout.ordered:
             rows = windows.sorted_by(frame, entity)
             made = self._made(rows, entity)
-            places = rows[PLACE].to_numpy()
-            for values in made.iter_columns():
-                found[places, at] = values.cast(pl.Float32).to_numpy()
-                at += 1
+            if "times" in made.columns:
+                timed = rows.select(PLACE, made["times"].alias(TIMES)).sort(PLACE)
+                frame = frame.with_columns(timed[TIMES])
+            block = made.cast(pl.Float32).to_numpy(order="c")
+            found[rows[PLACE].to_numpy(), at : at + block.shape[1]] = block
+            at += block.shape[1]
         assert at == len(self.features)
         return found
 
     def _made(self, rows: pl.DataFrame, entity: str) -> pl.DataFrame:
-        frames = [windows.spending(rows, self.windows)]
-        if not self.layout.amount:
-            frames = [frames[0].select("since", *(f"count {each}" for each in self.windows))]
+        told = windows.spending if entity in self.layout.spending else windows.pace
+        frames = [told(rows, self.windows)]
         if self.layout.amount and entity == self.layout.card:
             frames.append(windows.habits(rows, self.windows))
         if entity in self.layout.compromised and self.layout.label:

@@ -45,8 +45,8 @@ NUMERIC = 0.95
 class Layout:
     """The columns of a table by what they are for.
 
-    entities: have windows. card: the entity of which a budget is counted. compromised: the entities whose rate of past
-    frauds is used. id: names a transaction. numbers, categories: features as they stand.
+    entities: have windows. card: the entity of which a budget is counted. spending: the entities whose amounts are told.
+    compromised: the entities whose rate of past frauds is used. id: names a transaction. numbers, categories: features as they stand.
     """
 
     label: str | None = None
@@ -54,14 +54,20 @@ class Layout:
     amount: str | None = None
     entities: tuple[str, ...] = ()
     card: str | None = None
+    spending: tuple[str, ...] = ()
     compromised: tuple[str, ...] = ()
     id: str | None = None
     numbers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for name in ("entities", "compromised", "numbers", "categories"):
+        for name in ("entities", "spending", "compromised", "numbers", "categories"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """The entities, the card first: what is usual for it says which frauds of others a leaked card explains."""
+        return tuple(sorted(self.entities, key=lambda each: each != self.card))
 
     def needed(self) -> list[str]:
         """Columns that data to be scored must have."""
@@ -84,7 +90,16 @@ def require(frame: pl.DataFrame, names: Sequence[str], where: str) -> None:
 
 def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
     """What the plan names, and guesses for what it does not. Raises DataError."""
-    named = [plan.label, plan.time, plan.amount, plan.card, plan.id, *plan.entity, *plan.compromised]
+    named = [
+        plan.label,
+        plan.time,
+        plan.amount,
+        plan.card,
+        plan.id,
+        *plan.entity,
+        *plan.spending,
+        *plan.compromised,
+    ]
     named += [*plan.number, *plan.category, *plan.ignore]
     require(frame, [each for each in named if each], where)
     columns = [each for each in frame.columns if each not in (FILE, ROW, SPLIT, *plan.ignore)]
@@ -105,9 +120,7 @@ def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
     card = plan.card or next((each for each in entities if _like(each, CARD)), None)
     compromised = plan.compromised or tuple(each for each in entities if each != card)
     free = [each for each in free if each not in entities]
-    id = plan.id or next(
-        (each for each in free if _plain(each) in ID and frame[each].n_unique() == frame.height), None
-    )
+    id = plan.id or next((each for each in free if _plain(each) in ID and _names_rows(frame[each])), None)
     rest = [each for each in columns if each not in (label, time, amount, *entities, id)]
     numbers = [
         each
@@ -118,7 +131,10 @@ def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
     categories = [
         each for each in rest if each not in numbers and _is_category(frame[each], each in plan.category)
     ]
-    return Layout(label, time, amount, entities, card, compromised, id, tuple(numbers), tuple(categories))
+    spending = (plan.spending or ((card,) if card else entities)) if amount else ()
+    return Layout(
+        label, time, amount, entities, card, spending, compromised, id, tuple(numbers), tuple(categories)
+    )
 
 
 def said(layout: Layout, columns: Sequence[str], passed: Sequence[str]) -> list[str]:
@@ -131,7 +147,7 @@ def said(layout: Layout, columns: Sequence[str], passed: Sequence[str]) -> list[
         "id": layout.id,
     }
     parts = [f"{role} {name!r}" for role, name in roles.items() if name]
-    for role in ("entities", "compromised", "numbers", "categories"):
+    for role in ("entities", "spending", "compromised", "numbers", "categories"):
         if getattr(layout, role):
             parts.append(f"{role} {', '.join(map(repr, getattr(layout, role)))}")
     used = {*filter(None, roles.values()), *layout.entities, *layout.numbers, *layout.categories}
@@ -175,6 +191,11 @@ def _entities(frame: pl.DataFrame, columns: Sequence[str]) -> list[str]:
     return [
         each for each in found if not frame.schema[each].is_float() and frame[each].n_unique() < frame.height
     ]
+
+
+def _names_rows(column: pl.Series) -> bool:
+    """Whether most values are the only ones of their kind; those that come again are mistakes."""
+    return column.n_unique() > len(column) / 2
 
 
 def _is_number(column: pl.Series) -> bool:

@@ -132,8 +132,10 @@ def score(
     scores = _intervals(measures, int(card.max()) + 1, len(fraud))
     if probable:
         alerts = probabilities >= threshold
-        scores["precision_at_threshold"] = share(int((alerts & fraud).sum()), int(alerts.sum()))
-        scores["recall_at_threshold"] = share(int((alerts & fraud).sum()), int(fraud.sum()))
+        found = int((alerts & fraud).sum())
+        for name, of in (("precision_at_threshold", alerts), ("recall_at_threshold", fraud)):
+            if of.any():
+                scores[name] = share(found, int(of.sum()))
     tables = (by_day(checking, budget, cost, told),) if outcomes.timed else ()
     if probable:
         tables += (calibration(probabilities, fraud),)

@@ -60,7 +60,7 @@ def _each(source: Any) -> list[Any]:
             raise DataError(f"{source}: no tables in this folder; wanted {', '.join(ENDINGS)}")
         return found
     if not path.exists() and glob.has_magic(str(source)):
-        found = sorted(glob.glob(str(source)))
+        found = sorted(map(Path, glob.glob(str(source))))
         if not found:
             raise DataError(f"{source}: no file has such a name")
         return found

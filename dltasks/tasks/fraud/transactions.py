@@ -202,9 +202,7 @@ def typed(source: Any, task) -> Typed:
     frame = tables.read(source)
     layout.require(frame, recipe.layout.needed(), tables.name_of(source))
     found = reading.typed(frame, recipe.layout, recipe.clock, task.positive, _now())
-    # As texts, a table of today and one of yesterday name an entity alike, whatever each took it for.
-    entities = [pl.col(each).cast(pl.String) for each in recipe.layout.entities]
-    return replace(found.without_problems(), frame=found.without_problems().frame.with_columns(*entities))
+    return found.without_problems()
 
 
 def _batch(table: Table, places: np.ndarray, splits, notes, source) -> Batch:

@@ -8,6 +8,8 @@ moment stand in the order of their rows.
 import polars as pl
 
 KEY, MOMENT, AMOUNT, FRAUD, PLACE = "_key", "_moment", "_amount", "_fraud", "_place"
+TIMES = "_times"
+"""Column of the amount in such as are usual for the card."""
 
 DAYS = 86_400e6
 """Microseconds of a day."""
@@ -25,25 +27,36 @@ def sorted_by(frame: pl.DataFrame, entity: str) -> pl.DataFrame:
     A transaction without this entity is a key of its own.
     """
     key = pl.col(entity).rank("dense").cast(pl.Int64).fill_null(-1 - pl.col(PLACE).cast(pl.Int64))
-    rows = frame.select(key.alias(KEY), MOMENT, AMOUNT, pl.col(FRAUD).fill_null(0.0), PLACE).sort(
-        KEY, MOMENT, PLACE
-    )
+    more = [TIMES] if TIMES in frame.columns else []
+    rows = frame.select(key.alias(KEY), MOMENT, AMOUNT, pl.col(FRAUD).fill_null(0.0), PLACE, *more)
+    rows = rows.sort(KEY, MOMENT, PLACE)
     # A microsecond apart, those of the same moment come one after the other in every window.
     new = ((pl.col(KEY).diff() != 0) | (pl.col(MOMENT).diff() != 0)).fill_null(True)
     here = pl.int_range(pl.len(), dtype=pl.Int64)
     return rows.with_columns(pl.col(MOMENT) + here - pl.when(new).then(here).forward_fill())
 
 
-def spending(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
-    """Of each window: "count", "sum", "mean" and "deviation" with this transaction; "ratio" and "z" of this amount
-    against those before it; and "since", the days since the last transaction.
+def pace(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
+    """ "since", the days since the last transaction, the longest window where there is none; and of each window "count".
 
-    lengths: microseconds by name. Where nothing came before, the ratio is 1, the z-score 0, and "since" the longest
-    window.
+    lengths: microseconds by name.
     """
     longest = max(lengths.values()) / DAYS
     since = (pl.col(MOMENT).diff().over(KEY) / DAYS).fill_null(longest).clip(upper_bound=longest)
-    found = rows.select(since.alias("since"))
+    counts = [
+        _window(rows, length, 0).agg(pl.len().cast(pl.Float64).alias(f"count {name}")).drop(KEY, MOMENT)
+        for name, length in lengths.items()
+    ]
+    return pl.concat([rows.select(since.alias("since")), *counts], how="horizontal")
+
+
+def spending(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
+    """What `pace` says; and of each window "sum", "mean" and "deviation" with this transaction, "ratio" and "z" of this
+    amount against those before it.
+
+    Where nothing came before, the ratio is 1 and the z-score 0.
+    """
+    found = pace(rows, lengths)
     amount = pl.col(AMOUNT)
     for name, length in lengths.items():
         window = _window(rows, length, 0).agg(
@@ -59,7 +72,6 @@ def spending(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
         spread = (squares / before.clip(lower_bound=1)).sqrt() + 0.1 * scale
         found = found.with_columns(
             window.with_columns(rows[AMOUNT]).select(
-                pl.col("n").alias(f"count {name}"),
                 pl.col("sum").alias(f"sum {name}"),
                 mean.alias(f"mean {name}"),
                 pl.col("sd").alias(f"deviation {name}"),
@@ -100,14 +112,19 @@ def verdicts(rows: pl.DataFrame, lengths: dict[str, int], delay: int) -> pl.Data
     the share of frauds; "run", the frauds without another transaction between; "run days", the days since the first of
     these; "fraud days", the days since the latest fraud. Where there is none, days are twice the longest window and the
     delay.
+
+    Where `rows` has TIMES, of each window also "plain", the number of frauds of an amount that was usual for the card,
+    which a leaked card does not explain; and "plain days", the days since the first of them in the longest window.
     """
-    found = []
+    found, plain = [], TIMES in rows.columns
+    ordinary = (pl.col(FRAUD) == 1) & (pl.col(TIMES) < HIGH) if plain else None
     for name, length in lengths.items():
-        window = _window(rows, length, delay).agg(
-            pl.len().cast(pl.Float64).alias("n"), pl.col(FRAUD).sum().alias("frauds")
-        )
+        counts = [pl.len().cast(pl.Float64).alias("n"), pl.col(FRAUD).sum().alias("frauds")]
+        counts += [ordinary.sum().cast(pl.Float64).alias("plain")] if plain else []
         rate = pl.col("frauds") / pl.col("n").clip(lower_bound=1)
-        found.append(window.select(pl.col("n").alias(f"known {name}"), rate.alias(f"rate {name}")))
+        columns = [pl.col("n").alias(f"known {name}"), rate.alias(f"rate {name}")]
+        columns += [pl.col("plain").alias(f"plain {name}")] if plain else []
+        found.append(_window(rows, length, delay).agg(counts).select(columns))
     longest = (2 * max(lengths.values()) + delay) / DAYS
     asked = rows.select(KEY, (pl.col(MOMENT) - delay).alias("when"), pl.col(MOMENT).alias("now"))
     latest = asked.join_asof(_course(rows), left_on="when", right_on=MOMENT, by=KEY, check_sortedness=False)
@@ -121,7 +138,12 @@ def verdicts(rows: pl.DataFrame, lengths: dict[str, int], delay: int) -> pl.Data
         days("run began").alias("run days"),
         days("fraud").alias("fraud days"),
     )
-    return pl.concat([*found, last], how="horizontal")
+    if not plain:
+        return pl.concat([*found, last], how="horizontal")
+    timed = rows.with_columns(pl.when(ordinary).then(MOMENT).alias("first"))
+    first = _window(timed, max(lengths.values()), delay).agg(pl.col("first").min().alias("plain began"))
+    began = first.select(pl.col("plain began")).with_columns(rows[MOMENT].alias("now"))
+    return pl.concat([*found, last, began.select(days("plain began").alias("plain days"))], how="horizontal")
 
 
 def _course(rows: pl.DataFrame) -> pl.DataFrame:
