@@ -22,7 +22,7 @@ UNITS = ("s", "ms", "us", "ns", "min", "h", "d")
 class FraudPlan(Plan):
     """All settings of a training run on transactions."""
 
-    length: ClassVar[Length] = Length(shown=1_000_000, fewest=4, most=60)
+    length: ClassVar[Length] = Length(shown=600_000, fewest=4, most=60)
 
     epochs: int | None = length.setting()
     batch_size: int = setting(512, "Examples per step.", minimum=1)
@@ -32,8 +32,8 @@ class FraudPlan(Plan):
         choices=("none", "float16", "weights8", "dynamic", "int8"),
         late=True,
     )
-    learning_rate: float = setting(0.001, "Highest learning rate of the schedule.", above=0)
-    weight_decay: float = setting(0.01, "Weight decay, decoupled from the gradient.", minimum=0)
+    learning_rate: float = setting(0.003, "Highest learning rate of the schedule.", above=0)
+    weight_decay: float = setting(0.6, "Weight decay, decoupled from the gradient.", minimum=0)
 
     label: str | None = setting(None, "Column that says what was fraud; guessed from names if not given.")
     positive: str | None = setting(None, "Its value that says fraud; 1, true, yes or fraud if not given.")
@@ -88,9 +88,13 @@ class FraudPlan(Plan):
     )
     history: int = setting(10, "Transactions that --network sequence sees.", minimum=2, maximum=200)
     unsupervised: bool = setting(False, "Learn without labels what is usual: an autoencoder.")
-    members: int = setting(16, "Members of the ensemble in the network.", minimum=1, maximum=64)
+    peers: bool = setting(
+        True,
+        "Train logistic regression, a random forest and XGBoost, where installed, to stand beside.",
+        late=True,
+    )
+    members: int = setting(4, "Members of the ensemble in the network.", minimum=1, maximum=64)
     width: int = setting(64, "Units of each layer.", minimum=4, maximum=1024)
-    dropout: float = setting(0.1, "Share of units left out at each step.", minimum=0, maximum=0.9)
     val: float = setting(0.1, "Share of the training part's cards to choose by.", minimum=0.01, maximum=0.45)
     test: float = setting(
         0.2, "Share of the time to judge by, where --test-from does not say.", minimum=0, maximum=0.9
@@ -184,6 +188,7 @@ class FraudTask(Task):
     spans: what was trained on and judged, in moments. usual, spread: of each feature, the median of genuine transactions
     and how far they go. prior: share of frauds in training. errors: of an unsupervised model, the reconstruction errors
     that each thousandth of the validation part lies below. explained: whether answers come with reasons.
+    peered: whether others are trained beside it.
     """
 
     plan: ClassVar[type[Plan]] = FraudPlan
@@ -210,6 +215,7 @@ class FraudTask(Task):
     budget: int = 100
     cost_alert: float = 0.0
     explained: bool = True
+    peered: bool = True
 
     @property
     def recipe(self):
@@ -276,6 +282,7 @@ class FraudTask(Task):
             prior=0.0 if plan.unsupervised else float(np.mean(fraud)),
             budget=plan.budget,
             cost_alert=plan.cost_alert,
+            peered=plan.peers,
         )
 
     def split(self, examples: Batch, inputs: Arrays, plan: Plan) -> Parts:
@@ -388,7 +395,7 @@ class FraudTask(Task):
     def peers(self, inputs: Arrays, examples: Batch, parts: Parts) -> tuple[Table, ...]:
         from dltasks.tasks.fraud.baselines import compared
 
-        return () if self.unsupervised else compared(self, inputs, examples, parts)
+        return compared(self, inputs, examples, parts) if self.peered and not self.unsupervised else ()
 
     def caveats(self) -> str:
         from dltasks.tasks.fraud.words import caveats

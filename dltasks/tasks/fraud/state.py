@@ -106,8 +106,8 @@ class State:
         return True
 
     def _forget(self) -> None:
-        """Drop what is too old to matter: four of the longest windows and two delays."""
-        oldest = 4 * max(self.task.lengths, default=0) + 2 * self.task.delay
+        """Drop what no feature looks back to: two of the longest windows and a delay, and as much for what comes late."""
+        oldest = 3 * max(self.task.lengths, default=0) + 2 * self.task.delay
         latest = f"(select max({_quoted(MOMENT)}) from rows)"
         self._database.execute(f"delete from rows where {_quoted(MOMENT)} < {latest} - ?", (oldest,))
 

@@ -5,6 +5,7 @@ up to this transaction itself; a window of known labels ends a label delay earli
 moment stand in the order of their rows.
 """
 
+import numpy as np
 import polars as pl
 
 KEY, MOMENT, AMOUNT, FRAUD, PLACE = "_key", "_moment", "_amount", "_fraud", "_place"
@@ -108,16 +109,15 @@ def verdicts(rows: pl.DataFrame, lengths: dict[str, int], delay: int) -> pl.Data
     """What is known by now of the entity's frauds; delay: microseconds after which a label is known.
 
     A transaction that nobody has called fraud by then counts as genuine. Of each window "known", the number of
-    transactions as old as that, and "rate", the share of frauds in them. Of the last of these: "last 3" and "last 10",
-    the share of frauds; "run", the frauds without another transaction between; "run days", the days since the first of
-    these; "fraud days", the days since the latest fraud. Where there is none, days are twice the longest window and the
-    delay.
+    transactions as old as that, and "rate", the share of frauds in them.
 
     Where `rows` has TIMES, of each window also "plain", the number of frauds of an amount that was usual for the card,
     which a leaked card does not explain; and "plain days", the days since the first of them in the longest window.
+    The rest is what `_latest` says.
     """
-    found, plain = [], TIMES in rows.columns
+    longest, plain = max(lengths.values()), TIMES in rows.columns
     ordinary = (pl.col(FRAUD) == 1) & (pl.col(TIMES) < HIGH) if plain else None
+    found = []
     for name, length in lengths.items():
         counts = [pl.len().cast(pl.Float64).alias("n"), pl.col(FRAUD).sum().alias("frauds")]
         counts += [ordinary.sum().cast(pl.Float64).alias("plain")] if plain else []
@@ -125,58 +125,43 @@ def verdicts(rows: pl.DataFrame, lengths: dict[str, int], delay: int) -> pl.Data
         columns = [pl.col("n").alias(f"known {name}"), rate.alias(f"rate {name}")]
         columns += [pl.col("plain").alias(f"plain {name}")] if plain else []
         found.append(_window(rows, length, delay).agg(counts).select(columns))
-    longest = (2 * max(lengths.values()) + delay) / DAYS
-    asked = rows.select(KEY, (pl.col(MOMENT) - delay).alias("when"), pl.col(MOMENT).alias("now"))
-    latest = asked.join_asof(_course(rows), left_on="when", right_on=MOMENT, by=KEY, check_sortedness=False)
-
-    def days(name):
-        return ((pl.col("now") - pl.col(name)) / DAYS).fill_null(longest).clip(upper_bound=longest)
-
-    last = latest.select(
-        *(pl.col(f"last {count}").fill_null(0.0) for count in LAST),
-        pl.col("run").fill_null(0.0),
-        days("run began").alias("run days"),
-        days("fraud").alias("fraud days"),
-    )
-    if not plain:
-        return pl.concat([*found, last], how="horizontal")
-    timed = rows.with_columns(pl.when(ordinary).then(MOMENT).alias("first"))
-    first = _window(timed, max(lengths.values()), delay).agg(pl.col("first").min().alias("plain began"))
-    began = first.select(pl.col("plain began")).with_columns(rows[MOMENT].alias("now"))
-    return pl.concat([*found, last, began.select(days("plain began").alias("plain days"))], how="horizontal")
+    found.append(_latest(rows, 2 * longest, delay))
+    if plain:
+        timed = rows.with_columns(pl.when(ordinary).then(MOMENT).alias("first"))
+        began = _window(timed, longest, delay).agg(pl.col("first").min())["first"]
+        days = ((rows[MOMENT] - began) / DAYS).fill_null((2 * longest + delay) / DAYS)
+        found.append(pl.DataFrame({"plain days": days}))
+    return pl.concat(found, how="horizontal")
 
 
-def _course(rows: pl.DataFrame) -> pl.DataFrame:
-    """How each entity stands after each transaction: KEY, MOMENT, and what `verdicts` tells of the last ones."""
-    rows = rows.with_columns(
-        (pl.col(KEY).diff() != 0).fill_null(True).alias("new"),
-        pl.col(FRAUD).cum_sum().alias("all"),
-        pl.int_range(pl.len()).over(KEY).alias("nth"),
-    )
-    genuine = pl.col(FRAUD) == 0
-    before = (
-        pl.when(genuine).then(pl.col("all")).when("new").then(pl.col("all") - pl.col(FRAUD)).forward_fill()
-    )
-    starts = ~genuine & (pl.col("new") | genuine.shift(1, fill_value=True))
-    return rows.select(
-        KEY,
-        MOMENT,
-        *(_share_of_last(count).alias(f"last {count}") for count in LAST),
-        (pl.col("all") - before).alias("run"),
-        pl.when(~genuine).then(pl.when(starts).then(MOMENT).forward_fill()).alias("run began"),
-        pl.when(~genuine).then(MOMENT).forward_fill().over(KEY).alias("fraud"),
-    )
+def _latest(rows: pl.DataFrame, length: int, delay: int) -> pl.DataFrame:
+    """What is known of the entity's last transactions in a window.
 
+    "last 3" and "last 10", the share of frauds in them; "run", the number of frauds without another transaction between
+    that they end with; "run days", the days since the first of these; "fraud days", the days since the latest fraud.
+    Where there is none, days are those of the window and the delay.
+    """
+    counted = rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("nth"))
+    window = _window(counted, length, delay).agg(pl.col("nth").first(), pl.len().alias("count"))
+    begin, count = window["nth"].fill_null(0).to_numpy(), window["count"].cast(pl.Int64).to_numpy()
+    last = np.maximum(begin + count - 1, 0)
+    moments, fraud = rows[MOMENT].to_numpy(), rows[FRAUD].to_numpy() == 1
+    here = np.arange(len(fraud))
+    until = np.append(0, fraud.cumsum())
+    genuine, frauds = (np.maximum.accumulate(np.where(each, here, -1)) for each in (~fraud, fraud))
+    run = np.where(count > 0, last - np.maximum(genuine[last], begin - 1), 0)
+    found = {}
+    for most in LAST:
+        some = np.minimum(most, count)
+        found[f"last {most}"] = (until[last + 1] - until[last + 1 - some]) / np.maximum(some, 1)
 
-def _share_of_last(count: int) -> pl.Expr:
-    """Of the entity's last `count` labelled transactions, or as many as there are."""
-    first = pl.col("nth") < count
-    earlier = pl.when(first).then(_before_entity()).otherwise(pl.col("all").shift(count, fill_value=0.0))
-    return (pl.col("all") - earlier) / (pl.col("nth") + 1).clip(upper_bound=count)
+    def days(place, there):
+        return np.where(there, (moments - moments[place]) / DAYS, (length + delay) / DAYS)
 
-
-def _before_entity() -> pl.Expr:
-    return pl.when("new").then(pl.col("all") - pl.col(FRAUD)).forward_fill()
+    found["run"] = run.astype(float)
+    found["run days"] = days(last + 1 - np.maximum(run, 1), run > 0)
+    found["fraud days"] = days(frauds[last], (count > 0) & (frauds[last] >= begin))
+    return pl.DataFrame(found)
 
 
 def _window(rows: pl.DataFrame, length: int, delay: int):
