@@ -10,7 +10,7 @@ from dltasks.tasks.fraud.scores import score
 
 NEEDED = {"logistic regression": "sklearn", "random forest": "sklearn", "gradient boosting": "xgboost"}
 
-MOST = 300_000
+MOST = 100_000
 """Training transactions that they see at most; exact trees take minutes beyond."""
 
 SHOWN = ("average_precision", "roc_auc", "card_precision")
