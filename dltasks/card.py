@@ -15,7 +15,7 @@ def _head(name: str, record: dict[str, Any]) -> str:
         f"# {name}\n\n"
         f"A network for the task `{record['task']}`, trained with dltasks {record['versions']['dltasks']}: "
         f"{record['parameters']:,} parameters, {parity['bytes'] / 1e6:.2f} MB as model.tflite "
-        f"(quantisation: {parity['quantize']}), {parity['latency']:.1f} ms an input on one thread of the machine "
+        f"(quantisation: {parity['quantize']}), {parity['latency']:.2g} ms an input on one thread of the machine "
         "it was exported on."
     )
 

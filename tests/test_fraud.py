@@ -545,3 +545,55 @@ def test_ties_of_a_moment_stand_in_the_order_of_their_rows(table):
     same = "".join(f"{i},2026-01-01 10:00:00,a,x,{i},0\n" for i in range(1, 5))
     assert features(table(HEADER + same))["customer count 1-day"].to_list() == [1, 2, 3, 4]
     assert windows.LAST == (3, 10)
+
+
+def test_a_network_over_the_last_transactions_trains_and_converts(tmp_path):
+    model = library.train(
+        "fraud",
+        TRANSACTIONS,
+        tmp_path / "run",
+        network="sequence",
+        history=3,
+        epochs=1,
+        windows="1d",
+        peers=False,
+    )
+    assert {name: tuple(each["shape_signature"]) for name, each in model.runtime.inputs.items()} == {
+        "numbers": (-1, len(model.task.usual)),
+        "codes": (-1, 1),
+        "past": (-1, 3, len(model.task.usual)),
+        "there": (-1, 3),
+    }
+    rows = model.task.examples(TRANSACTIONS).raws
+    first = rows.take(np.argsort(rows.table.moments)[:1])
+    assert model.task.encode(first)[0]["there"].tolist() == [[0, 0, 1]]
+    assert 0 <= model.predict(first)[0].probability <= 1
+
+
+def test_a_network_without_labels_says_how_unusual_a_transaction_is(tmp_path, table):
+    path = table(pl.read_csv(TRANSACTIONS).drop("fraud").write_csv())
+    model = library.train("fraud", path, tmp_path / "run", unsupervised=True, epochs=5, windows="1d,7d")
+    assert model.record["test"]["scores"] == {}
+    found = model.predict(
+        pl.concat([pl.read_csv(path), pl.read_csv(TOMORROW).with_columns(amount=99_999.0).head(1)])
+    )
+    assert found[-1].probability is None and found[-1].alert and found[-1].unusualness == 1
+    assert "amount" in found[-1].to_json()["reasons"][0]
+    assert np.mean([each.alert for each in found]) < 0.02
+
+
+def test_probabilities_are_calibrated_on_what_was_not_trained_on():
+    from dltasks.tasks.fraud.network import platt
+
+    random = np.random.default_rng(0)
+    odds = random.normal(-3, 2, 50_000)
+    fraud = random.random(50_000) < 1 / (1 + np.exp(-(0.5 * odds - 1)))
+    assert platt(odds, fraud) == pytest.approx((0.5, -1), abs=0.05)
+    assert platt(odds[:50], np.zeros(50))[0] > 0
+
+
+def test_pieces_reach_from_edge_to_edge_with_steps_at_the_inner_ones():
+    from dltasks.tasks.fraud.network import pieces
+
+    begins, widths = pieces(np.array([0.0, 100.0, 300.0]))
+    assert begins.tolist() == [0, 100, 98.5] and widths.tolist() == [100, 200, 3]

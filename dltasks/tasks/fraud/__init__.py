@@ -194,6 +194,8 @@ class FraudTask(Task):
     plan: ClassVar[type[Plan]] = FraudPlan
     batch_size: ClassVar[int] = 512
     monitor: ClassVar[str] = "likelihood"
+    # In 8 bits the pieces that numbers are told by would all be the same.
+    quantised: ClassVar[tuple[str, ...]] = ("FULLY_CONNECTED",)
 
     layout: dict[str, Any] = field(default_factory=dict)
     clock: dict[str, Any] = field(default_factory=dict)

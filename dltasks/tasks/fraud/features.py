@@ -122,7 +122,8 @@ class Recipe:
         found, plain = [], bool(self.layout.amount and self.layout.card)
         for each in self.windows:
             span = _in(each)
-            found.append(Feature(f"known {each}", "traffic", f"{{:.0f}} known of this {entity} in {span}"))
+            told = f"{{:.0f}} transactions of this {entity} in {span} are old enough to be known"
+            found.append(Feature(f"known {each}", "traffic", told if each == list(self.windows)[-1] else ""))
             found.append(
                 Feature(f"rate {each}", "frauds", f"{{:.0%}} of this {entity}'s known of {span} were frauds")
             )

@@ -118,7 +118,8 @@ def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
     if plan.card and plan.card not in entities:
         entities = (plan.card, *entities)
     card = plan.card or next((each for each in entities if _like(each, CARD)), None)
-    compromised = plan.compromised or tuple(each for each in entities if each != card)
+    others = () if plan.unsupervised else tuple(each for each in entities if each != card)
+    compromised = plan.compromised or others
     free = [each for each in free if each not in entities]
     id = plan.id or next((each for each in free if _plain(each) in ID and _names_rows(frame[each])), None)
     rest = [each for each in columns if each not in (label, time, amount, *entities, id)]

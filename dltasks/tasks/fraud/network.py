@@ -250,8 +250,8 @@ class Lately(layers.Layer):
     def get_config(self):
         return super().get_config() | {"units": self.units}
 
-    def build(self, past, there):
-        _, steps, features = past
+    def build(self, past_shape, there_shape):
+        _, steps, features = past_shape
         self.pieces.build((None, features))
         self.told.build((None, features * VALUES))
         self.asked.build((None, self.units))
@@ -267,8 +267,8 @@ class Lately(layers.Layer):
         weights = ops.softmax(weights, axis=-1)
         return ops.sum(weights[..., None] * self.value(told), axis=1)
 
-    def compute_output_shape(self, past, there):
-        return (past[0], self.units)
+    def compute_output_shape(self, past_shape, there_shape):
+        return (past_shape[0], self.units)
 
 
 def autoencoder(features: int, categories: list[int], plan) -> keras.Model:
