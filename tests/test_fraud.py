@@ -578,7 +578,7 @@ def test_a_network_without_labels_says_how_unusual_a_transaction_is(tmp_path, ta
         pl.concat([pl.read_csv(path), pl.read_csv(TOMORROW).with_columns(amount=99_999.0).head(1)])
     )
     assert found[-1].probability is None and found[-1].alert and found[-1].unusualness == 1
-    assert "amount" in found[-1].to_json()["reasons"][0]
+    assert any("amount" in each for each in found[-1].reasons)
     assert np.mean([each.alert for each in found]) < 0.02
 
 
