@@ -81,24 +81,24 @@ def _ranked(scores, own, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def bootstrap(
-    measure: Callable[[np.ndarray], float],
+    measure: Callable[[np.ndarray], float | np.ndarray],
     count: int,
-    most: float = np.inf,
+    most: float | np.ndarray = np.inf,
     rounds: int = 500,
     seed: int = 0,
-    least: float = 0.0,
-) -> tuple[float, float]:
+    least: float | np.ndarray = 0.0,
+) -> tuple[float | np.ndarray, float | np.ndarray]:
     """The 95 % percentile interval of `measure`, less the bootstrap's estimate of its bias.
 
-    measure: from positions (count,) drawn with return to a value from `least` to `most`. A calibration error is
-    larger on drawn samples than on the data itself, so that its plain percentiles may miss the value
+    measure: from positions (count,) drawn with return to a value from `least` to `most`, or to many in an array. A
+    calibration error is larger on drawn samples than on the data itself, so that its plain percentiles may miss the value
     (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 10 and 13).
     """
     random = np.random.default_rng(seed)
-    values = [measure(random.integers(0, count, count)) for _ in range(rounds)]
-    bias = np.nanmean(values) - measure(np.arange(count))
-    low, high = np.clip(np.nanpercentile(values, [2.5, 97.5]) - bias, least, most)
-    return float(low), float(high)
+    values = np.array([measure(random.integers(0, count, count)) for _ in range(rounds)])
+    bias = np.nanmean(values, axis=0) - measure(np.arange(count))
+    low, high = np.clip(np.nanpercentile(values, [2.5, 97.5], axis=0) - bias, least, most)
+    return (low, high) if values.ndim > 1 else (float(low), float(high))
 
 
 def confusion(truths: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """How good the probabilities of transactions are, and what a budget of checked cards finds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,24 +9,21 @@ from dltasks import metrics
 from dltasks.columns import SHARED, Columns
 from dltasks.evaluation import Evaluation, Score, Table, share
 
-ROUNDS = 300
-"""Bootstrap rounds."""
-
 
 @dataclass(frozen=True, eq=False)
 class Outcomes(Columns):
     """What became of transactions: all that scores need of each, columns of one length.
 
     fraud: float32, 1 or 0, nan where nobody knows. day: int, days since the clock's zero. card: int, equal for equal
-    cards; a transaction without a card is a card of its own. amount: float64, 0 where there is none. timed: whether days
-    mean anything.
+    cards; a transaction without a card is a card of its own. amount: float64, 0 where there is none. carded: whether
+    days and cards mean anything.
     """
 
     fraud: np.ndarray
     day: np.ndarray
     card: np.ndarray
     amount: np.ndarray
-    timed: bool = field(default=True, metadata=SHARED)
+    carded: bool = field(default=True, metadata=SHARED)
 
     def row(self, position: int) -> dict[str, float]:
         return {name: getattr(self, name)[position] for name in ("fraud", "day", "card", "amount")}
@@ -36,8 +33,7 @@ class Outcomes(Columns):
 class Checking:
     """The days of cards under a budget: each day the cards with the highest probabilities are checked.
 
-    order: positions of the transactions, day by day, the riskiest card first. A card that was found out is not
-    checked on later days (Fraud Detection Handbook, chapter 4, card precision top-k).
+    A card that was found out is not checked on later days (Fraud Detection Handbook, chapter 4, card precision top-k).
     """
 
     probabilities: np.ndarray
@@ -59,6 +55,16 @@ class Checking:
             "lost": np.bincount(place, np.where(fraud, self.outcomes.amount, 0.0), len(first)),
         }
 
+    @cached_property
+    def _riskiest(self) -> list[tuple[int, np.ndarray]]:
+        return self._ranked("probability")
+
+    def _ranked(self, by: str) -> list[tuple[int, np.ndarray]]:
+        """Each day and the rows of its cards, the highest first."""
+        order = np.lexsort((-self.cards[by].astype(float), self.cards["day"]))
+        days, first = np.unique(self.cards["day"][order], return_index=True)
+        return list(zip(days.tolist(), np.split(order, first[1:]), strict=True))
+
     def days(
         self, budget: int, weights: np.ndarray | None = None, perfect: bool = False
     ) -> list[dict[str, float]]:
@@ -67,12 +73,10 @@ class Checking:
         weights: how often each card (by its number) counts. perfect: as if fraud were known.
         """
         cards = self.cards
-        rank = cards["fraud"] * 1.0 if perfect else cards["probability"]
         caught = np.zeros(int(cards["card"].max()) + 1, bool)
         found = []
-        for day in np.unique(cards["day"]):
-            rows = np.flatnonzero((cards["day"] == day) & ~caught[cards["card"]])
-            rows = rows[np.argsort(-rank[rows], kind="stable")]
+        for day, ranked in self._ranked("fraud") if perfect else self._riskiest:
+            rows = ranked[~caught[cards["card"][ranked]]]
             times = np.ones(len(rows)) if weights is None else weights[cards["card"][rows]]
             before = np.cumsum(times) - times
             checked = np.clip(budget - before, 0, times)
@@ -106,37 +110,24 @@ def score(
     probabilities: (count,). budget: cards that can be checked a day. cost: of checking one. told: names a day.
     probable: whether they are probabilities, and not scores of another kind.
     """
-    there = ~np.isnan(outcomes.fraud)
-    left = int((~there).sum())
-    if left:
-        outcomes, probabilities = outcomes.take(np.flatnonzero(there)), probabilities[there]
+    there = np.flatnonzero(~np.isnan(outcomes.fraud))
+    left = len(outcomes) - len(there)
     notes = (f"{left} transactions without a label left out",) if left else ()
-    fraud = outcomes.fraud == 1
-    if not len(fraud):
+    if not len(there):
         return Evaluation(0, {}, notes=(*notes, "no transaction has a label: nothing to score"))
-    _, card = np.unique(outcomes.card, return_inverse=True)
-    outcomes = Outcomes(outcomes.fraud, outcomes.day, card, outcomes.amount, outcomes.timed)
-    checking = Checking(probabilities, outcomes)
-    measures = {
-        "average_precision": (lambda w: metrics.average_precision(probabilities, fraud, w[card]), 1.0),
-        "roc_auc": (lambda w: metrics.roc_auc(probabilities, fraud, w[card]), 1.0),
-    }
-    if outcomes.timed:
-        measures["card_precision"] = (lambda w: _precision(checking.days(budget, w), budget), 1.0)
-        measures["recall_at_budget"] = (lambda w: _recall(checking.days(budget, w)), 1.0)
-        measures["money_saved"] = (lambda w: _saved(checking.days(budget, w), cost), np.inf)
-    if probable:
-        losses = metrics.log_losses(np.stack([1 - probabilities, probabilities], 1), fraud.astype(int))
-        measures["log_loss"] = (lambda w: float((losses * w[card]).sum() / w[card].sum()), np.inf)
-        measures["calibration_error"] = (lambda w: calibration_error(probabilities, fraud, w[card]), 1.0)
-    scores = _intervals(measures, int(card.max()) + 1, len(fraud))
+    # What is sorted is sorted again in no time, which the bootstrap does often.
+    there = there[np.argsort(-probabilities[there], kind="stable")]
+    probabilities, outcomes = probabilities[there], outcomes.take(there)
+    outcomes = replace(outcomes, card=np.unique(outcomes.card, return_inverse=True)[1])
+    fraud, checking = outcomes.fraud == 1, Checking(probabilities, outcomes)
+    scores = _bootstrapped(checking, budget, cost, probable)
     if probable:
         alerts = probabilities >= threshold
         found = int((alerts & fraud).sum())
         for name, of in (("precision_at_threshold", alerts), ("recall_at_threshold", fraud)):
             if of.any():
                 scores[name] = share(found, int(of.sum()))
-    tables = (by_day(checking, budget, cost, told),) if outcomes.timed else ()
+    tables = (by_day(checking, budget, cost, told),) if outcomes.carded else ()
     if probable:
         tables += (calibration(probabilities, fraud),)
     if not fraud.any():
@@ -144,22 +135,42 @@ def score(
     return Evaluation(len(fraud), scores, tables=tables, notes=notes)
 
 
-def _intervals(measures: dict, cards: int, count: int) -> dict[str, Score]:
-    """Each measure of all cards, with the bootstrap's interval over cards."""
+def _bootstrapped(checking: Checking, budget: int, cost: float, probable: bool) -> dict[str, Score]:
+    """What can be measured, with the bootstrap's interval over cards."""
+    probabilities, outcomes = checking.probabilities, checking.outcomes
+    fraud, cards = outcomes.fraud == 1, int(outcomes.card.max()) + 1
+    losses = metrics.log_losses(np.stack([1 - probabilities, probabilities], 1), fraud.astype(int))
 
-    def of_drawn(measure):
-        return lambda positions: measure(np.bincount(positions, minlength=cards).astype(float))
+    def measured(weights: np.ndarray) -> dict[str, float]:
+        """Of cards that count so often."""
+        each = weights[outcomes.card]
+        found = {
+            "average_precision": metrics.average_precision(probabilities, fraud, each),
+            "roc_auc": metrics.roc_auc(probabilities, fraud, each),
+        }
+        if outcomes.carded:
+            days = checking.days(budget, weights)
+            found["card_precision"] = _precision(days, budget)
+            found["recall_at_budget"] = _recall(days)
+            if outcomes.amount.any():
+                found["money_saved"] = _saved(days, cost)
+        if probable:
+            found["log_loss"] = float((losses * each).sum() / each.sum())
+            found["calibration_error"] = calibration_error(probabilities, fraud, each)
+        return found
 
-    found = {}
-    for name, (measure, most) in measures.items():
-        value = measure(np.ones(cards))
-        if np.isnan(value):
-            continue
-        least = -np.inf if most == np.inf else 0.0
-        found[name] = Score(
-            value, *metrics.bootstrap(of_drawn(measure), cards, most, ROUNDS, least=least), count
-        )
-    return found
+    def of_drawn(positions: np.ndarray) -> np.ndarray:
+        return np.array(list(measured(np.bincount(positions, minlength=cards).astype(float)).values()))
+
+    values = measured(np.ones(cards))
+    least = [-np.inf if name == "money_saved" else 0.0 for name in values]
+    most = [np.inf if name in ("money_saved", "log_loss") else 1.0 for name in values]
+    lows, highs = metrics.bootstrap(of_drawn, cards, np.array(most), least=np.array(least))
+    return {
+        name: Score(float(value), float(low), float(high), len(fraud))
+        for (name, value), low, high in zip(values.items(), lows, highs, strict=True)
+        if not np.isnan(value)
+    }
 
 
 def _precision(days: list[dict[str, float]], budget: int) -> float:

@@ -66,7 +66,7 @@ def table_of(frame: pl.DataFrame, recipe: Recipe, steps: int, learned: dict[str,
         recipe.clock.days(moments),
         cards,
         frame[AMOUNT].to_numpy(),
-        bool(recipe.layout.time),
+        bool(recipe.layout.time and card),
     )
     return Table(
         recipe.numbers(frame),
