@@ -126,6 +126,8 @@ class Scored:
         click.echo(f"written: {out}", err=True)
 
     def _reason(self, place: int) -> list[str | None]:
+        if not self.answers.reasons.any():
+            return [None] * len(self.answers)
         return [each[place] if each and len(each) > place else None for each in self.answers.reasons]
 
     def summarise(self) -> None:

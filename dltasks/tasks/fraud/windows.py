@@ -27,10 +27,16 @@ def sorted_by(frame: pl.DataFrame, entity: str) -> pl.DataFrame:
 
     A transaction without this entity is a key of its own.
     """
-    key = pl.col(entity).rank("dense").cast(pl.Int64).fill_null(-1 - pl.col(PLACE).cast(pl.Int64))
+    column = frame[entity]
+    key = column if column.dtype.is_integer() else column.rank("dense")
+    key = key.cast(pl.Int64)
+    if key.null_count():
+        key = key.fill_null((key.min() or 0) - 1 - frame[PLACE].cast(pl.Int64))
     more = [TIMES] if TIMES in frame.columns else []
     rows = frame.select(key.alias(KEY), MOMENT, AMOUNT, pl.col(FRAUD).fill_null(0.0), PLACE, *more)
-    rows = rows.sort(KEY, MOMENT, PLACE)
+    if not rows[MOMENT].is_sorted():
+        rows = rows.sort(MOMENT, PLACE)
+    rows = rows.sort(KEY, maintain_order=True)
     # A microsecond apart, those of the same moment come one after the other in every window.
     new = ((pl.col(KEY).diff() != 0) | (pl.col(MOMENT).diff() != 0)).fill_null(True)
     here = pl.int_range(pl.len(), dtype=pl.Int64)
