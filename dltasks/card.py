@@ -61,7 +61,7 @@ def _data(record: dict[str, Any]) -> str:
     counts, data = record["training"]["examples"], record["data"]
     known = (
         f"{counts['train']} examples to train on, {counts['val']} to choose by, {counts['test']} to judge by; "
-        f"{data['files']} files of {data['bytes']} bytes in all, sha256 `{data['sha256']}`."
+        f"{data['files']} file{'s' * (data['files'] != 1)} of {data['bytes']} bytes in all, sha256 `{data['sha256']}`."
     )
     about = record["about"] or "Its owner has not said where the data comes from nor under which licence."
     return f"## Trained on what\n\n{about.strip()}\n\n{known}"
