@@ -63,6 +63,8 @@ def _rows(bundle):
 def _field(value) -> str:
     if value and isinstance(value, list) and isinstance(value[0], dict):
         return f"{len(value)} rows; in the model's README.md, and here with --json"
+    if value and isinstance(value, list | dict) and len(value) > 12:
+        return f"{len(value)} values; here with --json"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -131,9 +131,13 @@ def _run(task: str, data, out, resume, plan, like, about, as_json, **given) -> N
 def _say(bundle, test) -> None:
     scores = "no test part, so not scored"
     if test:
+        for note in test.get("notes", ()):
+            click.echo(f"note: {note}", err=True)
         scores = ", ".join(
             f"{name.replace('_', ' ')} {s['value']:.3f} [{s['low']:.3f}, {s['high']:.3f}]"
             for name, s in test["scores"].items()
         )
-        scores += f" on {test['count']} examples"
+        scores = (
+            f"{scores} on {test['count']} examples" if scores else "no labels in the test part, so not scored"
+        )
     click.echo(f"{bundle.path}: {scores}", err=True)

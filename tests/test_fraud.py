@@ -597,3 +597,65 @@ def test_pieces_reach_from_edge_to_edge_with_steps_at_the_inner_ones():
 
     begins, widths = pieces(np.array([0.0, 100.0, 300.0]))
     assert begins.tolist() == [0, 100, 98.5] and widths.tolist() == [100, 200, 3]
+
+
+def test_a_table_without_ids_is_scored(trained_fraud, table):
+    path = table(pl.read_csv(TOMORROW).drop("id").write_csv())
+    found = answers(detect(path, "--model", trained_fraud, "--json", "--no-reasons"))
+    assert len(found) == 107 and "id" not in found[0]
+
+
+def test_a_file_among_several_that_lacks_a_key_column_is_named(trained_fraud, tmp_path):
+    frame = pl.read_csv(TOMORROW)
+    frame.head(50).write_csv(tmp_path / "a.csv")
+    frame[50:].drop("terminal").write_csv(tmp_path / "b.csv")
+    said = detect(tmp_path, "--model", trained_fraud)
+    assert said.returncode == 1 and "b.csv: no column 'terminal', or nothing in it" in said.stderr
+
+
+def test_a_row_without_an_answer_keeps_its_place_in_the_written_table(trained_fraud, table, tmp_path):
+    lines = TOMORROW.read_text().splitlines()
+    lines[3] = lines[3].rpartition(",")[0] + ",much"
+    said = detect(table("\n".join(lines)), "--model", trained_fraud, "--out", tmp_path / "scored.csv")
+    found = pl.read_csv(tmp_path / "scored.csv")
+    assert said.returncode == 1 and found["id"].to_list() == pl.read_csv(TOMORROW)["id"].to_list()
+    assert found["probability"].is_null().arg_true().to_list() == [2]
+
+
+def test_a_history_begins_a_state(trained_fraud, tmp_path):
+    arguments = ("--model", trained_fraud, "--no-reasons", "--json", "--history", TRANSACTIONS)
+    begun = answers(detect(TOMORROW, *arguments, "--state", tmp_path / "state.sqlite"))
+    assert begun == answers(detect(TOMORROW, *arguments))
+
+
+def test_a_database_of_something_else_is_left_alone(trained_fraud, tmp_path):
+    with sqlite3.connect(tmp_path / "other.sqlite") as database:
+        database.execute("create table mine (a)")
+    database.close()
+    before = (tmp_path / "other.sqlite").read_bytes()
+    said = detect(TOMORROW, "--model", trained_fraud, "--state", tmp_path / "other.sqlite")
+    assert said.returncode == 1 and "a database of something else" in said.stderr
+    assert (tmp_path / "other.sqlite").read_bytes() == before
+
+
+def test_labels_of_no_transaction_here_are_refused(trained_fraud, tmp_path, table):
+    known = table("id,fraud\nnobody,1\n")
+    said = detect(TOMORROW, "--model", trained_fraud, "--state", tmp_path / "state", "--known", known)
+    assert said.returncode == 1 and "none of its 1 labelled ids ('nobody' ...) is in" in said.stderr
+
+
+def test_the_table_to_be_scored_is_not_written_over(trained_fraud, table):
+    path = table(TOMORROW.read_text())
+    said = detect(path, "--model", trained_fraud, "--out", path)
+    assert said.returncode == 2 and path.read_text() == TOMORROW.read_text()
+
+
+@pytest.mark.parametrize("wrong", [None, 5, np.zeros(3), object()])
+def test_what_is_no_table_is_named(trained_fraud, wrong):
+    with pytest.raises(DataError, match="not a table; wanted a path, a frame"):
+        library.load(trained_fraud).predict(wrong)
+
+
+def test_a_row_may_be_a_dict(trained_fraud):
+    model, row = library.load(trained_fraud), pl.read_csv(TOMORROW).row(0, named=True)
+    assert model.predict(row)[0].probability == model.predict(pl.read_csv(TOMORROW).head(1))[0].probability

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dltasks.columns import SHARED, Columns
-from dltasks.errors import DataError, PlanError
+from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, Table
 from dltasks.plan import Length, Plan, setting
 from dltasks.task import Arrays, Batch, Parts, Run, Task
@@ -147,12 +147,13 @@ class FraudAnswer:
     @staticmethod
     def columns() -> tuple[str, ...]:
         """Names of the columns of `records`."""
-        return "row", "probability", "alert", "reason 1", "reason 2", "reason 3"
+        return "row", "id", "probability", "alert", "reason_1", "reason_2", "reason_3"
 
     def records(self) -> list[tuple]:
         """A row for CSV."""
         three = (*self.reasons, "", "", "")[:3]
-        return [(self.row, f"{self.share:.6f}", str(self.alert).lower(), *three)]
+        name = "" if self.id is None else self.id
+        return [(self.row, name, f"{self.share:.6f}", str(self.alert).lower(), *three)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +245,9 @@ class FraudTask(Task):
         for each in plan.windows.split(","):
             duration(each, "--windows")
         if plan.unsupervised and plan.network == "sequence":
-            raise PlanError("--unsupervised looks at one transaction at a time; leave out --network sequence")
+            raise SettingError(
+                "--unsupervised looks at one transaction at a time; leave out --network sequence"
+            )
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         from dltasks.tasks.fraud import transactions

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -81,11 +81,26 @@ def require(frame: pl.DataFrame, names: Sequence[str], where: str) -> None:
     for name in names:
         if name in known:
             continue
-        near = difflib.get_close_matches(name, known, 1, 0.5) or [
+        near = difflib.get_close_matches(name, known, 1, 0.6) or [
             each for each in known if each.lower() == name.lower()
         ]
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
         raise DataError(f"{where}: no column {name!r}; {hint}")
+
+
+def require_keys(frame: pl.DataFrame, layout: Layout) -> None:
+    """Raises DataError for a file, one of several, that lacks the time, the amount or an entity."""
+    keys = [each for each in (layout.time, layout.amount, *layout.entities) if each]
+    if frame[FILE].n_unique() < 2 or not keys:
+        return
+    for row in (
+        frame.group_by(FILE, maintain_order=True).agg(pl.col(keys).is_null().all()).iter_rows(named=True)
+    ):
+        for name in keys:
+            if row[name]:
+                raise DataError(
+                    f"{row[FILE]}: no column {name!r}, or nothing in it; the other tables have it"
+                )
 
 
 def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
@@ -136,6 +151,12 @@ def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
     return Layout(
         label, time, amount, entities, card, spending, compromised, id, tuple(numbers), tuple(categories)
     )
+
+
+def with_label(layout: Layout, frame: pl.DataFrame) -> Layout:
+    """The layout with the label that a frame seems to have."""
+    used = (layout.id, *layout.needed())
+    return replace(layout, label=_first([e for e in frame.columns if e not in (FILE, ROW, *used)], LABEL))
 
 
 def said(layout: Layout, columns: Sequence[str], passed: Sequence[str]) -> list[str]:

@@ -44,7 +44,8 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Typed:
-    """A table with typed columns: PLACE, MOMENT, AMOUNT, FRAUD, numbers and categories by name; and as it was read."""
+    """A table with typed columns: PLACE, MOMENT, AMOUNT, FRAUD, numbers and categories by name; and all of it as it was
+    read, whose rows PLACE counts."""
 
     frame: pl.DataFrame
     plain: pl.DataFrame
@@ -55,7 +56,7 @@ class Typed:
         if not self.problems:
             return self
         good = np.setdiff1d(np.arange(self.frame.height), [each.place for each in self.problems])
-        return Typed(self.frame[good], self.plain[good], self.problems)
+        return Typed(self.frame[good], self.plain, self.problems)
 
 
 def typed(
@@ -67,6 +68,8 @@ def typed(
     makes no sense. Raises DataError for labels of more than two kinds.
     """
     plain, frame = frame.drop(FILE, ROW), frame.with_row_index(PLACE)
+    if layout.id and layout.id not in frame.columns:
+        frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(layout.id))
     problems: list[Problem] = []
 
     def complain(bad: pl.Series, reason) -> None:
@@ -153,10 +156,12 @@ def _meaning(texts: pl.Series, name: str, positive: str | None, where: str) -> t
     if len(values) > 2 or (strange and len(values) != 2):
         raise DataError(
             f"{where}: {name} has {len(values)} values ({shown}); wanted two, 1 for fraud and 0 for none (or name the one "
-            "that says fraud with --positive)"
+            "that says fraud with --positive when training)"
         )
     if strange:
-        raise DataError(f"{where}: {name} is {shown}: name the one that says fraud with --positive")
+        raise DataError(
+            f"{where}: {name} is {shown}: name the one that says fraud with --positive when training"
+        )
     return [each for each in values if each in YES], [each for each in values if each in NO]
 
 

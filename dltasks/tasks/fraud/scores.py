@@ -130,6 +130,11 @@ def score(
     tables = (by_day(checking, budget, cost, told),) if outcomes.carded else ()
     if probable:
         tables += (calibration(probabilities, fraud),)
+    cards = np.bincount(checking.cards["day"] - checking.cards["day"].min())
+    if outcomes.carded and budget >= np.median(cards[cards > 0]):
+        notes += (
+            f"the budget of {budget} checks nearly every card of a day; --budget sets a smaller one when training",
+        )
     if not fraud.any():
         notes += ("no frauds here: average precision and ROC AUC say nothing",)
     return Evaluation(len(fraud), scores, tables=tables, notes=notes)
@@ -237,4 +242,5 @@ def by_day(checking: Checking, budget: int, cost: float, told) -> Table:
     sums = [f"{sum(each[name] for each in days):.0f}" for name in ("cards", "defrauded", "found")]
     rows.append(("all days", *sums, f"{mean:.3f}", f"{ceiling:.3f}", total))
     columns = ("day", "cards", "defrauded", "found", "card precision", "perfect", "money saved")
-    return Table(f"Checking the {budget} riskiest cards a day", columns, tuple(rows))
+    title = f"Checking the {budget} riskiest cards a day, none again that was found out"
+    return Table(title, columns, tuple(rows))

@@ -22,6 +22,7 @@ from dltasks.tasks.fraud import FraudAnswer, FraudAnswers, FraudTask, budget, ta
 from dltasks.tasks.fraud.reading import Problem
 from dltasks.tasks.fraud.state import State, sha256
 from dltasks.tasks.fraud.transactions import Asked
+from dltasks.tasks.fraud.windows import PLACE
 
 SHOWN = 10
 """Rows that make no sense that are named one by one."""
@@ -50,18 +51,30 @@ def with_history(bundle, sources: list, history: list | None, limit, threads, to
         found = transactions.typed(history, bundle.task)
         _complain(found.problems)
         before = found.frame
+    elif bundle.task.recipe.layout.entities:
+        click.echo("note: no --history and no --state: what was before this table is not known", err=True)
     asked = transactions.to_score(sources, bundle.task, before)
     told(_scored(bundle, asked, limit, threads))
     _complain(asked.problems)
     return bool(asked.problems)
 
 
-def with_state(bundle, sources: list, state: str, known: Any, limit, threads, told: Callable) -> bool:
+def with_state(
+    bundle, sources: list, state: str, history: list | None, known: Any, limit, threads, told: Callable
+) -> bool:
     """Score a table after all that the state has seen. The state takes it in when it is told; whether a row could not be.
 
-    Raises DataError.
+    history: earlier transactions that the state takes in first. Raises DataError.
     """
     with State(Path(state), bundle.task).opened() as opened:
+        if history:
+            found = transactions.typed(history, bundle.task)
+            _complain(found.problems)
+            opened.add(sha256(history), tables.name_of(history), found.frame)
+        elif opened.new:
+            click.echo(
+                f"note: {state} is new: what was before this table is not known; --history tells it", err=True
+            )
         if known:
             count = opened.tell(known)
             click.echo(f"{count} transactions of {state} now have a label", err=True)
@@ -116,11 +129,17 @@ class Scored:
         """The table as it was with "probability" (or "unusualness"), "alert" and three reasons. Raises DataError."""
         name = "unusualness" if self.answers.unsupervised else "probability"
         reasons = [pl.Series(f"reason_{i + 1}", self._reason(i), dtype=pl.String) for i in range(3)]
-        frame = self.asked.plain.with_columns(
-            pl.Series(name, self.answers.shares, dtype=pl.Float32),
-            pl.Series("alert", self.answers.alerts),
-            *reasons,
+        answers = pl.DataFrame(
+            [
+                self.asked.typed[PLACE],
+                pl.Series(name, self.answers.shares, dtype=pl.Float32),
+                pl.Series("alert", self.answers.alerts),
+                *reasons,
+            ]
         )
+        # Rows without an answer keep their place.
+        frame = self.asked.plain.drop(answers.columns, strict=False).with_row_index(PLACE)
+        frame = frame.join(answers, on=PLACE, how="left", maintain_order="left").drop(PLACE)
         with damage_as(DataError, out), new_file(Path(out)) as path:
             frame.write_parquet(path) if out.endswith(".parquet") else frame.write_csv(path)
         click.echo(f"written: {out}", err=True)
@@ -133,7 +152,11 @@ class Scored:
     def summarise(self) -> None:
         """A line on standard error."""
         count, alerts = len(self.answers), int(self.answers.alerts.sum())
-        click.echo(f"{count} transactions, {alerts} alert{'s' * (alerts != 1)}", err=True)
+        many = [
+            f"{number} {word}{'s' * (number != 1)}"
+            for number, word in ((count, "transaction"), (alerts, "alert"))
+        ]
+        click.echo(", ".join(many), err=True)
 
 
 def _scored(bundle, asked: Asked, limit: tuple[int, str] | None, threads: int | None) -> Scored:

@@ -59,6 +59,14 @@ class State:
             ) from error
 
     def _prepare(self) -> None:
+        there = {
+            name for (name,) in self._database.execute("select name from sqlite_master where type = 'table'")
+        }
+        if there and "made" not in there:
+            raise DataError(
+                f"{self.path}: a database of something else; wanted a state that --state wrote, or a new name"
+            )
+        self.new = not there
         columns = [f"{_quoted(each)} text" for each in self._texts]
         columns += [f"{_quoted(each)} {'integer' if each == MOMENT else 'real'}" for each in self._numbers]
         for statement in (
@@ -129,6 +137,10 @@ class State:
         with self._failures():
             changed = self._database.executemany(
                 f"update rows set {_quoted(FRAUD)} = ? where {_quoted(name)} = ?", pairs
+            )
+        if pairs and not changed.rowcount:
+            raise DataError(
+                f"{tables.name_of(known)}: none of its {len(pairs)} labelled ids ({pairs[0][1]!r} ...) is in {self.path}"
             )
         return changed.rowcount
 

@@ -22,7 +22,7 @@ def read(source: Any) -> pl.DataFrame:
     """One frame of all rows of a source, with FILE and ROW.
 
     source: a file, a folder, a pattern ("2018-*.csv"), several of these in a list, the bytes of a CSV or Parquet, or
-    a frame of Polars or pandas. Raises DataError.
+    a frame of Polars or pandas, or a dict that is a row. Raises DataError.
     """
     frames = [_read_one(each) for each in _each(source)]
     if not frames:
@@ -70,10 +70,17 @@ def _each(source: Any) -> list[Any]:
 def _read_one(source: Any) -> pl.DataFrame:
     if isinstance(source, pl.DataFrame):
         frame, name = source, "frame"
+    elif isinstance(source, dict):
+        frame, name = pl.DataFrame([source]), "row"
     elif hasattr(source, "__arrow_c_stream__") or type(source).__module__.partition(".")[0] == "pandas":
         frame, name = pl.DataFrame(source), "frame"
-    else:
+    elif isinstance(source, str | bytes | os.PathLike):
         frame, name = _from_bytes(source), name_of(source)
+    else:
+        raise DataError(
+            f"{type(source).__name__}: not a table; wanted a path, a frame of Polars or pandas, a row as a dict, or a list of "
+            "these"
+        )
     clash = [each for each in (FILE, ROW) if each in frame.columns]
     frame = frame.drop(clash)
     return frame.with_columns(
@@ -120,7 +127,7 @@ def _unpacked(content: bytes, name: str) -> bytes:
 
 def _from_csv(content: bytes, name: str) -> pl.DataFrame:
     if b"\0" in content[:4096]:
-        raise DataError(f"{name}: neither CSV nor Parquet")
+        raise DataError(f"{name}: neither CSV in UTF-8 nor Parquet")
     header = content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
     separator = max(SEPARATORS, key=header.count)
     try:
@@ -135,6 +142,10 @@ def _from_csv(content: bytes, name: str) -> pl.DataFrame:
 def _damage(content: bytes, separator: str, error: Exception) -> str:
     """What is wrong with a CSV that can't be read, with its row."""
     lines = content.decode("utf-8", "replace").splitlines()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "not UTF-8 text; save it as CSV in UTF-8"
     for number, line in enumerate(lines):
         if line.count('"') % 2:
             return f"row {number}: a quote is not closed: {line[:60]}"

@@ -112,6 +112,7 @@ def to_train_on(source: Any, plan) -> Batch:
     frame = tables.read(source)
     columns = frame.columns
     named = layout.guessed(frame, plan, where)
+    layout.require_keys(frame, named)
     clock = clock_of(frame[named.time], plan, where) if named.time else Clock()
     frame = _usable(frame, named, clock, plan.positive)
     delay, notes = _delay(frame, named, plan)
@@ -154,9 +155,11 @@ def to_judge_by(source: Any, task) -> Batch:
     where = tables.name_of(source)
     frame = tables.read(source)
     recipe = task.recipe
-    wanted = [recipe.layout.label] if recipe.layout.label else []
-    layout.require(frame, [*recipe.layout.needed(), *wanted], where)
-    frame = _usable(frame, recipe.layout, recipe.clock, task.positive)
+    # A model that learned without labels is judged by those that a table has.
+    named = recipe.layout if recipe.layout.label else layout.with_label(recipe.layout, frame)
+    layout.require(frame, [*named.needed(), *([named.label] if named.label else [])], where)
+    layout.require_keys(frame, named)
+    frame = _usable(frame, named, recipe.clock, task.positive)
     table = table_of(frame, recipe, task.steps, {})
     splits, notes = np.full(frame.height, division.NONE, "<U5"), []
     if task.spans:
@@ -174,7 +177,7 @@ def to_judge_by(source: Any, task) -> Batch:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Transactions to be scored, their rows typed and as they were read, and the rows that can't be."""
+    """Transactions to be scored, their rows typed; all rows as they were read, and those that can't be scored."""
 
     transactions: Transactions
     typed: pl.DataFrame
@@ -201,6 +204,7 @@ def typed(source: Any, task) -> Typed:
     recipe = task.recipe
     frame = tables.read(source)
     layout.require(frame, recipe.layout.needed(), tables.name_of(source))
+    layout.require_keys(frame, recipe.layout)
     found = reading.typed(frame, recipe.layout, recipe.clock, task.positive, _now())
     return found.without_problems()
 

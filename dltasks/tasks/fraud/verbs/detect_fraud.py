@@ -1,5 +1,7 @@
 """Which of these transactions look like fraud, and why."""
 
+import math
+import os
 import sys
 
 import click
@@ -62,12 +64,16 @@ def command(
         raise click.UsageError("--json or --csv, not both")
     if budget and threshold is not None:
         raise click.UsageError("--budget or --threshold, not both")
-    if history and state:
-        raise click.UsageError("--history or --state, not both: the state is the history")
     if known and not state:
         raise click.UsageError("--known tells a --state what became of its transactions; name the --state")
     if out and not out.endswith((".parquet", ".csv")):
         raise click.UsageError(f"--out {out}: wanted a name that ends in .parquet or .csv")
+    if out and any(
+        os.path.exists(out) and os.path.samefile(out, each) for each in tables if os.path.exists(each)
+    ):
+        raise click.UsageError(f"--out {out}: that is a table to be scored; choose another name")
+    if threshold is not None and math.isnan(threshold):
+        raise click.UsageError("--threshold nan: wanted 0 to 1")
     from dltasks.tasks.fraud import scoring
 
     bundle = scoring.loaded(model or "cards", threshold, explained)
@@ -83,7 +89,9 @@ def command(
         scored.summarise()
 
     if state:
-        failed = scoring.with_state(bundle, sources, state, known, limit, threads, told)
+        failed = scoring.with_state(
+            bundle, sources, state, list(history) or None, known, limit, threads, told
+        )
     else:
         failed = scoring.with_history(bundle, sources, list(history) or None, limit, threads, told)
     sys.exit(1 if failed else 0)
