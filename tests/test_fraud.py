@@ -339,6 +339,21 @@ def test_times_are_read_in_many_forms(values, wanted):
     assert clock.dated and moments.null_count() == 0 and clock.wall(moments)[0] == wanted
 
 
+def test_a_trained_model_takes_dates_in_another_order(table):
+    given = FraudTask().examples(TRANSACTIONS, plan())
+    task = FraudTask().learn(given, plan())
+    frame = pl.read_csv(TOMORROW, try_parse_dates=True)
+    turned = frame.with_columns(pl.col("time").dt.strftime("%d/%m/%Y %H:%M:%S")).write_csv()
+    one, other = (next(task.read([each])).raws.table.moments for each in (TOMORROW, table(turned)))
+    assert one.tolist() == other.tolist()
+
+
+def test_a_time_without_a_zone_among_others_is_named(table):
+    rows = ROWS.replace("2026-01-02 09:00:00", "2026-01-02T09:00:00Z")
+    with pytest.raises(DataError, match="row 1: time is .*; wanted a time with a zone, as others have"):
+        FraudTask().examples(table(HEADER + rows), FraudPlan())
+
+
 def test_nights_are_those_of_the_zone():
     clock = clock_of(pl.Series(["2018-07-01T23:30:00Z"]), FraudPlan(zone="Europe/Brussels"), "table")
     assert clock.wall(clock.moments(pl.Series(["2018-07-01T23:30:00Z"])))[0] == datetime(2018, 7, 2, 1, 30)
@@ -398,6 +413,7 @@ def test_alerts_within_a_budget_are_the_riskiest_transactions_of_its_cards():
         ]
         assert sorted(shares[chosen]) == highest
     assert budget.parsed("100/day") == (100, "day") and task.budget == 100
+    assert budget.parsed("5 per week") == (5, "week") and budget.parsed("7/h") == (7, "hour")
     with pytest.raises(SettingError, match="100/day"):
         budget.parsed("many")
 

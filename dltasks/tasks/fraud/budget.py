@@ -13,10 +13,11 @@ PERIODS = {"hour": 3600 * SECOND, "day": DAY, "week": 7 * DAY}
 
 def parsed(text: str) -> tuple[int, str]:
     """Cards and period of "100/day". Raises SettingError."""
-    found = re.fullmatch(r"\s*(\d+)\s*(?:/|per| a )?\s*(hour|day|week)?\s*", text.lower())
+    found = re.fullmatch(r"\s*(\d+)\s*(?:/|per|an? )?\s*(?:(hour|day|week)s?|([hdw]))?\s*", text.lower())
     if not found or not int(found[1]):
-        raise SettingError(f"--budget {text}: wanted a number of cards and a period, such as 100/day")
-    return int(found[1]), found[2] or "day"
+        raise SettingError(f"--budget {text}: wanted a number of cards an hour, day or week, such as 100/day")
+    short = {"h": "hour", "d": "day", "w": "week"}
+    return int(found[1]), found[2] or short.get(found[3], "day")
 
 
 def alerts(transactions: Transactions, shares: np.ndarray, cards: int, period: str) -> np.ndarray:

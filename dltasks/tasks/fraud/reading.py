@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from dltasks.errors import DataError
+from dltasks.tasks.fraud import times
 from dltasks.tasks.fraud.layout import Layout
 from dltasks.tasks.fraud.tables import FILE, ROW
 from dltasks.tasks.fraud.times import Clock
@@ -78,9 +79,10 @@ def typed(
 
     columns = [label(frame, layout, positive)]
     if layout.time:
-        moments = clock.moments(frame[layout.time])
+        clock = times.fitted(clock, frame[layout.time], str(frame[FILE][0]))
+        moments, wanted = clock.moments(frame[layout.time]), clock.wanted(frame[layout.time])
         complain(
-            moments.is_null(), lambda i: f"{layout.time} is {_shown(frame[layout.time][i])}; wanted a time"
+            moments.is_null(), lambda i: f"{layout.time} is {_shown(frame[layout.time][i])}; wanted {wanted}"
         )
         if now is not None and clock.dated:
             complain(

@@ -80,6 +80,11 @@ class Clock:
         whole = end and len(text.strip()) <= 10
         return _since_1970(found) + (DAY if whole else 0)
 
+    def wanted(self, column: pl.Series) -> str:
+        """What a value that is no time should have been."""
+        zoned = column.dtype == pl.String and column.str.strip_chars().str.contains(_ZONED).any()
+        return "a time with a zone, as others have" if zoned and self.dates else "a time"
+
     def wall(self, moments: pl.Series) -> pl.Series:
         """Datetimes as a clock on the wall shows them."""
         times = moments.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
@@ -154,6 +159,13 @@ def clock_of(column: pl.Series, plan, where: str) -> Clock:
     if plan.time_origin is None and plan.time_unit is None:
         return _since_1970_perhaps(clock, numbers)
     return clock
+
+
+def fitted(clock: Clock, column: pl.Series, where: str) -> Clock:
+    """The clock of a trained model, for a table that writes its dates in another order. Raises DataError."""
+    if column.dtype != pl.String or not clock.dates or _share(clock.moments(column), column) >= 0.5:
+        return clock
+    return replace(clock, dates=_order(column, None, where))
 
 
 def _since_1970_perhaps(clock: Clock, numbers: pl.Series) -> Clock:
