@@ -1,6 +1,6 @@
 """The Fraud Detection Handbook's protocols: the network against its peers on the same features, and how fast it scores.
 
-    python benchmarks/fraud.py ../shared/data/fraud_handbook_sim [--seeds 5] [--only A]
+    python benchmarks/fraud.py ../shared/data/fraud_handbook_sim [--seeds 5] [--only A] [OPTIONS OF dltasks train fraud]
 
 Protocol A trains on 2018-07-25 to 31, waits 7 days, and judges 2018-08-08 to 14, without cards known as defrauded. Protocol B
 (prequential) does so for four weeks one after the other, of which A's is the last. Nothing was chosen on these weeks; what
@@ -187,12 +187,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=(*FOLDS, "speed"))
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2))
-    parser.add_argument("more", nargs="*", help="options of dltasks train fraud, after --")
-    given = parser.parse_args()
+    given, more = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for each in ("A", "B") if given.only is None else (given.only,) if given.only in FOLDS else ():
-            protocol(each, given.data, given.seeds, folder, given.jobs, given.more)
+            protocol(each, given.data, given.seeds, folder, given.jobs, more)
         if given.only in (None, "speed"):
             bundle = folder / "speed"
             trained(given.data, date(2018, 7, 11), 0, bundle, ["--epochs=1", "--no-peers"])
