@@ -348,6 +348,15 @@ def test_a_trained_model_takes_dates_in_another_order(table):
     assert one.tolist() == other.tolist()
 
 
+def test_a_time_in_numbers_without_an_origin_has_nights_and_no_weekends(table):
+    rows = "".join(f"{3600 * i},{i % 9},{int(i % 10 == 0)}\n" for i in range(24 * 60))
+    found = FraudTask().examples(table("seconds,amount,fraud\n" + rows), FraudPlan())
+    task = FraudTask().learn(found, FraudPlan())
+    assert [each.name for each in task.recipe.features] == ["amount", "night"]
+    assert found.raws.table.numbers[:9, 1].tolist() == [1, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert any("is taken for midnight" in each for each in found.notes)
+
+
 def test_a_time_without_a_zone_among_others_is_named(table):
     rows = ROWS.replace("2026-01-02 09:00:00", "2026-01-02T09:00:00Z")
     with pytest.raises(DataError, match="row 1: time is .*; wanted a time with a zone, as others have"):

@@ -119,6 +119,10 @@ def to_train_on(source: Any, plan) -> Batch:
     splits, spans, more = _divided(frame, named, clock, plan, delay)
     named, useless, left = _without_useless(frame, named, splits == "train", plan)
     notes = [*layout.said(named, columns, (*plan.ignore, *useless)), *left, *notes, *more]
+    if named.time and not clock.dated:
+        notes.append(
+            f"0 of {named.time!r} is taken for midnight, and weekends are not known; --time-origin says its date"
+        )
     recipe = _learned(frame.filter(splits == "train"), named, clock, plan, delay)
     drops = bool(spans and named.card and named.label) and plan.drop_known is not False
     learned = {
