@@ -3,6 +3,7 @@
 import gzip
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -446,6 +447,14 @@ def test_reasons_add_up_and_speak_plainly(trained_fraud):
     told = [each for answer in model.predict(TRANSACTIONS) if answer.alert for each in answer.reasons]
     assert any("times the customer's 7-day mean" in each for each in told)
     assert any("of this terminal" in each or "at this terminal" in each for each in told)
+
+
+@pytest.mark.parametrize("spending", [("customer",), ("terminal",), ("customer", "terminal")])
+def test_of_all_that_tells_the_same_something_can_be_said(spending):
+    layout = replace(layout_of("time"), spending=spending)
+    made = Recipe(layout, Clock(dates="iso"), (DAY, 7 * DAY), 7 * DAY)
+    kins = {each.kin for each in made.features}
+    assert kins == {each.kin for each in made.features if each.phrase}
 
 
 def detect(*arguments, **options):

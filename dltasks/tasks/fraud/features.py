@@ -100,8 +100,8 @@ class Recipe:
 
     def _habits(self, entity: str) -> list[Feature]:
         found = [
-            Feature("usual", "level"),
-            Feature("times", "amount"),
+            Feature("usual", "level", f"{{:.2f}} is what this {entity} usually pays"),
+            Feature("times", "amount", f"amount {{:.1f}} times what this {entity} usually pays"),
         ]
         for each in self.windows:
             found += [
