@@ -111,7 +111,7 @@ class Clock:
     def told(self, moment: int) -> str:
         """A moment for people."""
         if not self.dated:
-            return f"{moment / UNITS[self.unit]:g} {self.unit}"
+            return f"{moment / UNITS[self.unit]:.12g} {self.unit}"
         return datetime.fromtimestamp(moment / SECOND, ZoneInfo(self.zone)).isoformat(" ", "seconds")[:19]
 
     def _zero(self) -> int:
