@@ -33,16 +33,13 @@ class Columns(Sequence, ABC):
 
     def take(self, positions) -> "Columns":
         """The rows at these positions, in this order."""
-        return self._with({name: taken(getattr(self, name), positions) for name in self._columns()})
+        return replace(self, **{name: taken(getattr(self, name), positions) for name in self._columns()})
 
     @classmethod
     def joined(cls, parts: Sequence["Columns"]) -> "Columns":
         """All rows, one part after the other; what is shared is the first part's."""
         names = parts[0]._columns()
-        return parts[0]._with({name: joined([getattr(each, name) for each in parts]) for name in names})
-
-    def _with(self, columns: dict) -> "Columns":
-        return replace(self, **columns)
+        return replace(parts[0], **{name: joined([getattr(each, name) for each in parts]) for name in names})
 
     def _columns(self) -> list[str]:
         return [each.name for each in fields(self) if each.metadata != SHARED]

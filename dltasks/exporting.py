@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from dltasks.errors import ExportError, MissingExtraError
+from dltasks.plan import LEVELS
 from dltasks.quiet import quiet
 from dltasks.runtime import Runtime
 from dltasks.task import Arrays, Task
-
-LEVELS = ("none", "float16", "weights8", "dynamic", "int8")
-"""Levels of quantisation, from the most faithful to the smallest and fastest."""
 
 FLOOR = 0.98
 """The least top-1 agreement that a file may have with its network."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, fields, replace
 
 from dltasks.errors import SettingError
 
+LEVELS = ("none", "float16", "weights8", "dynamic", "int8")
+"""Levels of quantisation, from the most faithful to the smallest and fastest."""
+
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -65,7 +68,7 @@ class Plan:
     quantize: str = setting(
         "float16",
         "Level of the bundle's own .tflite.",
-        choices=("none", "float16", "weights8", "dynamic", "int8"),
+        choices=LEVELS,
         late=True,
     )
     precision: str = setting(

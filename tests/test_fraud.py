@@ -24,7 +24,6 @@ from dltasks.tasks.fraud import (
     reasons,
     tables,
     times,
-    windows,
 )
 from dltasks.tasks.fraud.features import Recipe
 from dltasks.tasks.fraud.layout import Layout, guessed
@@ -146,7 +145,9 @@ def test_rows_need_no_order_and_keep_theirs(table):
     assert features(table(frame[order].write_csv())).equals(features(table(frame.write_csv()))[order])
 
 
-@pytest.mark.skipif(not HANDBOOK.exists(), reason="the Fraud Detection Handbook's data is not here")
+@pytest.mark.skipif(
+    not HANDBOOK.exists(), reason="there is no ../shared with the Fraud Detection Handbook's data"
+)
 def test_features_equal_those_of_the_handbook():
     """But for two transactions, which share customer and second with another: the handbook's sorting turns them around."""
     frame = pl.read_parquet(HANDBOOK / "transactions.parquet").drop("split", "scenario")
@@ -220,6 +221,13 @@ def test_parts_are_divided_by_time_with_the_delay_between():
     assert days["test"].min() == first + 27 and days["test"].max() == first + 33
     cards = {name: set(found.truths.card[found.splits == name]) for name in ("train", "val")}
     assert not cards["train"] & cards["val"]
+
+
+@pytest.mark.parametrize(("test_from", "flatters"), [("2026-02-12", True), ("2026-02-16", False)])
+def test_labels_that_were_not_known_when_the_test_begins_are_told_of(test_from, flatters):
+    given = plan(train_to="2026-02-08", test_from=test_from, delay="7d")
+    found = FraudTask().examples(TRANSACTIONS, given)
+    assert any("the scores flatter" in each for each in found.notes) == flatters
 
 
 def test_cards_known_as_defrauded_are_left_out_of_a_test_day():
@@ -578,7 +586,6 @@ def test_a_frame_is_a_table_too(trained_fraud):
 def test_ties_of_a_moment_stand_in_the_order_of_their_rows(table):
     same = "".join(f"{i},2026-01-01 10:00:00,a,x,{i},0\n" for i in range(1, 5))
     assert features(table(HEADER + same))["customer count 1-day"].to_list() == [1, 2, 3, 4]
-    assert windows.LAST == (3, 10)
 
 
 def test_a_network_over_the_last_transactions_trains_and_converts(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 from dltasks.columns import SHARED, Columns
 from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, Table
-from dltasks.plan import Length, Plan, setting
+from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.task import Arrays, Batch, Parts, Run, Task
 
 DELAY = "7d"
@@ -29,7 +29,7 @@ class FraudPlan(Plan):
     quantize: str = setting(
         "none",
         "Level of the bundle's own .tflite; float16 has no place for numbers beyond 65,504.",
-        choices=("none", "float16", "weights8", "dynamic", "int8"),
+        choices=LEVELS,
         late=True,
     )
     learning_rate: float = setting(0.003, "Highest learning rate of the schedule.", above=0)

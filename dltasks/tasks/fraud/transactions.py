@@ -256,7 +256,13 @@ def _divided(frame: pl.DataFrame, named, clock: Clock, plan, delay: int):
         note = "no time column, so divided at random, frauds and others alike; name one with --time if there is one"
         return splits, None, [note]
     spans = division.spans_of(frame[MOMENT].to_numpy(), clock, plan, delay)
-    return division.by_time(frame[MOMENT].to_numpy(), spans), spans, [spans.told(clock)]
+    notes = [spans.told(clock)]
+    if spans.test_from < spans.train_to + delay:
+        notes.append(
+            f"a label is known {delay / DAY:g} days later, so that not all of the training's were when the test begins: the "
+            "scores flatter; --train-to or --test-from leaves that time between"
+        )
+    return division.by_time(frame[MOMENT].to_numpy(), spans), spans, notes
 
 
 def _without_useless(frame: pl.DataFrame, named, train: np.ndarray, plan):
