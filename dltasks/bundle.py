@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +20,7 @@ from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as
 from dltasks.report import Report
 from dltasks.runtime import Runtime, in_order
-from dltasks.task import Batch, Task, text_lists
+from dltasks.task import Batch, Task, restored
 
 STREAM = "stream.tflite"
 """The file of a bundle that takes a stream piece by piece, its state going in and coming out."""
@@ -211,11 +211,8 @@ def load(name, labels: Sequence[str] | None = None) -> Bundle:
     record = read_record(folder)
     with damage_as(ModelError, folder):
         model = _checked(folder, "model.tflite", record)
-        texts = {
-            each: _checked(folder, f"{each}.txt", record).decode("utf-8")
-            for each in text_lists(tasks.find(record["task"]))
-        }
-    return Bundle(folder.name, folder, _task(record, texts, folder), record, Runtime(model))
+        task = _task(record, lambda name: _checked(folder, name, record), folder)
+    return Bundle(folder.name, folder, task, record, Runtime(model))
 
 
 def _unknown(name: str, path: Path) -> str:
@@ -264,10 +261,11 @@ def _checked(folder: Path, name: str, record: dict[str, Any]) -> bytes:
     return content
 
 
-def _task(record: dict[str, Any], texts: dict[str, str], where) -> Task:
+def _task(record: dict[str, Any], read: Callable[[str], bytes], where) -> Task:
+    """The task as it was recorded. read: from the name of a file that it keeps to its content."""
     kind = tasks.find(record["task"])
     known = {each.name for each in fields(kind)}
-    values = {name: tuple(text.splitlines()) for name, text in texts.items()}
+    values = restored(kind, read)
     values |= {name: value for name, value in record["fields"].items() if name in known}
     try:
         return kind(**values)
@@ -286,10 +284,8 @@ def _load_file(path: Path, labels: Sequence[str] | None) -> Bundle:
         model = content[: record["model"]["bytes"]]
         if hashlib.sha256(model).hexdigest() != record["model"]["sha256"]:
             raise ModelError(f"{path} is damaged: its sha256 is not as recorded; copy or export it again")
-        texts = {
-            each: inside[f"{each}.txt"].decode("utf-8") for each in text_lists(tasks.find(record["task"]))
-        }
-        return Bundle(path.stem, path, _task(record, texts, path), record, Runtime(model))
+        task = _task(record, inside.__getitem__, path)
+        return Bundle(path.stem, path, task, record, Runtime(model))
     return _adopted(path, content, labels or _labels_inside(inside))
 
 

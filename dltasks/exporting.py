@@ -3,7 +3,7 @@
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,16 +13,13 @@ from dltasks.errors import ExportError, MissingExtraError
 from dltasks.plan import LEVELS
 from dltasks.quiet import quiet
 from dltasks.runtime import Runtime
-from dltasks.task import Arrays, Task
+from dltasks.task import Arrays, Run, Signature, Task, served
 
 FLOOR = 0.98
 """The least top-1 agreement that a file may have with its network."""
 
 CALIBRATION = 200
 """Examples that int8 takes its ranges from."""
-
-PARITY = 500
-"""Examples that a written file is compared on."""
 
 STREAMED = 40
 """Examples whose steps int8 takes the ranges of a stream from."""
@@ -52,17 +49,22 @@ class Parity:
 
 
 def litert(network, level: str, calibration: Arrays, quantised: Sequence[str] = ()) -> bytes:
-    """The network as a .tflite of one signature with built-in operations only.
+    """The network, or its signatures by name, as a .tflite with built-in operations only.
 
     calibration: named inputs (count, ...) that int8 takes its ranges from. quantised: LiteRT's names of the only
     operations that int8 and dynamic change; all, where none is named. Raises ExportError.
     """
     if level not in LEVELS:
         raise ExportError(f"--quantize {level}: there are {', '.join(LEVELS)}")
+    signatures = network if isinstance(network, dict) else served(network)
+    if level == "int8" and len(signatures) > 1:
+        raise ExportError(
+            "int8: this network is asked step by step, so that it has no ranges to take; try dynamic, which is as small"
+        )
     with tempfile.TemporaryDirectory() as folder, quiet():
-        archive(network, folder)
+        archive(signatures, folder)
         chosen = quantised if level in ("dynamic", "int8") else ()
-        model = _converted(network, folder, "none" if chosen else level, calibration)
+        model = _converted(signatures, folder, "none" if chosen else level, calibration)
         if chosen or level == "weights8":
             model = _quantised(model, Path(folder), level, chosen, calibration)
     foreign = custom_operations(model)
@@ -71,22 +73,24 @@ def litert(network, level: str, calibration: Arrays, quantised: Sequence[str] = 
     return model
 
 
-def archive(network, folder) -> None:
-    """Write the network as a SavedModel whose signature has the names of its inputs and outputs."""
+def archive(signatures: dict[str, Signature], folder) -> None:
+    """Write a SavedModel whose signatures have the names of their inputs and outputs; the first is served by default."""
     import keras
     import tensorflow as tf
 
-    specs = {each.name: tf.TensorSpec(each.shape, each.dtype, each.name) for each in network.inputs}
     writer = keras.export.ExportArchive()
-    writer.track(network)
-    writer.add_endpoint("serve", lambda inputs: network(inputs, training=False), input_signature=[specs])
+    for each in {id(s.network): s.network for s in signatures.values()}.values():
+        writer.track(each)
+    for name, each in signatures.items():
+        specs = {key: tf.TensorSpec(shape, dtype, key) for key, (shape, dtype) in each.inputs.items()}
+        writer.add_endpoint(name, each.function, input_signature=[specs])
     writer.write_out(str(folder), verbose=False)
 
 
-def _converted(network, folder: str, level: str, calibration: Arrays) -> bytes:
+def _converted(signatures: dict[str, Signature], folder: str, level: str, calibration: Arrays) -> bytes:
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
     operations = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if level in ("float16", "dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -99,7 +103,7 @@ def _converted(network, folder: str, level: str, calibration: Arrays) -> bytes:
     try:
         return bytes(converter.convert())
     except Exception as error:  # the converter raises its own classes, ValueError and RuntimeError
-        raise ExportError(_refusal(network, str(error))) from error
+        raise ExportError(_refusal(next(iter(signatures.values())).network, str(error))) from error
 
 
 def _rows(inputs: Arrays):
@@ -162,8 +166,30 @@ def custom_operations(model: bytes) -> list[str]:
 def parity(task: Task, network, model: bytes, inputs: Arrays, level: str) -> Parity:
     """Run the file on these inputs beside the network."""
     runtime = Runtime(model)
-    expected, given = outputs_of(network, inputs), _in_batches(runtime.run, inputs)
-    return compared(task, level, expected, given, len(model), _latency(runtime, inputs))
+    expected, given = (answered(task, run, inputs) for run in (keras_run(task, network), runtime.run))
+    latency = _latency(lambda one: task.outputs(one, runtime.run), inputs)
+    return compared(task, level, expected, given, len(model), latency)
+
+
+def keras_run(task: Task, network) -> Run:
+    """Runs the network's signatures in Keras."""
+    signatures = task.signatures(network)
+    if len(signatures) == 1:
+        return network.predict_on_batch
+    import tensorflow as tf
+
+    functions = {name: tf.function(each.function) for name, each in signatures.items()}
+
+    def run(inputs: Arrays, signature: str) -> Arrays:
+        found = functions[signature]({name: tf.constant(values) for name, values in inputs.items()})
+        return {name: values.numpy() for name, values in found.items()}
+
+    return run
+
+
+def answered(task: Task, run: Run, inputs: Arrays) -> Arrays:
+    """The task's outputs of these inputs, batch by batch."""
+    return _in_batches(lambda rows: task.outputs(rows, run), inputs)
 
 
 def streaming(
@@ -183,7 +209,7 @@ def streaming(
     # Only what one input's steps are given is kept: of all inputs it would be a gigabyte.
     last = [rolled(runtime.run, step, rows[0], taken), *(rolled(runtime.run, step, row) for row in rows[1:])]
     given = {name: np.concatenate([each[name] for each in last]) for name in last[0]}
-    latency = _latency(runtime, taken[-1])
+    latency = _latency(runtime.run, taken[-1])
     return model, compared(task, level, outputs_of(network, inputs), given, len(model), latency)
 
 
@@ -242,12 +268,12 @@ def _in_batches(run, inputs: Arrays, size: int = 32) -> Arrays:
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
-def _latency(runtime: Runtime, inputs: Arrays, rounds: int = 30) -> float:
+def _latency(run: Callable[[Arrays], Arrays], inputs: Arrays, rounds: int = 30) -> float:
     one = {name: values[:1] for name, values in inputs.items()}
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
-        runtime.run(one)
+        run(one)
         times.append(1000 * (time.perf_counter() - began))
     return round(sorted(times)[rounds // 2], 3)
 
@@ -264,14 +290,17 @@ def require(parity: Parity, floor: float) -> None:
     )
 
 
-def saved_model_outputs(folder, inputs: Arrays) -> Arrays:
-    """Outputs of a SavedModel's serving signature, loaded afresh."""
+def saved_model(folder) -> Run:
+    """Runs the signatures of a SavedModel, loaded afresh."""
     import tensorflow as tf
 
-    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    return _in_batches(
-        lambda rows: serve(**{name: tf.constant(values) for name, values in rows.items()}), inputs
-    )
+    loaded = tf.saved_model.load(str(folder))
+
+    def run(inputs: Arrays, signature: str = "serving_default") -> Arrays:
+        found = loaded.signatures[signature](**{name: tf.constant(values) for name, values in inputs.items()})
+        return {name: values.numpy() for name, values in found.items()}
+
+    return run
 
 
 def first(inputs: Arrays) -> Arrays:

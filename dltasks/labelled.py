@@ -230,15 +230,7 @@ def from_tensorflow_datasets(name: str, kind: Kind, raw: Callable, decoders: Cal
         import tensorflow_datasets
     except ImportError as error:
         raise MissingExtraError("tfds: needs TensorFlow Datasets; pip install 'dltasks[train]'") from error
-    try:
-        builder = tensorflow_datasets.builder(name)
-        builder.download_and_prepare()
-    except tensorflow_datasets.core.DatasetNotFoundError as error:
-        raise DataError(f"tfds:{name}: TensorFlow Datasets has no set of this name") from error
-    except Exception as error:  # a download fails in as many ways as there are hosts
-        raise DataError(
-            f"tfds:{name}: could not be prepared ({type(error).__name__}: {str(error).splitlines()[0]})"
-        ) from error
+    builder = prepared(tensorflow_datasets, name)
     features = builder.info.features
     if not {kind.feature, "label"} <= set(features) or not hasattr(features["label"], "int2str"):
         raise DataError(f"tfds:{name}: not a set of labelled {kind.many} (no {kind.feature} and label)")
@@ -256,3 +248,17 @@ def from_tensorflow_datasets(name: str, kind: Kind, raw: Callable, decoders: Cal
     if not raws:
         raise DataError(f"tfds:{name}: no examples in its splits")
     return Batch(raws, origins, labels, None if len(builder.info.splits) == 1 else splits)
+
+
+def prepared(tensorflow_datasets, name: str):
+    """The builder of a set of TensorFlow Datasets that is on this machine, downloaded if need be. Raises DataError."""
+    try:
+        builder = tensorflow_datasets.builder(name)
+        builder.download_and_prepare()
+    except tensorflow_datasets.core.DatasetNotFoundError as error:
+        raise DataError(f"tfds:{name}: TensorFlow Datasets has no set of this name") from error
+    except Exception as error:  # a download fails in as many ways as there are hosts
+        raise DataError(
+            f"tfds:{name}: could not be prepared ({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from error
+    return builder

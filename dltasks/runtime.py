@@ -22,10 +22,11 @@ def cores() -> int:
 
 
 class Runtime:
-    """A .tflite of one signature, or of none. Each thread that runs it gets an interpreter of its own.
+    """A .tflite. Each thread that runs it gets an interpreter of its own.
 
     Four threads in one interpreter are 1.3 times as fast as one; four interpreters 3.4 times.
-    inputs, outputs: details of each tensor by name, as the interpreter gives them.
+    inputs, outputs: details of each tensor by name, as the interpreter gives them; of the first signature, where the
+    file has several. signatures: their names, none where there is but one.
     """
 
     def __init__(self, model: bytes, renamed: dict[str, str] | None = None):
@@ -35,6 +36,8 @@ class Runtime:
         # The first interpreter of a process announces its delegate on standard error.
         with quiet():
             interpreter = self._interpreter()
+        found = list(interpreter.get_signature_list())
+        self.signatures = tuple(found) if len(found) > 1 else ()
         self.inputs, self.outputs = (self._named(each) for each in _details(interpreter))
         self._row_by_row = any(each["shape_signature"][0] == 1 for each in self.inputs.values())
 
@@ -58,16 +61,27 @@ class Runtime:
             self._local.interpreter = interpreter
         return interpreter
 
-    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, inputs: dict[str, np.ndarray], signature: str | None = None) -> dict[str, np.ndarray]:
         """The named outputs for these named inputs, both with a batch axis.
 
-        A file made for a batch of one is run row by row. Quantised outputs are scaled back to float32.
+        signature: must be said of a file that has several. A file made for a batch of one is run row by row.
+        Quantised outputs are scaled back to float32.
         """
+        if self.signatures:
+            return self._runner(signature)(**inputs)
         if not self._row_by_row:
             return self._invoked(inputs)
         count = len(next(iter(inputs.values())))
         rows = [self._invoked({k: v[i : i + 1] for k, v in inputs.items()}) for i in range(count)]
         return {name: np.concatenate([row[name] for row in rows]) for name in self.outputs}
+
+    def _runner(self, signature: str | None):
+        runners = self._local.__dict__.setdefault("runners", {})
+        if signature not in runners:
+            if signature not in self.signatures:
+                raise ModelError(f"signature {signature!r}: this .tflite has {', '.join(self.signatures)}")
+            runners[signature] = self._interpreter().get_signature_runner(signature)
+        return runners[signature]
 
     def _invoked(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         interpreter = self._interpreter()
@@ -95,9 +109,9 @@ def _details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:
     outputs = {each["index"]: each for each in interpreter.get_output_details()}
     if not interpreter.get_signature_list():
         return tuple({each["name"]: each for each in side.values()} for side in (inputs, outputs))
+    runner = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
     if len(interpreter.get_signature_list()) > 1:
-        raise ModelError("this .tflite has more than one signature; one was wanted")
-    runner = interpreter.get_signature_runner()
+        return runner.get_input_details(), runner.get_output_details()
     return (
         {name: inputs[each["index"]] for name, each in runner.get_input_details().items()},
         {name: outputs[each["index"]] for name, each in runner.get_output_details().items()},

@@ -17,7 +17,20 @@ from dltasks.plan import Plan
 from dltasks.runtime import Runtime
 
 Arrays = dict[str, np.ndarray]
-Run = Callable[[Arrays], Arrays]
+Run = Callable[..., Arrays]
+"""Runs named inputs through a network, or through one of its signatures where it has several: run(inputs, "encode")."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function of a network that can be called in an exported file.
+
+    network: whose weights it uses. function: from named Keras tensors to named ones. inputs: shape, None where any size will do, and dtype of each.
+    """
+
+    network: Any
+    function: Callable[[dict[str, Any]], dict[str, Any]]
+    inputs: dict[str, tuple[tuple[int | None, ...], str]]
 
 
 @dataclass(frozen=True)
@@ -165,6 +178,15 @@ class Task(ABC):
         """This task after the network's outputs were fitted to the validation part, of which `inputs` are encoded."""
         return self
 
+    def signatures(self, network) -> dict[str, Signature]:
+        """What a file of the network can be asked; one function, the network itself, where a task does not say."""
+        return served(network)
+
+    @property
+    def pairs(self) -> int:
+        """Examples that a written file is compared with its network on."""
+        return 500
+
     @property
     def stream_step(self) -> int | None:
         """Length of the pieces of a stream that the `stream.tflite` of a bundle takes; None where it has no such file."""
@@ -190,6 +212,10 @@ class Task(ABC):
         """How other methods do on the same inputs, trained and judged on the same parts."""
         return ()
 
+    def outputs(self, inputs: Arrays, run: Run) -> Arrays:
+        """What `decode` takes, of these inputs. Only a task that must run its network many times overrides it."""
+        return run(inputs)
+
     @abstractmethod
     def decode(self, outputs: Arrays) -> Sequence[Any]:
         """An answer for each row of the network's outputs."""
@@ -213,15 +239,56 @@ class Task(ABC):
     def answer(self, raws: Sequence[Any], run: Run) -> Sequence[Any]:
         """An answer, or the DataError in its place, for each raw input."""
         inputs, failures = self.encode(raws)
-        answers = iter(self.decode(run(inputs)) if len(failures) < len(raws) else ())
+        answers = iter(self.decode(self.outputs(inputs, run)) if len(failures) < len(raws) else ())
         return [failures[i] if i in failures else next(answers) for i in range(len(raws))]
 
 
-def text_lists(task: Task) -> list[str]:
-    """Names of the fields that a bundle keeps as a text file, one word per line."""
-    return [each.name for each in fields(task) if each.metadata.get("text_file")]
+def served(network) -> dict[str, Signature]:
+    """The network itself as its only signature."""
+    inputs = {each.name: (tuple(each.shape), each.dtype) for each in network.inputs}
+    return {"serve": Signature(network, lambda given: network(given, training=False), inputs)}
 
 
 def words(**options):
-    """A field that holds many words and is kept as a text file of its name in the bundle."""
-    return field(metadata={"text_file": True}, **options)
+    """A field of many words, kept as a text file of its name in the bundle, one word per line."""
+    return field(metadata={"kept": (".txt", _from_words, _to_words)}, **options)
+
+
+def content(**options):
+    """A field of bytes, kept as a file of its name in the bundle."""
+    return field(metadata={"kept": (".bin", bytes, bytes)}, repr=False, **options)
+
+
+def _from_words(values: Sequence[str]) -> bytes:
+    return "".join(f"{each}\n" for each in values).encode("utf-8")
+
+
+def _to_words(kept: bytes) -> tuple[str, ...]:
+    return tuple(kept.decode("utf-8").splitlines())
+
+
+def kept_names(kind: type[Task] | Task) -> dict[str, str]:
+    """File names, by field, of what a bundle of this task keeps in files of their own."""
+    return {
+        each.name: each.name + each.metadata["kept"][0] for each in fields(kind) if "kept" in each.metadata
+    }
+
+
+def kept(task: Task) -> dict[str, bytes]:
+    """Their contents by file name."""
+    names = kept_names(task)
+    return {
+        names[each.name]: each.metadata["kept"][1](getattr(task, each.name))
+        for each in fields(task)
+        if each.name in names
+    }
+
+
+def restored(kind: type[Task], read: Callable[[str], bytes]) -> dict[str, Any]:
+    """The fields that `kept` wrote. read: from a file's name to its content."""
+    names = kept_names(kind)
+    return {
+        each.name: each.metadata["kept"][2](read(names[each.name]))
+        for each in fields(kind)
+        if each.name in names
+    }

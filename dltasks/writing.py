@@ -21,7 +21,7 @@ from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as, new_file, new_folder, write_json
 from dltasks.quiet import quiet
 from dltasks.runtime import Runtime, in_order
-from dltasks.task import Task, text_lists
+from dltasks.task import Task, kept, kept_names
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 """Date of members of a zip, so that equal contents give equal bytes."""
@@ -54,10 +54,10 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
     """
     with damage_as(PlanError, out), new_folder(out) as folder:
         save_network(network, folder / "model.keras", training.plan.precision)
-        chosen = [*data.parts.val, *data.parts.train[: exporting.PARITY]]
-        inputs = exporting.sample(data.inputs, chosen, exporting.PARITY)
+        chosen = [*data.parts.val, *data.parts.train[: task.pairs]]
+        inputs = exporting.sample(data.inputs, chosen, task.pairs)
         level = training.plan.quantize
-        model = exporting.litert(network, level, exporting.first(inputs), task.quantised)
+        model = exporting.litert(task.signatures(network), level, exporting.first(inputs), task.quantised)
         parity = exporting.parity(task, network, model, inputs, level)
         exporting.require(parity, exporting.FLOOR)
         (folder / "model.tflite").write_bytes(model)
@@ -66,9 +66,7 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
         evaluation = _judged(task, Runtime(model), data)
         if evaluation:
             evaluation = evaluation.beside(task.peers(data.inputs, data.examples, data.parts))
-        for name in text_lists(task):
-            (folder / f"{name}.txt").write_text(lines(getattr(task, name)), encoding="utf-8")
-        for name, content in task.attachments().items():
+        for name, content in (kept(task) | task.attachments()).items():
             (folder / name).write_bytes(content)
         record = _record(task, network, training, parity, evaluation)
         if stream_parity:
@@ -99,11 +97,11 @@ def _judged(task: Task, runtime: Runtime, data) -> Evaluation | None:
 
 
 def _record(task: Task, network, training: Training, parity, evaluation) -> dict[str, Any]:
-    words = set(text_lists(task))
+    elsewhere = kept_names(task)
     return {
         "format": FORMAT,
         "task": tasks.name_of(task),
-        "fields": {k: v for k, v in asdict(task).items() if k not in words},
+        "fields": {k: v for k, v in asdict(task).items() if k not in elsewhere},
         "plan": asdict(training.plan),
         "source": training.source,
         "about": training.about,
@@ -183,7 +181,8 @@ def export(bundle: Bundle, out: Path, to: str, quantize: str, data, floor: float
     if to == "streaming":
         model, parity = exporting.streaming(bundle.task, network, quantize, inputs)
     else:
-        model = exporting.litert(network, quantize, exporting.first(inputs), bundle.task.quantised)
+        signatures = bundle.task.signatures(network)
+        model = exporting.litert(signatures, quantize, exporting.first(inputs), bundle.task.quantised)
         parity = exporting.parity(bundle.task, network, model, inputs, quantize)
     exporting.require(parity, floor)
     record = {k: v for k, v in bundle.record.items() if k not in ("files", "stream_parity")}
@@ -207,7 +206,7 @@ def _real_inputs(bundle: Bundle, data):
             f"the data that {bundle.name} was trained on is not here ({recorded}); name real inputs to compare on "
             "with --data"
         ) from error
-    order = np.random.default_rng(0).permutation(len(raws))[: exporting.PARITY]
+    order = np.random.default_rng(0).permutation(len(raws))[: bundle.task.pairs]
     encoded, _ = bundle.task.encode(taken(raws, order))
     if not len(next(iter(encoded.values()))):
         raise ExportError(f"{source}: nothing in it could be read")
@@ -232,28 +231,22 @@ def _export_saved_model(bundle: Bundle, network, inputs, out: Path, floor: float
         raise ExportError(f"{out}: there already, and not a SavedModel; choose another --out")
     with damage_as(ExportError, out), new_folder(out) as folder:
         with quiet():
-            exporting.archive(network, folder)
-            given = exporting.saved_model_outputs(folder, inputs)
+            exporting.archive(bundle.task.signatures(network), folder)
+            given = exporting.answered(bundle.task, exporting.saved_model(folder), inputs)
         size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
-        expected = exporting.outputs_of(network, inputs)
+        expected = exporting.answered(bundle.task, exporting.keras_run(bundle.task, network), inputs)
         parity = exporting.compared(bundle.task, "saved-model", expected, given, size, 0.0)
         exporting.require(parity, floor)
         extra = folder / "assets.extra"
         extra.mkdir(exist_ok=True)
-        for name, text in members(bundle.record, bundle.task).items():
-            (extra / name).write_text(text, encoding="utf-8")
+        for name, content in members(bundle.record, bundle.task).items():
+            (extra / name).write_bytes(content)
     return parity
 
 
-def members(record: dict[str, Any], task: Task) -> dict[str, str]:
-    """The text files that go with a network: bundle.json and the word lists."""
-    texts = {f"{each}.txt": lines(getattr(task, each)) for each in text_lists(task)}
-    return {"bundle.json": json.dumps(record, indent=1, ensure_ascii=False), **texts}
-
-
-def lines(words: Sequence[str]) -> str:
-    """One word a line."""
-    return "".join(f"{each}\n" for each in words)
+def members(record: dict[str, Any], task: Task) -> dict[str, bytes]:
+    """The files that go with a network: bundle.json and what the task keeps in files of its own."""
+    return {"bundle.json": json.dumps(record, indent=1, ensure_ascii=False).encode("utf-8"), **kept(task)}
 
 
 def packed(model: bytes, record: dict[str, Any], task: Task) -> bytes:
@@ -262,8 +255,8 @@ def packed(model: bytes, record: dict[str, Any], task: Task) -> bytes:
     file = BytesIO(model)
     file.seek(0, 2)
     with zipfile.ZipFile(file, "a") as archive:
-        for name, text in members(record, task).items():
+        for name, content in members(record, task).items():
             # Readers of standard metadata take word lists as they are stored, not packed.
-            packing = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
-            archive.writestr(zipfile.ZipInfo(name, _DATE), text, packing)
+            packing = zipfile.ZIP_STORED if name.endswith(".txt") else zipfile.ZIP_DEFLATED
+            archive.writestr(zipfile.ZipInfo(name, _DATE), content, packing)
     return file.getvalue()

@@ -20,6 +20,7 @@ import dltasks as library
 from dltasks import bundle, tasks, writing
 from dltasks.errors import DataError
 from dltasks.report import Report
+from dltasks.task import kept_names
 
 TASKS = tasks.names()
 
@@ -107,8 +108,7 @@ def test_training_prints_one_object_with_the_scores_of_the_test_part(trained):
 
 
 def test_a_bundle_has_all_its_files_and_no_others(trained):
-    task = tasks.find(trained.task)
-    words = {f"{each.name}.txt" for each in fields(task) if each.metadata.get("text_file")}
+    words = set(kept_names(tasks.find(trained.task)).values())
     loaded = library.load(trained.bundle).task
     own = {*loaded.attachments(), *(["stream.tflite"] if loaded.stream_step else [])}
     expected = {"README.md", "bundle.json", "model.keras", "model.tflite"} | words | own

@@ -250,6 +250,7 @@ class FraudTask(Task):
             )
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
+        from dltasks import tables
         from dltasks.tasks.fraud import transactions
 
         for source in sources:
@@ -259,7 +260,7 @@ class FraudTask(Task):
             try:
                 asked = transactions.to_score(source, self)
             except DataError as error:
-                yield Batch([error], [transactions.tables.name_of(source)])
+                yield Batch([error], [tables.name_of(source)])
                 continue
             rows = asked.transactions
             yield from Batch(rows, rows.table.files[rows.places]).cut(self.batch_size)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from dltasks.errors import DataError
-from dltasks.tasks.fraud.tables import FILE, ROW
+from dltasks.tables import FILE, ROW
 
 LABEL = ("fraud", "is_fraud", "isfraud", "tx_fraud", "class", "label", "target")
 TIME = ("time", "timestamp", "datetime", "date", "seconds", "transdatetranstime", "unixtime", "when")

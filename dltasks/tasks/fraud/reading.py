@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from dltasks.errors import DataError
+from dltasks.tables import FILE, ROW
 from dltasks.tasks.fraud import times
 from dltasks.tasks.fraud.layout import Layout
-from dltasks.tasks.fraud.tables import FILE, ROW
 from dltasks.tasks.fraud.times import Clock
 from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT, PLACE
 

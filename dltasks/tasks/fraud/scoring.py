@@ -13,12 +13,13 @@ import numpy as np
 import polars as pl
 
 import dltasks
+from dltasks import tables
 from dltasks.columns import joined
 from dltasks.errors import DataError, ModelError
 from dltasks.files import damage_as, new_file
 from dltasks.runtime import in_order
 from dltasks.task import Batch
-from dltasks.tasks.fraud import FraudAnswer, FraudAnswers, FraudTask, budget, tables, transactions
+from dltasks.tasks.fraud import FraudAnswer, FraudAnswers, FraudTask, budget, transactions
 from dltasks.tasks.fraud.reading import Problem
 from dltasks.tasks.fraud.state import State, sha256
 from dltasks.tasks.fraud.transactions import Asked

@@ -14,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
+from dltasks import tables
 from dltasks.errors import DataError, ModelError
-from dltasks.tasks.fraud import tables
 from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT
 
 SCHEMA = """

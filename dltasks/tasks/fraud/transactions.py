@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from dltasks import metrics
+from dltasks import metrics, tables
 from dltasks.columns import SHARED, Columns
 from dltasks.errors import DataError, SettingError
+from dltasks.tables import FILE, ROW
 from dltasks.task import Batch
-from dltasks.tasks.fraud import DELAY, division, layout, reading, tables
+from dltasks.tasks.fraud import DELAY, division, layout, reading
 from dltasks.tasks.fraud.division import Spans
 from dltasks.tasks.fraud.features import Recipe
 from dltasks.tasks.fraud.layout import VOCABULARY
 from dltasks.tasks.fraud.reading import Problem, Typed
 from dltasks.tasks.fraud.scores import Outcomes
-from dltasks.tasks.fraud.tables import FILE, ROW
 from dltasks.tasks.fraud.times import DAY, SECOND, Clock, clock_of, duration
 from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT
 

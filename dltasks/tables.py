@@ -1,7 +1,8 @@
-"""Tables of transactions read from CSV and Parquet, one file or many; every row knows where it stood."""
+"""Tables read from CSV, Parquet and JSON Lines, one file or many; every row knows where it stood."""
 
 import glob
 import io
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +15,14 @@ from dltasks.errors import DataError
 FILE, ROW = "_file", "_row"
 """Columns that are added: the name of the file, and the row in it, from 1, a header not counted."""
 
-ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".jsonl", ".jsonl.gz", ".ndjson")
 SEPARATORS = (",", ";", "\t", "|")
 
 
 def read(source: Any) -> pl.DataFrame:
     """One frame of all rows of a source, with FILE and ROW.
 
-    source: a file, a folder, a pattern ("2018-*.csv"), several of these in a list, the bytes of a CSV or Parquet, or
+    source: a file, a folder, a pattern ("2018-*.csv"), several of these in a list, the bytes of one of these, or
     a frame of Polars or pandas, or a dict that is a row. Raises DataError.
     """
     frames = [_read_one(each) for each in _each(source)]
@@ -101,7 +102,24 @@ def _from_bytes(source: Path | bytes) -> pl.DataFrame:
             raise DataError(f"{name}: a damaged Parquet file ({_first_line(error)})") from error
     if str(name).lower().endswith((".parquet", ".pq")):
         raise DataError(f"{name}: not a Parquet file, whatever its name says")
-    return _from_csv(_unpacked(content, name), name)
+    content = _unpacked(content, name)
+    if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return _from_json(content, name)
+    return _from_csv(content, name)
+
+
+def _from_json(content: bytes, name: str) -> pl.DataFrame:
+    """One object a line; a file that is none of it is refused by its row."""
+    try:
+        return pl.read_ndjson(content, infer_schema_length=None)
+    except Exception as error:  # polars raises a class of its own for every kind of damage
+        for number, line in enumerate(content.splitlines(), 1):
+            try:
+                if line.strip() and not isinstance(json.loads(line), dict):
+                    raise DataError(f"{name}, row {number}: {line[:60]!r} is no object; wanted one a line")
+            except (ValueError, RecursionError) as wrong:
+                raise DataError(f"{name}, row {number}: not JSON ({wrong})") from error
+        raise DataError(f"{name}: not JSON Lines that can be read ({_first_line(error)})") from error
 
 
 def _content(path: Path) -> bytes:

@@ -1,0 +1,206 @@
+"""Headlines: beam search over the steps of the network, and what is written made fit to be read."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dltasks.tasks.summary.vocabulary import END, NONE, START, UNKNOWN
+
+SMALL = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "as",
+        "at",
+        "but",
+        "by",
+        "for",
+        "from",
+        "if",
+        "in",
+        "into",
+        "nor",
+        "of",
+        "off",
+        "on",
+        "onto",
+        "or",
+        "over",
+        "per",
+        "so",
+        "than",
+        "that",
+        "the",
+        "to",
+        "up",
+        "via",
+        "vs",
+        "with",
+        "yet",
+    ]
+)
+"""Words that stay small in a title."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the best headline is looked for.
+
+    beams: kept at once. fewest, most: pieces. length: exponent of the length that log-probabilities are divided by (Wu et al.,
+    2016).
+    """
+
+    beams: int = 4
+    fewest: int = 4
+    most: int = 24
+    length: float = 0.8
+
+
+@dataclass
+class _Beam:
+    pieces: list[int]
+    score: float
+    triples: set[tuple[int, ...]] = field(default_factory=set)
+
+
+Advance = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""The last piece of each beam (beams,), which of the last beams it goes on with (beams,), and the step's number to the
+probabilities of the next piece (beams, pieces)."""
+
+
+def found(advance: Advance, search: Search) -> list[tuple[list[int], float]]:
+    """Sequences of pieces and their scores, the best first; none of them holds the same three pieces twice."""
+    beams, ended = [_Beam([], 0.0)], []
+    last, parents = np.full(1, START, np.int32), np.zeros(1, int)
+    for step in range(search.most):
+        logs = np.log(advance(last, parents, step) + 1e-12)
+        logs[:, [NONE, UNKNOWN, START]] = -np.inf
+        if step < search.fewest:
+            logs[:, END] = -np.inf
+        if step == search.most - 1:
+            logs[:, np.arange(logs.shape[1]) != END] = -np.inf
+        beams, parents, over = _grown(beams, logs, search)
+        ended += over
+        if not beams or len(ended) >= search.beams and _beaten(beams, ended, search):
+            break
+        last = np.array([each.pieces[-1] for each in beams], np.int32)
+    ended.sort(key=lambda each: -each[1])
+    return ended
+
+
+def _grown(beams: list[_Beam], logs: np.ndarray, search: Search):
+    """The best continuations: those that go on, where each comes from, and those that ended."""
+    totals = logs + np.array([each.score for each in beams])[:, None]
+    count = min(4 * search.beams, totals.size)
+    places = np.argpartition(-totals, count - 1, axis=None)[:count]
+    places = places[np.argsort(-totals.flat[places], kind="stable")]
+    going, parents, over = [], [], []
+    for place in places:
+        parent, piece = np.unravel_index(place, totals.shape)
+        score, before = float(totals.flat[place]), beams[parent]
+        if not np.isfinite(score):
+            break
+        if piece == END:
+            over.append((before.pieces, score / (len(before.pieces) + 1) ** search.length))
+        elif (triple := (*before.pieces[-2:], int(piece))) not in before.triples:
+            triples = before.triples | {triple} if len(triple) == 3 else before.triples
+            going.append(_Beam([*before.pieces, int(piece)], score, triples))
+            parents.append(parent)
+        if len(going) == search.beams:
+            break
+    return going, np.array(parents, int), over
+
+
+def _beaten(beams: list[_Beam], ended: list[tuple[list[int], float]], search: Search) -> bool:
+    """Whether no beam can end better than the best that ended."""
+    best = max(each[1] for each in ended)
+    return all(each.score / search.most**search.length < best for each in beams)
+
+
+def mixed(outputs: dict[str, np.ndarray], source: np.ndarray) -> np.ndarray:
+    """Probabilities of the next piece (beams, pieces): of the vocabulary, and of each piece of source (length,) copied."""
+    written = outputs["written"]
+    probabilities = written * outputs["vocabulary"]
+    for row, copied in zip(probabilities, (1 - written) * outputs["copy"], strict=True):
+        row += np.bincount(source, weights=copied, minlength=len(row)).astype(row.dtype)
+    return probabilities
+
+
+def unsupported(headline: str, text: str) -> list[str]:
+    """Numbers of the headline that do not stand in the text."""
+    known = set(_numbers(text))
+    return [each for each in _numbers(headline) if each not in known]
+
+
+def _numbers(text: str) -> list[str]:
+    """Numbers as they are compared: 3,000 is 3000, and 2.0 stays 2.0."""
+    return [each.replace(",", "") for each in re.findall(r"\d+(?:[.,]\d+)*", text)]
+
+
+def without_unsupported(headline: str, text: str) -> str:
+    """The headline without the words that hold numbers which the text does not have."""
+    wrong = set(unsupported(headline, text))
+    return " ".join(each for each in headline.split() if not wrong & set(_numbers(each)))
+
+
+def novel(headline: str, text: str) -> float:
+    """Share of the words of the headline that the text does not have."""
+    words = re.findall(r"\w+", headline.lower())
+    known = set(re.findall(r"\w+", text.lower()))
+    return sum(each not in known for each in words) / len(words) if words else 0.0
+
+
+def cased(headline: str, text: str, titled: bool) -> str:
+    """The headline, which came in small letters, with the capitals of the text; `titled` as titles have them, too."""
+    forms: dict[str, Counter] = {}
+    for match in re.finditer(r"[\w][\w'’-]*\w|\w", text):
+        # A capital at the start of a sentence says nothing of the word.
+        opens = (
+            not text[: match.start()].rstrip(" \n\t\"'(“").endswith((".", "!", "?", ":", "\n"))
+            and match.start() > 0
+        )
+        forms.setdefault(match.group().lower(), Counter())[match.group()] += 2 if opens else 1
+    count = 0
+
+    def fitting(match: re.Match) -> str:
+        nonlocal count
+        count += 1
+        word = match.group()
+        best = forms[word].most_common(1)[0][0] if word in forms else word
+        first = count == 1 or headline[: match.start()].rstrip().endswith((":", "?", "!"))
+        if best[1:] != best[1:].lower() or not (titled or first):
+            return best
+        if titled and word in SMALL and not first:
+            return word
+        return (
+            "-".join(part[:1].upper() + part[1:] for part in best.split("-"))
+            if titled
+            else best[:1].upper() + best[1:]
+        )
+
+    return re.sub(r"[\w][\w'’-]*\w|\w", fitting, headline)
+
+
+def salient(pieces: Sequence[Sequence[int]], most: int, rarity: np.ndarray) -> list[int]:
+    """Pieces of the sentences of a long text that the network is to read, at most `most`, in order: those at the start to
+    half the room, then those whose rare pieces come again most often. rarity: of each piece of the vocabulary."""
+    counts = Counter(piece for each in pieces for piece in each)
+    kept, room = set(), most
+    for i, each in enumerate(pieces):
+        if len(each) > room - most // 2 and kept:
+            break
+        kept.add(i)
+        room -= len(each)
+
+    def weight(each: Sequence[int]) -> float:
+        return sum(rarity[p] * np.log(counts[p]) for p in set(each)) / (len(each) + 5)
+
+    for i in sorted(set(range(len(pieces))) - kept, key=lambda i: -weight(pieces[i])):
+        if len(pieces[i]) <= room:
+            kept.add(i)
+            room -= len(pieces[i])
+    return [piece for i in sorted(kept) for piece in pieces[i]][:most]

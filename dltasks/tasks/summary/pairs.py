@@ -1,0 +1,139 @@
+"""Texts with their summaries, read from a table or from TensorFlow Datasets."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dltasks import labelled, tables
+from dltasks.errors import DataError, MissingExtraError
+from dltasks.task import Batch
+from dltasks.tasks.summary.documents import Document, checked
+
+TEXTS = ("text", "document", "article", "abstract", "source", "body", "content", "story", "dialogue")
+SUMMARIES = (
+    "summary",
+    "summaries",
+    "highlights",
+    "target",
+    "targets",
+    "headline",
+    "title",
+    "tldr",
+    "reference",
+    "references",
+)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a text ought to be told as.
+
+    summaries: one or several. gains: of each sentence of the text, where they were found. weight: how much the example
+    counts in training.
+    """
+
+    summaries: tuple[str, ...]
+    gains: tuple[float, ...] = ()
+    weight: float = 1.0
+
+
+def read(source: Any, text: str | None, summary: str | None) -> Batch:
+    """All pairs of a data set as one batch of Documents and Truths; a row that makes no sense is a DataError.
+
+    text, summary: names of the columns; guessed if None. Raises DataError, MissingExtraError.
+    """
+    if isinstance(source, str) and source.startswith("tfds:"):
+        return _from_tensorflow_datasets(source.removeprefix("tfds:"))
+    where = tables.name_of(source)
+    frame = tables.read(source)
+    names = [each for each in frame.columns if each not in (tables.FILE, tables.ROW)]
+    columns = _column(names, text, TEXTS, "text", where), _column(names, summary, SUMMARIES, "summary", where)
+    raws, origins, truths, splits = [], [], [], []
+    wanted = [*columns, *(each for each in ("split", "weight") if each in names), tables.FILE, tables.ROW]
+    for row in frame.select(wanted).iter_rows(named=True):
+        origin = f"{row[tables.FILE]}, row {row[tables.ROW]}"
+        raw, truth = _pair(row[columns[0]], row[columns[1]], row.get("weight"), origin)
+        raws.append(raw)
+        truths.append(truth)
+        origins.append(origin)
+        splits.append(_split(row.get("split"), origin))
+    shown = f"columns: {columns[0]} is the text, {columns[1]} the summary"
+    more = [each for each in ("split", "weight") if each in names]
+    note = shown + (f"; used as well: {', '.join(more)}" if more else "")
+    files = tuple(tables.files(source))
+    return Batch(raws, origins, truths, splits if any(splits) else None, (note,), files)
+
+
+def _column(names: Sequence[str], asked: str | None, known: Sequence[str], what: str, where: str) -> str:
+    if asked is not None:
+        if asked in names:
+            return asked
+        near = difflib.get_close_matches(asked, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        raise DataError(f"{where}: no column {asked!r}; {hint}")
+    small = {each.lower(): each for each in names}
+    found = [small[each] for each in known if each in small]
+    if not found:
+        raise DataError(
+            f"{where}: no column for the {what}, of {', '.join(names)}; name it with --{what}, or call it {known[0]}"
+        )
+    return found[0]
+
+
+def _pair(text: Any, summary: Any, weight: Any, origin: str) -> tuple[Document | DataError, Truth]:
+    """The raw input and the truth of a row."""
+    given = [summary] if isinstance(summary, str) else list(summary if summary is not None else ())
+    summaries = tuple(each for each in given if isinstance(each, str) and each.strip())
+    truth = Truth(summaries, weight=1.0 if weight is None else float(weight))
+    try:
+        if not isinstance(text, str):
+            raise DataError(f"{origin}: no text, but {text!r}")
+        if not summaries:
+            raise DataError(f"{origin}: no summary; wanted a text in its column, or a list of them")
+        return checked(Document(text, origin)), truth
+    except DataError as error:
+        return error, truth
+
+
+def _split(value: Any, origin: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if str(value).lower() not in labelled.SPLITS:
+        raise DataError(f"{origin}: split {value!r}; wanted train, val or test")
+    return labelled.SPLITS[str(value).lower()]
+
+
+def _from_tensorflow_datasets(name: str) -> Batch:
+    """A set that says what is its text and what its summary (its supervised keys): cnn_dailymail, xsum, samsum..."""
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise MissingExtraError("tfds: needs TensorFlow Datasets; pip install 'dltasks[train]'") from error
+    builder = labelled.prepared(tensorflow_datasets, name)
+    keys = builder.info.supervised_keys
+    names = set(builder.info.features)
+    if keys is None or not {str(keys[0]), str(keys[1])} <= names:
+        small = [each for each in TEXTS if each in names], [each for each in SUMMARIES if each in names]
+        if not all(small):
+            raise DataError(
+                f"tfds:{name}: not a set of texts with summaries (it has {', '.join(sorted(names))})"
+            )
+        keys = small[0][0], small[1][0]
+    raws, origins, truths, splits = [], [], [], []
+    for part in builder.info.splits:
+        split = labelled.SPLITS.get(part.lower())
+        if split is None and len(builder.info.splits) > 1:
+            continue
+        data = builder.as_dataset(split=part, shuffle_files=False)
+        for position, example in enumerate(tensorflow_datasets.as_numpy(data)):
+            origin = f"tfds:{name}/{part}[{position}]"
+            text, summary = (example[each].decode("utf-8", "replace") for each in keys)
+            raw, truth = _pair(text, summary, None, origin)
+            raws.append(raw)
+            truths.append(truth)
+            origins.append(origin)
+            splits.append(split)
+    if not raws:
+        raise DataError(f"tfds:{name}: no examples in its splits")
+    return Batch(raws, origins, truths, None if len(builder.info.splits) == 1 else splits)

@@ -1,0 +1,368 @@
+"""What is particular to the summary task."""
+
+import json
+
+import data_summary
+import numpy as np
+import pytest
+from conftest import ROOT, dltasks, train_once
+
+import dltasks as library
+from dltasks.errors import DataError
+from dltasks.tasks.summary import (
+    SummaryPlan,
+    SummaryTask,
+    documents,
+    headlines,
+    labels,
+    pairs,
+    selection,
+    vocabulary,
+)
+from dltasks.tasks.summary.documents import Document
+
+ARTICLE = ROOT / "samples/summary/lighthouse.md"
+ABSTRACT = ROOT / "samples/summary/abstract.txt"
+
+
+def sentences(text: str) -> list[str]:
+    return Document(text).sentences
+
+
+def test_sentences_end_where_people_see_them_end():
+    text = 'Dr. Smith et al. (2017) paid $3.5 million at 5 p.m. yesterday. "It works!" he said. See Fig. 3.'
+    assert sentences(text) == [
+        "Dr. Smith et al. (2017) paid $3.5 million at 5 p.m. yesterday.",
+        '"It works!" he said.',
+        "See Fig. 3.",
+    ]
+
+
+def test_a_sentence_knows_where_it_stands():
+    found = Document("One  is here.\n\n  Two is\nthere. ")
+    assert [found.text[a:b] for a, b in found.spans] == ["One  is here.", "Two is\nthere."]
+
+
+def test_a_text_without_marks_is_cut_at_its_lines_or_its_words():
+    assert sentences("a line of words\n" * 50) == ["a line of words"] * 50
+    assert [len(each.split()) for each in sentences("word " * 130)] == [40, 40, 40, 10]
+    assert max(map(len, sentences("x" * 10_000))) <= 200
+
+
+def test_of_markdown_only_paragraphs_lists_and_quotes_are_read():
+    text = "# Title\n\nFirst *one* here. A second\nthere.\n\n- item is this.\n\n```\ncode.\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    spans = tuple(documents._paragraphs(text))
+    assert Document(text, stretches=spans).sentences == [
+        "First *one* here.",
+        "A second\nthere.",
+        "item is this.",
+    ]
+
+
+def test_the_main_text_of_a_page_is_taken(tmp_path):
+    body = "".join(
+        f"<p>The {i}th keeper of the light climbed the tower in the storm and lit the lamp.</p>"
+        for i in range(9)
+    )
+    page = f"<html><body><nav><a href='/'>Home</a></nav><article><h1>T</h1>{body}</article><footer>Cookies</footer></body></html>"
+    (tmp_path / "page.html").write_text(page)
+    found = documents.load(tmp_path / "page.html")
+    assert found.extracted and "Cookies" not in found.text and "3th keeper" in found.text
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "note"),
+    [
+        ("Grüße aus Köln.".encode(), "Grüße aus Köln.", ()),
+        ("Grüße aus Köln.".encode("utf-16"), "Grüße aus Köln.", ()),
+        (b"\xef\xbb\xbfabc", "abc", ()),
+    ],
+)
+def test_an_encoding_is_recognised(content, text, note):
+    assert documents.decoded(content, "x") == (text, note)
+
+
+def test_an_encoding_that_is_guessed_is_said():
+    text = (
+        "Der Bürgermeister grüßt die Gäste aus Köln und Düsseldorf. Später tönt Musik über die Plätze. " * 5
+    )
+    found, notes = documents.decoded(text.encode("cp1252"), "x")
+    assert found == text and notes[0].startswith("not UTF-8; read as ")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty; wanted a text"),
+        (b" \n ", "empty; wanted a text"),
+        (b"\0\1\2", "not a text (it holds zero bytes)"),
+        (b"... !!! ---", "no sentences in it"),
+        (b"# Title\n\n```\ncode\n```\n", "no sentences in it"),
+    ],
+)
+def test_what_is_no_text_is_refused(tmp_path, content, said):
+    path = tmp_path / "bad.md"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="bad.md") as found:
+        documents.load(path)
+    assert said in str(found.value)
+
+
+def test_a_text_beyond_the_limit_is_refused(monkeypatch):
+    monkeypatch.setattr(documents, "MOST", 1000)
+    with pytest.raises(DataError, match="1,200 characters; at most 1,000"):
+        documents.load(b"word. " * 200)
+
+
+def test_exactly_as_many_sentences_as_asked():
+    scores = np.array([0.1, 0.9, 0.5, 0.8])
+    texts = ["Red dogs bark.", "Blue cats sing.", "Old men walk.", "Tall trees fall."]
+    assert selection.chosen(scores, texts, selection.Length(sentences=2)) == [1, 3]
+    assert selection.chosen(scores, texts, selection.Length(sentences=9)) == [0, 1, 2, 3]
+    assert selection.chosen(scores, texts, selection.Length(ratio=0.75)) == [1, 2, 3]
+
+
+def test_what_says_the_same_is_not_chosen_twice():
+    texts = ["The light was lit by hand.", "By hand the light was lit.", "Boats came home."]
+    assert selection.chosen(np.array([0.9, 0.8, 0.5]), texts, selection.Length(sentences=2)) == [0, 2]
+
+
+def test_never_more_words_than_asked():
+    texts = ["one two three four five six", "one two three", "seven eight"]
+    assert selection.chosen(np.array([0.9, 0.5, 0.4]), texts, selection.Length(words=5)) == [1, 2]
+    assert selection.chosen(np.array([0.9, 0.5, 0.4]), texts, selection.Length(words=1)) == []
+
+
+def test_the_greedy_choice_adds_what_is_missing():
+    words = [each.split() for each in ("the cat sat", "the cat sat down", "a dog ran off")]
+    assert labels.greedy(words, [["the", "cat", "sat", "down", "a", "dog", "ran", "off"]]) == [1, 2]
+
+
+def test_titles_are_compared_by_recall():
+    text = "We build a very long bridge across the wide river of our town for everybody. Short one."
+    _, gains = labels._of_text(text, ["A bridge for everybody"])
+    assert gains[0] > 0.5 > gains[1]
+
+
+def test_labels_are_found_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    one = labels.labelled(["A cat. A dog ran."], [["A dog"]])
+    assert len([*tmp_path.rglob("*.npz")]) == 1
+    monkeypatch.setattr(labels, "_of_chunk", None)
+    assert labels.labelled(["A cat. A dog ran."], [["A dog"]]) == one
+
+
+def steps(*rows):
+    """An `advance` that gives these probabilities, whatever went before."""
+    return lambda last, parents, step: np.repeat(np.array([rows[step]]), len(last), axis=0)
+
+
+def test_the_best_sequence_is_found():
+    row, end = [0, 0, 0, 0.1, 0.6, 0.3], [0, 0, 0, 0.8, 0.1, 0.1]
+    best, score = headlines.found(steps(row, row, end), headlines.Search(beams=2, fewest=1, most=3))[0]
+    assert best == [4, 4] and score == pytest.approx(np.log(0.6 * 0.6 * 0.8) / 3**0.8)
+
+
+def test_no_three_pieces_come_twice():
+    rows = [[0, 0, 0, 0.01, 0.9, 0.09]] * 9
+    for pieces, _ in headlines.found(steps(*rows), headlines.Search(beams=3, fewest=1, most=9)):
+        triples = list(zip(pieces, pieces[1:], pieces[2:], strict=False))
+        assert len(triples) == len(set(triples))
+
+
+def test_a_copied_piece_gets_the_share_that_is_not_written():
+    outputs = {
+        "vocabulary": np.array([[0.5, 0.5, 0, 0]]),
+        "copy": np.array([[0.25, 0.75, 0.0]]),
+        "written": np.array([[0.2]]),
+    }
+    assert headlines.mixed(outputs, np.array([3, 2, 3]))[0] == pytest.approx([0.1, 0.1, 0.6, 0.2])
+
+
+def test_numbers_must_stand_in_the_text():
+    assert headlines.unsupported("3000 bees in 2.4 hives", "There are 3,000 bees and 2.4 hives") == []
+    assert headlines.unsupported("31 bees", "There are 3 or 1 bees") == ["31"]
+    assert headlines.without_unsupported("31 bees of 7", "7 bees") == "bees of 7"
+
+
+def test_capitals_are_those_of_the_text():
+    text = "We present HiveNote. The BERT model of Una Marwick is small. Models are large."
+    assert (
+        headlines.cased("hivenote: a bert model for una marwick", text, False)
+        == "HiveNote: A BERT model for Una Marwick"
+    )
+    assert headlines.cased("hivenote: a model for the hive", text, True) == "HiveNote: A Model for the Hive"
+
+
+def test_words_are_counted_whole():
+    model = vocabulary.learned([each["text"] for each in data_summary.pairs(50)], 300)
+    row = vocabulary.encoded(model, ["the pump, the Zyxw"], 99)[0]
+    words = vocabulary.words(model, row)
+    assert len(words) == len(row) and words[-1] == words[-2]
+    assert words[0] == words[[i for i, each in enumerate(words) if each == words[0]][-1]]
+
+
+def test_the_same_texts_give_the_same_vocabulary():
+    texts = [each["text"] for each in data_summary.pairs(50)]
+    assert vocabulary.learned(texts, 300) == vocabulary.learned(texts, 300)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_pairs_are_read_from_tables(tmp_path, ending):
+    import polars as pl
+
+    frame = pl.DataFrame({"article": ["One. Two."], "highlights": ["One."], "split": ["test"]})
+    path = tmp_path / f"pairs.{ending}"
+    {"jsonl": frame.write_ndjson, "csv": frame.write_csv, "parquet": frame.write_parquet}[ending](path)
+    found = pairs.read(path, None, None)
+    assert (
+        found.raws[0].text == "One. Two."
+        and found.truths[0].summaries == ("One.",)
+        and found.splits == ["test"]
+    )
+
+
+def test_several_summaries_are_taken(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"text": "A b.", "targets": ["A.", "B."]}\n')
+    assert pairs.read(path, None, None).truths[0].summaries == ("A.", "B.")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text": "", "summary": "s"}', "row 2: empty; wanted a text"),
+        ('{"text": "t", "summary": ""}', "row 2: no summary"),
+        ('{"text": null, "summary": "s"}', "row 2: no text, but None"),
+    ],
+)
+def test_a_bad_row_is_named_and_costs_only_itself(tmp_path, line, said):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(f'{{"text": "A b.", "summary": "A."}}\n{line}\n')
+    one, other = pairs.read(path, None, None).raws
+    assert one.text == "A b." and said in str(other)
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        ('{"a": "x", "summary": "y"}', [], "no column for the text, of a, summary; name it with --text"),
+        ('{"texts": "x", "summary": "y"}', ["--text", "text"], "no column 'text'; did you mean texts?"),
+        ("{broken", [], "row 1: not JSON"),
+        ('{"text": "x", "summary": "y", "split": "tset"}', [], "split 'tset'; wanted train, val or test"),
+    ],
+)
+def test_bad_training_data_is_said_in_a_line(tmp_path, content, options, said):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(content + "\n")
+    with pytest.raises(DataError) as found:
+        named = dict(zip(("text",), options[1:], strict=False))
+        SummaryTask().examples(path, SummaryPlan(**named))
+    assert said in str(found.value)
+
+
+def test_offsets_give_back_the_very_sentence():
+    said = dltasks("summarize", ARTICLE, "--sentences", 2, "--json")
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    text = ARTICLE.read_text()
+    assert found["input"] == str(ARTICLE) and found["model"] == "sentences"
+    assert len(found["sentences"]) == 2
+    for each in found["sentences"]:
+        assert text[each["start"] : each["end"]] == each["text"] and 0 < each["score"] < 1
+    assert " ".join(found["summary"].split()) == " ".join(
+        " ".join(e["text"] for e in found["sentences"]).split()
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_exactly_so_many_sentences_are_given(count):
+    found = json.loads(dltasks("summarize", ABSTRACT, "--sentences", count, "--json").stdout)
+    assert len(found["sentences"]) == count
+
+
+@pytest.mark.parametrize("count", [1, 7, 40, 100])
+def test_never_more_than_so_many_words_are_given(count):
+    for style in ("extract", "headline"):
+        found = json.loads(
+            dltasks("summarize", ABSTRACT, "--style", style, "--words", count, "--json").stdout
+        )
+        assert 0 < len(found["summary"].split()) <= count
+
+
+def test_a_headline_is_a_line_whose_numbers_stand_in_the_text():
+    found = json.loads(dltasks("summarize", ABSTRACT, "--style", "headline", "--json").stdout)
+    assert found["summary"] and "\n" not in found["summary"] and found["sentences"] == []
+    assert headlines.unsupported(found["summary"], ABSTRACT.read_text()) == []
+
+
+def test_chosen_sentences_are_marked_in_the_text():
+    said = dltasks("summarize", ABSTRACT, "--sentences", 1, "--highlight").stdout
+    assert said.count(">>") == said.count("<<") == 1
+    assert said.replace(">>", "").replace("<<", "").strip() == ABSTRACT.read_text().strip()
+
+
+def test_fewer_sentences_than_asked_are_said():
+    said = dltasks("summarize", input=b"Only this one sentence.")
+    assert (
+        said.stdout == "Only this one sentence.\n"
+        and "the text has 1 sentence, fewer than the" in said.stderr
+    )
+
+
+def test_another_language_is_said_and_judged_all_the_same():
+    text = (
+        "Der Gemeinderat hat am Dienstag beschlossen, die Bücherei offen zu halten. Das freut die Einwohner sehr. "
+        * 4
+    )
+    said = dltasks("summarize", "-", "--sentences", 1, input=text.encode())
+    assert said.returncode == 0 and said.stdout and "another language" in said.stderr
+
+
+def test_wrong_usage_is_told():
+    assert dltasks("summarize", ABSTRACT, "--words", 5, "--ratio", 0.5).returncode == 2
+    assert dltasks("summarize", ABSTRACT, "--style", "headline", "--sentences", 2).returncode == 2
+
+
+def test_a_long_text_takes_time_in_step_with_its_length():
+    model = library.load("sentences")
+    text = ABSTRACT.read_text() * 200
+    found = model.predict(text.encode())[0]
+    assert len(found.sentences) == model.task.sentences
+
+
+def test_headlines_are_trained_exported_and_asked(tmp_path_factory, tmp_path):
+    settings = {"style": "headline", "source": 64, "longest": 12, "convolutions": 1, "decoders": 1}
+    trained = train_once("summary", "headlines", tmp_path_factory, **settings)
+    model = library.load(trained.bundle)
+    assert model.runtime.signatures == ("encode", "step")
+    assert model.record["parity"]["agreement"] >= 0.98
+    out = tmp_path / "alone.tflite"
+    assert dltasks("export", trained.bundle, "--quantize", "none", "--out", out).returncode == 0
+    one, other = (library.load(each).predict(ABSTRACT)[0].summary for each in (out, trained.bundle))
+    assert one == other
+    refused = dltasks("export", trained.bundle, "--quantize", "int8", "--out", out)
+    assert refused.returncode == 1 and "try dynamic" in refused.stderr
+    served = dltasks("export", trained.bundle, "--to", "saved-model", "--out", tmp_path / "served", "--json")
+    assert served.returncode == 0 and json.loads(served.stdout)["agreement"] == 1.0
+
+
+def test_a_step_with_its_cache_gives_what_the_whole_sequence_gives(tmp_path_factory):
+    settings = {"style": "headline", "source": 64, "longest": 12, "convolutions": 1, "decoders": 1}
+    trained = train_once("summary", "headlines", tmp_path_factory, **settings)
+    from dltasks.bundle import load_network
+
+    model, network = library.load(trained.bundle), load_network(trained.bundle)
+    inputs, _ = model.task.encode([ABSTRACT])
+    sequence = np.array([[2, 300, 301, 302, 5, 6, 7, 8, 9, 10, 11, 12, 13]], np.int32)
+    whole = network.predict_on_batch({"source": inputs["source"], "sequence": sequence})
+    run = model.runtime.run
+    memory = run({"source": inputs["source"]}, "encode")
+    past = model.task._empty(memory, 1)
+    for step, piece in enumerate(sequence[0, :-1]):
+        given = {"piece": np.array([piece], np.int32), "place": np.array([step], np.int32)}
+        outputs = run(given | memory | past, "step")
+        past = {name: outputs[name] for name in past}
+        for name in ("vocabulary", "copy", "written"):
+            # The file keeps its weights as float16.
+            assert np.abs(outputs[name][0] - whole[name][0, step]).max() < 0.01
