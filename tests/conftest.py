@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,13 @@ from dltasks import tasks
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 COMMAND = [sys.executable, "-m", "dltasks.cli.main"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    # What is kept between runs stays among the tests' own files.
+    "XDG_CACHE_HOME": str(Path(tempfile.gettempdir()) / "dltasks-tests"),
+}
 
 
 def dltasks(*arguments, input: bytes | None = None, cwd=ROOT, **options):

@@ -45,11 +45,11 @@ def pairs(count: int) -> list[dict]:
     return found
 
 
-def make(path: Path) -> Path:
+def make(path: Path, count: int = 120) -> Path:
     """A labelled data set."""
     path.mkdir(parents=True)
     file = path / "pairs.jsonl"
-    file.write_text("".join(json.dumps(each) + "\n" for each in pairs(120)), encoding="utf-8")
+    file.write_text("".join(json.dumps(each) + "\n" for each in pairs(count)), encoding="utf-8")
     return file
 
 

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 
+import data_summary
 import drawings
 import numpy as np
 import pytest
@@ -64,16 +66,20 @@ def readme_data(place) -> None:
     sounds.folder(place / "more-words", 4, first=100)
     long = np.concatenate([sounds.whistle("rise", seed, seconds=2.0) for seed in range(5)])
     soundfile.write(place / "long.wav", long, sounds.RATE)
+    for name, count in (("pairs", 60), ("more-pairs", 20)):
+        data_summary.make(place / name, count).rename(place / f"{name}.jsonl")
+    shutil.copy(ROOT / "samples/summary/lighthouse.md", place / "article.md")
     (place / "samples").symlink_to(ROOT / "samples")
 
 
 OF_A_TASK = {
     "speech": re.compile(r"dltasks (train speech|recognize|listen)|words"),
     "fraud": re.compile("fraud"),
+    "summary": re.compile("summar"),
 }
 
 
-@pytest.mark.parametrize("task", ["speech", "fraud", None])
+@pytest.mark.parametrize("task", ["speech", "fraud", "summary", None])
 def test_every_command_of_the_readme_runs(tmp_path, task):
     readme_data(tmp_path)
     kinds = {

@@ -12,6 +12,7 @@ from dltasks.errors import DataError
 from dltasks.tasks.summary import (
     SummaryPlan,
     SummaryTask,
+    centrality,
     documents,
     headlines,
     labels,
@@ -160,7 +161,7 @@ def steps(*rows):
 def test_the_best_sequence_is_found():
     row, end = [0, 0, 0, 0.1, 0.6, 0.3], [0, 0, 0, 0.8, 0.1, 0.1]
     best, score = headlines.found(steps(row, row, end), headlines.Search(beams=2, fewest=1, most=3))[0]
-    assert best == [4, 4] and score == pytest.approx(np.log(0.6 * 0.6 * 0.8) / 3**0.8)
+    assert best == [4, 4] and score == pytest.approx(np.log(0.6 * 0.6 * 0.8) / 3)
 
 
 def test_no_three_pieces_come_twice():
@@ -192,6 +193,18 @@ def test_capitals_are_those_of_the_text():
         == "HiveNote: A BERT model for Una Marwick"
     )
     assert headlines.cased("hivenote: a model for the hive", text, True) == "HiveNote: A Model for the Hive"
+    assert headlines.cased("bert-based small models", text, True) == "BERT-Based Small Models"
+
+
+def test_central_is_what_shares_its_words_with_the_others():
+    texts = ["The tower burns.", "Sailors saw the tower burn.", "Cake was eaten.", "The tower was old."]
+    assert centrality.degrees(texts).argmin() == 2
+
+
+def test_a_text_of_other_words_is_judged_by_their_recurrence():
+    scores = np.array([0.2, 0.3, 0.25, 0.22])
+    found = centrality.steadied(scores, ["Tower tower.", "Cake.", "A tower burns.", "Tea."])
+    assert found.argmax() in (0, 2) and ((found > 0) & (found < 1)).all()
 
 
 def test_words_are_counted_whole():

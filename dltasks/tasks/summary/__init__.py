@@ -13,7 +13,7 @@ from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation
 from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.task import Arrays, Batch, Parts, Run, Signature, Task, content
-from dltasks.tasks.summary import documents, headlines, selection, vocabulary
+from dltasks.tasks.summary import centrality, documents, headlines, selection, vocabulary
 from dltasks.tasks.summary.documents import Document
 
 STYLES = ("extract", "headline")
@@ -24,8 +24,8 @@ LONGEST = 64
 """Pieces of a sentence that are read."""
 
 FAMILIAR = 0.78
-"""Characters that the vocabulary's pieces have in a text, as a share of those in the median training text, from which on its
-words are taken to mean what they meant there."""
+"""Characters that the vocabulary's pieces have in a text, as a share of those in the median training text; in texts with less
+the network does not know enough words to be followed alone."""
 
 FOREIGN = 0.45
 """Below this share it is said that the text is unlike those of training."""
@@ -158,8 +158,7 @@ class SummaryTask(Task):
     """Texts to summaries of `sentences` of them, or to a headline.
 
     vocabulary: a sentencepiece model. window: sentences of a training text that are judged together; length: pieces of
-    each. places: sentences of a text whose places are told; those of longer ones are not like those it was trained on.
-    source, steps: pieces of the text that a headline is made of, and of the headline. titled: whether headlines have capitals
+    each. source, steps: pieces of the text that a headline is made of, and of the headline. titled: whether headlines have capitals
     as titles do. usual: characters a piece that training texts had at least. words, ratio: other ways to say how long.
     """
 
@@ -170,7 +169,6 @@ class SummaryTask(Task):
     style: str = "extract"
     window: int = 16
     length: int = 48
-    places: int = 16
     source: int = 192
     steps: int = 24
     titled: bool = False
@@ -240,27 +238,14 @@ class SummaryTask(Task):
         words = [vocabulary.words(self.vocabulary, each) for each in rows]
         # A word of several pieces counts once.
         often = Counter(word for each in words for word, _ in groupby(each))
-        rarity = vocabulary.rarity(self.vocabulary)
-        told = len(rows) <= self.places
-        known = float(self._density(document) >= FAMILIAR * self.usual)
         for at in range(0, len(rows), size):
             part, its = rows[at : at + size], words[at : at + size]
             count = size if whole else len(part)
             width = length if whole else min(length, -(-max(map(len, part)) // 8) * 8)
-            places = (
-                np.minimum(np.arange(at, at + len(part)) + 1, self.places + 1)
-                if told
-                else np.zeros(len(part))
-            )
             yield {
-                "pieces": _square(part, count, width, np.int32),
-                "counts": _square([[often[w] for w in each] for each in its], count, width, np.int32),
-                "rarity": _square(
-                    [[rarity[list(w)].sum() for w in each] for each in its], count, width, np.float32
-                ),
-                "places": vocabulary.filled([places.astype(int)], count),
+                "pieces": vocabulary.filled(part, width, count)[None],
+                "counts": vocabulary.filled([[often[w] for w in each] for each in its], width, count)[None],
                 "total": np.full((1, 1), len(rows), np.float32),
-                "known": np.full((1, 1), known, np.float32),
             }
 
     def _density(self, document: Document) -> float:
@@ -377,6 +362,8 @@ class SummaryTask(Task):
             return self._headline(document, run, notes)
         sentences = document.sentences
         scores = np.concatenate([run(each)["scores"][0] for each in self._windows(document, WINDOW, LONGEST)])
+        if self._density(document) < FAMILIAR * self.usual:
+            scores = centrality.steadied(scores, sentences)
         asked = selection.Length(self.sentences, self.words, self.ratio)
         places = selection.chosen(scores, sentences, asked)
         if not places:
@@ -428,14 +415,6 @@ class Example:
 
     document: Document | DataError
     summary: str
-
-
-def _square(rows: Sequence[Sequence], count: int, width: int, kind) -> np.ndarray:
-    """(1, count, width): the rows, 0 where there are none."""
-    found = np.zeros((1, count, width), kind)
-    for i, row in enumerate(rows):
-        found[0, i, : len(row)] = row[:width]
-    return found
 
 
 def _with_gains(batch: Batch) -> Batch:

@@ -57,7 +57,7 @@ class Search:
     beams: int = 4
     fewest: int = 4
     most: int = 24
-    length: float = 0.8
+    length: float = 1.0
 
 
 @dataclass
@@ -154,35 +154,31 @@ def novel(headline: str, text: str) -> float:
     return sum(each not in known for each in words) / len(words) if words else 0.0
 
 
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
 def cased(headline: str, text: str, titled: bool) -> str:
     """The headline, which came in small letters, with the capitals of the text; `titled` as titles have them, too."""
-    forms: dict[str, Counter] = {}
-    for match in re.finditer(r"[\w][\w'’-]*\w|\w", text):
-        # A capital at the start of a sentence says nothing of the word.
-        opens = (
-            not text[: match.start()].rstrip(" \n\t\"'(“").endswith((".", "!", "?", ":", "\n"))
-            and match.start() > 0
-        )
-        forms.setdefault(match.group().lower(), Counter())[match.group()] += 2 if opens else 1
-    count = 0
+    forms = _forms(text)
 
     def fitting(match: re.Match) -> str:
-        nonlocal count
-        count += 1
-        word = match.group()
+        word, before = match.group(), headline[: match.start()].rstrip()
         best = forms[word].most_common(1)[0][0] if word in forms else word
-        first = count == 1 or headline[: match.start()].rstrip().endswith((":", "?", "!"))
-        if best[1:] != best[1:].lower() or not (titled or first):
-            return best
-        if titled and word in SMALL and not first:
-            return word
-        return (
-            "-".join(part[:1].upper() + part[1:] for part in best.split("-"))
-            if titled
-            else best[:1].upper() + best[1:]
-        )
+        first = not WORD.search(before) or before.endswith((":", "?", "!"))
+        capital = first or (titled and word not in SMALL)
+        return best[:1].upper() + best[1:] if capital else best
 
-    return re.sub(r"[\w][\w'’-]*\w|\w", fitting, headline)
+    return WORD.sub(fitting, headline)
+
+
+def _forms(text: str) -> dict[str, Counter]:
+    """How often each word of a text is written how, by its small letters. A capital that opens a sentence says little."""
+    found: dict[str, Counter] = {}
+    for match in WORD.finditer(text):
+        before = text[max(0, match.start() - 8) : match.start()].rstrip(" \n\t\"'(“")
+        inner = before and not before.endswith((".", "!", "?", ":"))
+        found.setdefault(match.group().lower(), Counter())[match.group()] += 2 if inner else 1
+    return found
 
 
 def salient(pieces: Sequence[Sequence[int]], most: int, rarity: np.ndarray) -> list[int]:

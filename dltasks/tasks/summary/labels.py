@@ -17,7 +17,7 @@ FEW = 400
 """Texts that are not worth a process of their own."""
 
 CHUNK = 200
-VERSION = 2
+VERSION = 3
 """Of the labels; a cache of another is made anew."""
 
 GREEDY = 0.15
@@ -63,7 +63,7 @@ def _of_text(text: str, summaries: Sequence[str]) -> Labels:
     titles = np.mean([len(each) for each in references]) < 0.5 * np.mean([len(each) for each in words])
     measure = rouge.recall if titles else rouge.f1
     gains = [float(measure(each, references).mean()) for each in words]
-    chosen = greedy(words, references)
+    chosen = [] if titles else greedy(words, references)
     if len(chosen) > 1:
         gains = [each + GREEDY * (i in chosen) for i, each in enumerate(gains)]
     return spans, tuple(min(each, 1.0) for each in gains)

@@ -66,7 +66,6 @@ def _lengths(task, texts: list[documents.Document], summaries: list[str]) -> dic
     return found | {
         "window": int(np.clip(np.ceil(np.quantile(counts, 0.97)), 4, WINDOW)),
         "length": int(np.clip(np.quantile([len(each) for each in pieces], 0.95), 8, LONGEST)),
-        "places": int(np.clip(np.quantile(counts, 0.98), 1, 16)),
         "sentences": max(1, round(float(np.median(told)))),
     }
 

@@ -8,30 +8,21 @@ from dltasks.tasks.summary.attention import FAR
 from dltasks.tasks.summary.reader import Judged, Sentences
 from dltasks.tasks.summary.writer import Likelihood, Writer
 
-PLACES = 18
-"""Places of sentences that are told apart: none told, the first sixteen, and the rest."""
-
 
 def extractor(pieces: int, plan) -> keras.Model:
-    """pieces, counts int32 and rarity float32 (batch, sentences, length), of each piece how often its word stands in the whole
-    text, and the word's negative log-probability; places int32 (batch, sentences); total float32 (batch, 1), sentences of the
-    whole text; known float32 (batch, 1), whether its words are those of the training texts; to scores (batch, sentences): what
-    ROUGE the sentence alone may get, from 0 to 1."""
+    """pieces and counts int32 (batch, sentences, length), how often the word of each piece stands in the whole text; total
+    float32 (batch, 1), sentences of the whole text; to scores (batch, sentences): what ROUGE the sentence alone may get, from 0
+    to 1."""
     inputs = {
         "pieces": keras.Input((None, None), dtype="int32", name="pieces"),
         "counts": keras.Input((None, None), dtype="int32", name="counts"),
-        "rarity": keras.Input((None, None), name="rarity"),
-        "places": keras.Input((None,), dtype="int32", name="places"),
         "total": keras.Input((1,), name="total"),
-        "known": keras.Input((1,), name="known"),
     }
     vectors = Sentences(pieces, plan.width(), plan.dropout, name="sentences")(
-        *(inputs[name] for name in ("pieces", "counts", "rarity", "total", "known"))
+        inputs["pieces"], inputs["counts"], inputs["total"]
     )
     there = There(name="there")(inputs["pieces"])
-    logits = Judged(plan.width(), PLACES, plan.depth(), plan.dropout, name="logits")(
-        vectors, inputs["places"], there
-    )
+    logits = Judged(plan.width(), plan.depth(), plan.dropout, name="logits")(vectors, there)
     scores = layers.Activation("sigmoid", name="scores")(logits)
     return keras.Model(inputs, {"scores": scores}, name="extractor")
 

@@ -51,9 +51,9 @@ def encoded(model: bytes, texts: Sequence[str], most: int) -> list[list[int]]:
     return [each[:most] for each in pieces(model).encode(list(texts))]
 
 
-def filled(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
-    """int32 (count, length): the rows, NONE after what is shorter."""
-    found = np.zeros((len(rows), length), np.int32)
+def filled(rows: Sequence[Sequence[int]], length: int, count: int | None = None) -> np.ndarray:
+    """int32 (count, length): the rows, cut at the length; NONE where there are none."""
+    found = np.zeros((count or len(rows), length), np.int32)
     for i, row in enumerate(rows):
         found[i, : min(len(row), length)] = row[:length]
     return found
