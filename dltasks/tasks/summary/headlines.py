@@ -163,8 +163,9 @@ def cased(headline: str, text: str, titled: bool) -> str:
 
     def fitting(match: re.Match) -> str:
         word, before = match.group(), headline[: match.start()].rstrip()
-        best = forms[word].most_common(1)[0][0] if word in forms else word
         first = not WORD.search(before) or before.endswith((":", "?", "!"))
+        small = word in SMALL or word not in forms
+        best = word if small else forms[word].most_common(1)[0][0]
         capital = first or (titled and word not in SMALL)
         return best[:1].upper() + best[1:] if capital else best
 
