@@ -20,7 +20,7 @@ import dltasks as library
 from dltasks import bundle, tasks, writing
 from dltasks.errors import DataError
 from dltasks.report import Report
-from dltasks.task import kept_names
+from dltasks.task import kept, kept_names
 
 TASKS = tasks.names()
 
@@ -301,4 +301,6 @@ def test_a_full_disk_leaves_the_old_bundle_whole(trained, tmp_path):
 def test_fields_survive_the_bundle(trained):
     model = library.load(trained.bundle)
     assert replace(model.task) == model.task
-    assert model.record["fields"].items() <= json.loads(json.dumps(vars(model.task))).items()
+    plain = {name: value for name, value in vars(model.task).items() if name not in kept_names(model.task)}
+    assert model.record["fields"].items() <= json.loads(json.dumps(plain)).items()
+    assert kept(model.task) == {name: (trained.bundle / name).read_bytes() for name in kept(model.task)}

@@ -390,7 +390,8 @@ class SummaryTask(Task):
         if not fit:
             notes = (*notes, "no headline without numbers that the text does not have; they were left out")
             fit = [headlines.without_unsupported(each, document.text) for each in lines]
-        line = headlines.cased(fit[0], document.text, self.titled)
+        best = next((each for each in fit if each.strip()), document.sentences[0])
+        line = selection.first_words(headlines.cased(best, document.text, self.titled), self.steps)
         if self.words is not None:
             line = selection.first_words(line, self.words)
         return SummaryAnswer(line, (), notes, document)

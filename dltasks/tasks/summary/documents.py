@@ -108,7 +108,8 @@ def checked(document: Document) -> Document:
         raise DataError(
             f"{name}: {len(text):,} characters; at most {MOST:,} are taken at once: cut it into its chapters"
         )
-    if not any(each.isalnum() for each in text) or document.stretches == ():
+    parts = (text,) if document.stretches is None else (text[start:end] for start, end in document.stretches)
+    if not any(each.isalnum() for part in parts for each in part):
         raise DataError(f"{name}: no sentences in it; wanted a text")
     return document
 
