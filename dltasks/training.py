@@ -20,7 +20,7 @@ from dltasks.plan import Plan, changed
 from dltasks.quiet import quiet
 from dltasks.report import Report
 from dltasks.runtime import in_order
-from dltasks.task import Arrays, Batch, Parts, Task
+from dltasks.task import Arrays, Batch, Parts, Task, kept
 
 WARM_UP = 0.1
 """Share of a run over which the learning rate rises; then it falls to nothing in a straight line."""
@@ -253,6 +253,8 @@ def _mapped(work: Path, names: list[str], count: int) -> Arrays:
 def _inputs_key(task: Task, examples: Batch) -> str:
     """Changes when the files or what the task makes of them do."""
     seen = hashlib.sha256(f"{task!r} {len(examples)}".encode())
+    for content in kept(task).values():
+        seen.update(content)
     for origin in () if examples.files else examples.origins:
         seen.update(origin.encode(errors="surrogateescape"))
     for raw in examples.files or examples.raws:

@@ -52,6 +52,16 @@ def test_every_setting_of_a_plan_has_a_help_text(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_no_setting_has_the_name_of_what_train_takes_itself(task):
+    import inspect
+
+    from dltasks import training
+
+    own = set(inspect.signature(training.train).parameters)
+    assert not own & {each.name for each in fields(tasks.find(task).plan)}
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_the_bundled_model_answers_every_sample(task):
     model = library.load(bundle.for_task(task))
     answers = model.predict(*samples(task))

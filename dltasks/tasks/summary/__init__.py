@@ -20,7 +20,7 @@ STYLES = ("extract", "headline")
 WINDOW = 64
 """Sentences that are judged together; a longer text is cut into so many at a time."""
 
-LONGEST = 64
+LONGEST = 40
 """Pieces of a sentence that are read."""
 
 FAMILIAR = 0.78
@@ -29,6 +29,10 @@ the network does not know enough words to be followed alone."""
 
 FOREIGN = 0.45
 """Below this share it is said that the text is unlike those of training."""
+
+STRANGE = (
+    "not written like the texts the model was trained on (another language, perhaps); judged all the same"
+)
 
 PASSES = {"extract": 170_000, "headline": 500_000}
 """Examples that are shown in a run that does not say how long it is, in all."""
@@ -71,7 +75,7 @@ class SummaryPlan(Plan):
     )
     convolutions: int = setting(2, "Convolutions before them in a headline network.", minimum=0, maximum=12)
     decoders: int = setting(2, "Transformer blocks that write a headline.", minimum=1, maximum=12)
-    source: int = setting(192, "Pieces of the text that a headline network reads.", minimum=32, maximum=2048)
+    context: int = setting(192, "Pieces of the text that a headline network reads.", minimum=32, maximum=2048)
     longest: int = setting(24, "Pieces of the longest headline.", minimum=6, maximum=256)
     dropout: float = setting(0.1, "Share of the values that are dropped in training.", minimum=0, maximum=0.9)
     val: float = setting(
@@ -158,7 +162,7 @@ class SummaryTask(Task):
     """Texts to summaries of `sentences` of them, or to a headline.
 
     vocabulary: a sentencepiece model. window: sentences of a training text that are judged together; length: pieces of
-    each. source, steps: pieces of the text that a headline is made of, and of the headline. titled: whether headlines have capitals
+    each. context, steps: pieces of the text that a headline is made of, and of the headline. titled: whether headlines have capitals
     as titles do. usual: characters a piece that training texts had at least. words, ratio: other ways to say how long.
     """
 
@@ -169,7 +173,7 @@ class SummaryTask(Task):
     style: str = "extract"
     window: int = 16
     length: int = 48
-    source: int = 192
+    context: int = 192
     steps: int = 24
     titled: bool = False
     usual: float = 0.0
@@ -227,15 +231,20 @@ class SummaryTask(Task):
     def _row(self, raw: Any) -> Arrays:
         """The inputs (1, ...) of one example, as training takes them."""
         if self.style == "extract":
-            return next(self._windows(documents.load(raw), self.window, self.length, whole=True))
+            rows = self._rows(documents.load(raw))
+            return next(self._windows(rows, self.window, self.length, whole=True))
         summary = raw.summary if isinstance(raw, Example) else None
         document = documents.load(raw.document if isinstance(raw, Example) else raw)
         return {"source": self._source(document), "sequence": self._sequence(summary)}
 
-    def _windows(self, document: Document, size: int, length: int, whole: bool = False) -> Iterator[Arrays]:
-        """The inputs (1, sentences, ...) of `size` sentences after the other; `whole` gives only the first, filled up."""
-        rows = vocabulary.encoded(self.vocabulary, document.sentences, LONGEST)
-        words = [vocabulary.words(self.vocabulary, each) for each in rows]
+    def _windows(
+        self, rows: list[list[int]], size: int, length: int, whole: bool = False
+    ) -> Iterator[Arrays]:
+        """The inputs (1, sentences, ...) of `size` sentences after the other, `length` pieces of each at most; `whole` fills them up.
+
+        rows: the pieces of each sentence of a text.
+        """
+        words = [vocabulary.words(self.vocabulary, each[:length]) for each in rows]
         # A word of several pieces counts once.
         often = Counter(word for each in words for word, _ in groupby(each))
         for at in range(0, len(rows), size):
@@ -248,19 +257,22 @@ class SummaryTask(Task):
                 "total": np.full((1, 1), len(rows), np.float32),
             }
 
-    def _density(self, document: Document) -> float:
-        """Characters a piece."""
-        text = document.text[:10_000]
-        return len(text) / max(1, len(vocabulary.encoded(self.vocabulary, [text], 50_000)[0]))
+    def _rows(self, document: Document) -> list[list[int]]:
+        """The pieces of each sentence."""
+        return vocabulary.encoded(self.vocabulary, document.sentences)
+
+    def _known(self, document: Document, rows: list[list[int]]) -> float:
+        """Characters a piece, as a share of those of the median training text: small where the words are not known."""
+        characters = sum(end - start for start, end in document.spans)
+        return characters / max(1, sum(map(len, rows))) / (self.usual or 1.0)
 
     def _source(self, document: Document) -> np.ndarray:
-        """int32 (1, source): the pieces of the text, of a long one those of the sentences that matter most."""
+        """int32 (1, context): the pieces of the text, of a long one those of the sentences that matter most."""
         text = document.text if document.stretches is None else " ".join(document.sentences)
-        pieces = vocabulary.encoded(self.vocabulary, [text[: 40 * self.source]], 10 * self.source)[0]
-        if len(pieces) > 2 * self.source:
-            rows = vocabulary.encoded(self.vocabulary, document.sentences, LONGEST)
-            pieces = headlines.salient(rows, self.source, vocabulary.rarity(self.vocabulary))
-        return vocabulary.filled([pieces], self.source)
+        pieces = vocabulary.encoded(self.vocabulary, [text[: 40 * self.context]], 10 * self.context)[0]
+        if len(pieces) > 2 * self.context:
+            pieces = headlines.salient(self._rows(document), self.context, vocabulary.rarity(self.vocabulary))
+        return vocabulary.filled([pieces], self.context)
 
     def _sequence(self, summary: str | None) -> np.ndarray:
         """int32 (1, steps + 1): the pieces of a summary between START and END; nothing but START where there is none."""
@@ -286,7 +298,7 @@ class SummaryTask(Task):
         count = vocabulary.pieces(self.vocabulary).get_piece_size()
         if self.style == "extract":
             return network.extractor(count, plan)
-        return network.headliner(count, self.source, self.steps, plan)
+        return network.headliner(count, self.context, self.steps, plan)
 
     def learner(self, network, plan: Plan, targets: Arrays):
         from dltasks.tasks.summary.network import learner
@@ -357,20 +369,21 @@ class SummaryTask(Task):
         return answers
 
     def _summary(self, document: Document, run: Run) -> SummaryAnswer:
-        notes = (*document.notes, *self._strangeness(document))
+        rows, sentences = self._rows(document), document.sentences
+        known = self._known(document, rows)
+        notes = (*document.notes, *([STRANGE] if known < FOREIGN and len(document.text) > 100 else []))
         if self.style == "headline":
             return self._headline(document, run, notes)
-        sentences = document.sentences
-        scores = np.concatenate([run(each)["scores"][0] for each in self._windows(document, WINDOW, LONGEST)])
-        if self._density(document) < FAMILIAR * self.usual:
-            scores = centrality.steadied(scores, sentences)
+        scores = np.concatenate([run(each)["scores"][0] for each in self._windows(rows, WINDOW, LONGEST)])
+        if known < FAMILIAR:
+            scores = centrality.ordered(scores, sentences)
         asked = selection.Length(self.sentences, self.words, self.ratio)
         places = selection.chosen(scores, sentences, asked)
         if not places:
             return self._cut(document, int(scores.argmax()), scores, notes)
         if self.words is None and self.ratio is None and len(sentences) < self.sentences:
             count = f"{len(sentences)} sentence{'s' * (len(sentences) > 1)}"
-            notes = (*notes, f"the text has {count}, fewer than the {self.sentences} asked for")
+            notes = (*notes, f"the text has {count}, fewer than {self.sentences}")
         found = tuple(Sentence(sentences[i], *document.spans[i], float(scores[i])) for i in places)
         return SummaryAnswer(" ".join(" ".join(e.text.split()) for e in found), found, notes, document)
 
@@ -395,14 +408,6 @@ class SummaryTask(Task):
         if self.words is not None:
             line = selection.first_words(line, self.words)
         return SummaryAnswer(line, (), notes, document)
-
-    def _strangeness(self, document: Document) -> tuple[str, ...]:
-        """That the text is not written like those it was trained on, where its words fall into too many pieces."""
-        if len(document.text) < 100 or self._density(document) >= FOREIGN * self.usual:
-            return ()
-        return (
-            "not written like the texts the model was trained on (another language, perhaps); judged all the same",
-        )
 
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> Evaluation:
         from dltasks.tasks.summary import scores

@@ -9,9 +9,9 @@ import numpy as np
 STEM = 6
 """Letters that two words must share at their beginning to count as the same."""
 
-NETWORK, OPENING = 0.3, 0.5
-"""What the network's score and a place at the opening count for, where centrality counts for 1; chosen on texts of other
-domains (benchmarks/texts, those with even numbers)."""
+OPENING = 0.2
+"""What a place at the opening of the text counts for, where centrality counts for 1. Chosen, as that the network's own score
+counts for nothing here, on texts of other domains (benchmarks/texts, those with even numbers)."""
 
 
 def degrees(sentences: Sequence[str]) -> np.ndarray:
@@ -29,12 +29,12 @@ def degrees(sentences: Sequence[str]) -> np.ndarray:
     return np.array([sum(weight[word] for word in sorted(each)) for each in kinds]) / lengths
 
 
-def steadied(scores: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
-    """The network's scores (sentences,), put into the order of mostly the centrality; their mean and spread stay."""
+def ordered(scores: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
+    """Scores (sentences,) in the order of the centrality, with the mean and spread that the network's have."""
     logits = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / (1 - np.clip(scores, 1e-6, 1 - 1e-6)))
     opening = 1 / (1 + np.arange(len(scores)))
-    mixed = _standard(degrees(sentences)) + OPENING * _standard(opening) + NETWORK * _standard(logits)
-    return 1 / (1 + np.exp(-(logits.mean() + logits.std() * _standard(mixed))))
+    central = _standard(degrees(sentences)) + OPENING * _standard(opening)
+    return 1 / (1 + np.exp(-(logits.mean() + logits.std() * _standard(central))))
 
 
 def _standard(values: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def learned(task, examples: Batch, plan):
     texts = [_document(examples.raws[i]).text for i in _some(train, PIECED)]
     summaries = [examples.truths[i].summaries[0] for i in train]
     model = vocabulary.learned([*texts, *summaries], plan.pieces)
-    task = replace(task, vocabulary=model, style=plan.style, source=plan.source, steps=plan.longest)
+    task = replace(task, vocabulary=model, style=plan.style, context=plan.context, steps=plan.longest)
     return replace(
         task, **_lengths(task, [_document(examples.raws[i]) for i in _some(train, LOOKED_AT)], summaries)
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REPEATED = 0.5
+REPEATED = 0.75
 """How much of a sentence's score is lost when it says the same as one that was chosen."""
 
 CANDIDATES = 400

@@ -46,8 +46,8 @@ def pieces(model: bytes):
     return SentencePieceProcessor(model_proto=model)
 
 
-def encoded(model: bytes, texts: Sequence[str], most: int) -> list[list[int]]:
-    """The first `most` pieces of each text."""
+def encoded(model: bytes, texts: Sequence[str], most: int | None = None) -> list[list[int]]:
+    """The pieces of each text, the first `most` where that is said."""
     return [each[:most] for each in pieces(model).encode(list(texts))]
 
 
@@ -80,9 +80,10 @@ def words(model: bytes, row: Sequence[int]) -> list[tuple[int, ...]]:
     """The word of each piece of a row, as the pieces that it is made of; a sign is a word of its own."""
     starts, wordly = _kinds(model)
     found: list[tuple[int, ...]] = []
-    begin = 0
-    for at in range(1, len(row) + 1):
-        if at == len(row) or starts[row[at]] or not wordly[row[at]] or not wordly[row[at - 1]]:
-            found += [tuple(row[begin:at])] * (at - begin)
-            begin = at
-    return found
+    word: list[int] = []
+    for piece in row:
+        if word and (starts[piece] or not wordly[piece] or not wordly[word[-1]]):
+            found += [tuple(word)] * len(word)
+            word = []
+        word.append(piece)
+    return found + [tuple(word)] * len(word)

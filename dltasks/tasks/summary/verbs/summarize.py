@@ -10,6 +10,9 @@ from dltasks.cli import options
 STYLES = {"extract": "sentences", "headline": "headlines"}
 """The bundled model of each style."""
 
+SENTENCES = 3
+"""Of a summary, where no length is asked."""
+
 
 @click.command(short_help="What these texts say, in few of their sentences or in one line.")
 @click.argument("texts", nargs=-1, metavar="[FILE...|-]")
@@ -77,7 +80,7 @@ def _loaded(model, style, sentences, words, ratio):
         raise ModelError(f"{model}: a model for {tasks.name_of(bundle.task)}; dltasks predict takes any")
     if style and style != bundle.task.style:
         raise ModelError(f"{model}: its style is {bundle.task.style}, not {style}; leave out --style")
-    asked = {"sentences": sentences or bundle.task.sentences, "words": words, "ratio": ratio}
+    asked = {"sentences": sentences or SENTENCES, "words": words, "ratio": ratio}
     return replace(bundle, task=replace(bundle.task, **asked))
 
 
