@@ -29,13 +29,11 @@ SUMMARIES = (
 class Truth:
     """What a text ought to be told as.
 
-    summaries: one or several. gains: of each sentence of the text, where they were found. weight: how much the example
-    counts in training.
+    summaries: one or several. gains: of each sentence of the text, where they were found.
     """
 
     summaries: tuple[str, ...]
     gains: tuple[float, ...] = ()
-    weight: float = 1.0
 
 
 def read(source: Any, text: str | None, summary: str | None) -> Batch:
@@ -50,17 +48,16 @@ def read(source: Any, text: str | None, summary: str | None) -> Batch:
     names = [each for each in frame.columns if each not in (tables.FILE, tables.ROW)]
     columns = _column(names, text, TEXTS, "text", where), _column(names, summary, SUMMARIES, "summary", where)
     raws, origins, truths, splits = [], [], [], []
-    wanted = [*columns, *(each for each in ("split", "weight") if each in names), tables.FILE, tables.ROW]
+    wanted = [*columns, *(each for each in ("split",) if each in names), tables.FILE, tables.ROW]
     for row in frame.select(wanted).iter_rows(named=True):
         origin = f"{row[tables.FILE]}, row {row[tables.ROW]}"
-        raw, truth = _pair(row[columns[0]], row[columns[1]], row.get("weight"), origin)
+        raw, truth = _pair(row[columns[0]], row[columns[1]], origin)
         raws.append(raw)
         truths.append(truth)
         origins.append(origin)
         splits.append(_split(row.get("split"), origin))
     shown = f"columns: {columns[0]} is the text, {columns[1]} the summary"
-    more = [each for each in ("split", "weight") if each in names]
-    note = shown + (f"; used as well: {', '.join(more)}" if more else "")
+    note = shown + ("; split divides the data" if "split" in names else "")
     files = tuple(tables.files(source))
     return Batch(raws, origins, truths, splits if any(splits) else None, (note,), files)
 
@@ -81,11 +78,11 @@ def _column(names: Sequence[str], asked: str | None, known: Sequence[str], what:
     return found[0]
 
 
-def _pair(text: Any, summary: Any, weight: Any, origin: str) -> tuple[Document | DataError, Truth]:
+def _pair(text: Any, summary: Any, origin: str) -> tuple[Document | DataError, Truth]:
     """The raw input and the truth of a row."""
     given = [summary] if isinstance(summary, str) else list(summary if summary is not None else ())
     summaries = tuple(each for each in given if isinstance(each, str) and each.strip())
-    truth = Truth(summaries, weight=1.0 if weight is None else float(weight))
+    truth = Truth(summaries)
     try:
         if not isinstance(text, str):
             raise DataError(f"{origin}: no text, but {text!r}")
@@ -129,7 +126,7 @@ def _from_tensorflow_datasets(name: str) -> Batch:
         for position, example in enumerate(tensorflow_datasets.as_numpy(data)):
             origin = f"tfds:{name}/{part}[{position}]"
             text, summary = (example[each].decode("utf-8", "replace") for each in keys)
-            raw, truth = _pair(text, summary, None, origin)
+            raw, truth = _pair(text, summary, origin)
             raws.append(raw)
             truths.append(truth)
             origins.append(origin)
