@@ -48,7 +48,7 @@ def read(source: Any, text: str | None, summary: str | None) -> Batch:
     names = [each for each in frame.columns if each not in (tables.FILE, tables.ROW)]
     columns = _column(names, text, TEXTS, "text", where), _column(names, summary, SUMMARIES, "summary", where)
     raws, origins, truths, splits = [], [], [], []
-    wanted = [*columns, *(each for each in ("split",) if each in names), tables.FILE, tables.ROW]
+    wanted = [*columns, *(["split"] if "split" in names else []), tables.FILE, tables.ROW]
     for row in frame.select(wanted).iter_rows(named=True):
         origin = f"{row[tables.FILE]}, row {row[tables.ROW]}"
         raw, truth = _pair(row[columns[0]], row[columns[1]], origin)
@@ -56,8 +56,8 @@ def read(source: Any, text: str | None, summary: str | None) -> Batch:
         truths.append(truth)
         origins.append(origin)
         splits.append(_split(row.get("split"), origin))
-    shown = f"columns: {columns[0]} is the text, {columns[1]} the summary"
-    note = shown + ("; split divides the data" if "split" in names else "")
+    note = f"columns: {columns[0]} is the text, {columns[1]} the summary"
+    note += "; split divides the data" if "split" in names else ""
     files = tuple(tables.files(source))
     return Batch(raws, origins, truths, splits if any(splits) else None, (note,), files)
 
