@@ -26,6 +26,12 @@ ARTICLE = ROOT / "samples/summary/lighthouse.md"
 ABSTRACT = ROOT / "samples/summary/abstract.txt"
 
 
+FRENCH = (
+    "Le maire élu hier à Besançon a fêté sa victoire. Les élèves ont joué une pièce drôle, très applaudie."
+)
+POLISH = "Burmistrz miasta powitał gości. Później na rynku zabrzmiała muzyka, którą słyszało wielu mieszkańców. Święto trwało długo."
+
+
 def sentences(text: str) -> list[str]:
     return Document(text).sentences
 
@@ -60,6 +66,14 @@ def test_of_markdown_only_paragraphs_lists_and_quotes_are_read():
     ]
 
 
+def test_marks_of_markdown_are_not_in_the_summary():
+    text = "- **Trains** start `here`, see [the plan](https://example.com)[^1]. It is snake_case.\n"
+    found = Document(text, stretches=tuple(documents._paragraphs(text))).sentences
+    assert found[0].startswith("**Trains**")
+    assert documents.plain(found[0]) == "Trains start here, see the plan."
+    assert documents.plain("It is snake_case, _really_.") == "It is snake_case, really."
+
+
 def test_the_main_text_of_a_page_is_taken(tmp_path):
     body = "".join(
         f"<p>The {i}th keeper of the light climbed the tower in the storm and lit the lamp.</p>"
@@ -87,8 +101,9 @@ def test_an_encoding_that_is_guessed_is_said():
     text = (
         "Der Bürgermeister grüßt die Gäste aus Köln und Düsseldorf. Später tönt Musik über die Plätze. " * 5
     )
-    found, notes = documents.decoded(text.encode("cp1252"), "x")
-    assert found == text and notes[0].startswith("not UTF-8; read as ")
+    for each, encoding in ((text, "cp1252"), (FRENCH, "latin_1"), (POLISH, "cp1250")):
+        found, notes = documents.decoded(each.encode(encoding), "x")
+        assert found == each and notes[0].startswith("not UTF-8; read as ")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +177,11 @@ def test_the_best_sequence_is_found():
     row, end = [0, 0, 0, 0.1, 0.6, 0.3], [0, 0, 0, 0.8, 0.1, 0.1]
     best, score = headlines.found(steps(row, row, end), headlines.Search(beams=2, fewest=1, most=3))[0]
     assert best == [4, 4] and score == pytest.approx(np.log(0.6 * 0.6 * 0.8) / 3)
+
+
+def test_something_is_found_where_all_pieces_repeat():
+    rows = [[0, 0, 0, 0, 1.0, 0]] * 9
+    assert headlines.found(steps(*rows), headlines.Search(beams=2, fewest=1, most=9))
 
 
 def test_no_three_pieces_come_twice():
@@ -332,6 +352,8 @@ def test_another_language_is_said_and_judged_all_the_same():
 
 
 def test_wrong_usage_is_told():
+    assert dltasks("summarize", ABSTRACT, "--ratio", "nan").returncode == 2
+    assert dltasks("summarize", ABSTRACT, "--model", "headlines", "--highlight").returncode == 2
     assert dltasks("summarize", ABSTRACT, "--words", 5, "--ratio", 0.5).returncode == 2
     assert dltasks("summarize", ABSTRACT, "--style", "headline", "--sentences", 2).returncode == 2
 

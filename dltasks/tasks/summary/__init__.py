@@ -371,8 +371,14 @@ class SummaryTask(Task):
     def _summary(self, document: Document, run: Run) -> SummaryAnswer:
         rows, sentences = self._rows(document), document.sentences
         known = self._known(document, rows)
-        notes = (*document.notes, *([STRANGE] if known < FOREIGN and len(document.text) > 100 else []))
+        strange = known < FOREIGN and len(document.text) > 100
+        notes = (*document.notes, *([STRANGE] if strange else []))
         if self.style == "headline":
+            if known < FAMILIAR and not strange:
+                notes = (
+                    *notes,
+                    "not of the kind of text that the model was trained on: the headline is a guess",
+                )
             return self._headline(document, run, notes)
         scores = np.concatenate([run(each)["scores"][0] for each in self._windows(rows, WINDOW, LONGEST)])
         if known < FAMILIAR:
@@ -385,23 +391,25 @@ class SummaryTask(Task):
             count = f"{len(sentences)} sentence{'s' * (len(sentences) > 1)}"
             notes = (*notes, f"the text has {count}, fewer than {self.sentences}")
         found = tuple(Sentence(sentences[i], *document.spans[i], float(scores[i])) for i in places)
-        return SummaryAnswer(" ".join(" ".join(e.text.split()) for e in found), found, notes, document)
+        texts = [e.text if document.stretches is None else documents.plain(e.text) for e in found]
+        return SummaryAnswer(" ".join(" ".join(each.split()) for each in texts), found, notes, document)
 
     def _cut(self, document: Document, place: int, scores: np.ndarray, notes) -> SummaryAnswer:
         """The best sentence of a text where every one is longer than asked, cut."""
         start, end = document.spans[place]
         kept = selection.first_words(document.text[start:end], self.words)
         found = Sentence(kept, start, start + len(kept), float(scores[place]))
-        notes = (*notes, f"no sentence has as few as {self.words} words; the best one is cut")
+        notes = (*notes, f"every sentence has more words than {self.words}; the best one is cut")
         return SummaryAnswer(" ".join(kept.split()), (found,), notes, document)
 
     def _headline(self, document: Document, run: Run, notes) -> SummaryAnswer:
         """The best headline whose numbers stand in the text."""
         lines = [self._text_of(pieces) for pieces, _ in self._written(self._source(document), run)]
-        lines = [each for each in lines if each.strip()]
+        # A letter that is not in the vocabulary is written in bytes, which need not make one.
+        lines = [each for each in lines if each.strip() and "\ufffd" not in each]
         fit = [each for each in lines if not headlines.unsupported(each, document.text)]
         if not fit:
-            notes = (*notes, "no headline without numbers that the text does not have; they were left out")
+            notes = (*notes, "the network found no headline that fits the text")
             fit = [headlines.without_unsupported(each, document.text) for each in lines]
         best = next((each for each in fit if each.strip()), document.sentences[0])
         line = selection.first_words(headlines.cased(best, document.text, self.titled), self.steps)

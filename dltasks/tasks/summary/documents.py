@@ -28,6 +28,9 @@ STRETCH = 20_000
 LONGEST = 120
 """Words of a sentence; what is longer has no sentence marks and is cut."""
 
+MARKS = re.compile(r"\s*(?:>\s*)*(?:(?:[*+-]|\d+[.)])\s+)*(?:\[[ xX]\]\s+)?")
+"""What stands before the words of a quote or an item in Markdown."""
+
 CUT = 40
 """Words of the parts that it is cut into."""
 
@@ -144,7 +147,16 @@ def decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
 def _guessed(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     from charset_normalizer import from_bytes
 
-    found = from_bytes(content[:200_000]).best()
+    matches = from_bytes(content[:200_000])
+    found = matches.best()
+    # Short texts look alike in many encodings; that of western Europe is by far the most common.
+    for each in matches:
+        if (
+            each.encoding == "cp1252"
+            and each.chaos <= found.chaos + 0.1
+            and each.coherence >= found.coherence
+        ):
+            found = each
     if found is None:
         raise DataError(f"{name}: not a text in any known encoding; save it as UTF-8")
     text = content.decode(found.encoding, "replace")
@@ -176,9 +188,16 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
         if token.type == "paragraph_open":
             first, last = token.map
             start, end = starts[first], starts[min(last, len(starts) - 1)]
-            bare = re.match(r"[\s>*+-]*(\d+[.)]\s)?\s*", text[start:end]).end()
+            bare = MARKS.match(text[start:end]).end()
             if not re.fullmatch(r"(\s*!?\[[^\]]*\]\([^)]*\)\s*)+", text[start:end]):
                 yield start + bare, end
+
+
+def plain(sentence: str) -> str:
+    """A sentence of Markdown without its marks: emphasis, code, links and footnotes."""
+    sentence = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", sentence)
+    sentence = re.sub(r"\[\^[^\]]*\]:?", "", sentence)
+    return re.sub(r"\*+|`+|(?<!\w)_+|_+(?!\w)", "", sentence)
 
 
 def spans_of(text: str, stretches: Sequence[tuple[int, int]] | None = None) -> Iterator[tuple[int, int]]:

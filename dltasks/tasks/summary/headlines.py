@@ -81,6 +81,9 @@ def found(advance: Advance, search: Search) -> list[tuple[list[int], float]]:
         logs[:, [NONE, UNKNOWN, START]] = -np.inf
         if step < search.fewest:
             logs[:, END] = -np.inf
+        for row, beam in zip(logs, beams, strict=True):
+            # The end is always left, so that something ends.
+            row[[t[2] for t in beam.triples if list(t[:2]) == beam.pieces[-2:]]] = -np.inf
         if step == search.most - 1:
             logs[:, np.arange(logs.shape[1]) != END] = -np.inf
         beams, parents, over = _grown(beams, logs, search)
@@ -106,7 +109,8 @@ def _grown(beams: list[_Beam], logs: np.ndarray, search: Search):
             break
         if piece == END:
             over.append((before.pieces, score / (len(before.pieces) + 1) ** search.length))
-        elif (triple := (*before.pieces[-2:], int(piece))) not in before.triples:
+        else:
+            triple = (*before.pieces[-2:], int(piece))
             triples = before.triples | {triple} if len(triple) == 3 else before.triples
             going.append(_Beam([*before.pieces, int(piece)], score, triples))
             parents.append(parent)

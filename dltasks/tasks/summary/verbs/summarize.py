@@ -1,5 +1,6 @@
 """What these texts say, in few of their sentences or in one new line."""
 
+import math
 import os
 import sys
 
@@ -38,25 +39,30 @@ def command(texts, sentences, words, ratio, style, highlight, model, threads, as
 
     FILE is plain text, Markdown or HTML (its main text is taken), in any encoding; a folder of such; @LIST (a text file of
     names, one a line); or - for standard input, which is also read where nothing is named. With --json each sentence has
-    the characters of the input where it starts and ends, and a score: the ROUGE that it is likely to get.
+    the characters of the input where it starts and ends (a byte order mark not counted), and a score from 0 to 1: of texts like
+    those of training the ROUGE that it is likely to get, of others only an order.
 
     \b
-    dltasks summarize samples/summary/lighthouse.txt
+    dltasks summarize samples/summary/lighthouse.md
     dltasks summarize --words 50 report.md page.html
-    dltasks summarize --style headline samples/summary/lighthouse.txt
+    dltasks summarize --style headline samples/summary/lighthouse.md
     dltasks summarize --sentences 5 --json book.txt
     """
     if sum(each is not None for each in (sentences, words, ratio)) > 1:
         raise click.UsageError("--sentences, --words or --ratio, one of them")
     if as_json + as_csv + highlight > 1:
         raise click.UsageError("--json, --csv or --highlight, one of them")
-    if style == "headline" and (sentences or ratio or highlight):
-        raise click.UsageError("--style headline writes one line; of the lengths only --words makes sense")
+    if ratio is not None and math.isnan(ratio):
+        raise click.UsageError("--ratio nan: wanted more than 0, at most 1")
     if not texts and sys.stdin.isatty():
         raise click.UsageError("name a text, or - for standard input")
     from dltasks.cli import output
 
     bundle = _loaded(model, style, sentences, words, ratio)
+    if bundle.task.style == "headline" and (sentences or ratio or highlight):
+        raise click.UsageError(
+            "a headline is one new line: --sentences, --ratio and --highlight say nothing of it"
+        )
     sources = list(output.sources(texts or ("-",)))
     pairs = bundle.predict_each(sources, threads)
     form = "json" if as_json else "csv" if as_csv else None
