@@ -623,13 +623,79 @@ def test_a_network_without_labels_says_how_unusual_a_transaction_is(tmp_path, ta
 
 
 def test_probabilities_are_calibrated_on_what_was_not_trained_on():
-    from dltasks.tasks.fraud.network import platt
+    from dltasks.tasks.fraud.network import stacked
 
     random = np.random.default_rng(0)
-    odds = random.normal(-3, 2, 50_000)
-    fraud = random.random(50_000) < 1 / (1 + np.exp(-(0.5 * odds - 1)))
-    assert platt(odds, fraud) == pytest.approx((0.5, -1), abs=0.05)
-    assert platt(odds[:50], np.zeros(50))[0] > 0
+    odds = random.normal(-3, 2, (50_000, 2))
+    fraud = random.random(50_000) < 1 / (1 + np.exp(-(odds @ [0.3, 0.5] - 1)))
+    slopes, offset = stacked(odds, fraud, (0.2, 0.8))
+    assert [*slopes, offset] == pytest.approx([0.3, 0.5, -1], abs=0.05)
+    assert (stacked(odds[:50], np.zeros(50), (0.2, 0.8))[0] > 0).all()
+
+
+def transactions_like(count: int):
+    """Numbers and frauds, which are high in the first number where the second is high too."""
+    numbers = np.random.default_rng(0).lognormal(size=(count, 6)).astype(np.float32)
+    return numbers, (numbers[:, 0] > 3) & (numbers[:, 1] > 1.5)
+
+
+def test_trees_find_what_takes_two_questions():
+    from dltasks.tasks.fraud.trees import grow
+
+    numbers, fraud = transactions_like(4000)
+    grown, again = (grow(numbers, fraud, 20, 0) for _ in range(2))
+    assert all(np.array_equal(vars(grown)[each], vars(again)[each]) for each in vars(grown))
+    asked = grown.columns[:2, np.argmax(np.ptp(grown.values, axis=1))]
+    assert sorted(asked) == [0, 1]
+
+
+def test_the_layer_answers_as_its_trees_do():
+    import keras
+
+    from dltasks.exporting import litert
+    from dltasks.runtime import Runtime
+    from dltasks.tasks.fraud.trees import Trees
+
+    numbers, fraud = transactions_like(1000)
+    inputs = keras.Input((6,), name="numbers")
+    layer = Trees(30)
+    network = keras.Model([inputs], {"odds": layer(inputs)})
+    layer.adapt(numbers, fraud, 0)
+    columns, thresholds, values = (np.asarray(each) for each in layer.weights)
+    # Some lie on a threshold, which is not above it.
+    numbers[:30, columns[0]] = thresholds[0]
+    wanted = np.zeros(1000)
+    for tree in range(30):
+        above = numbers[:, columns[:, tree]] > thresholds[:, tree]
+        wanted += values[tree, above @ [16, 8, 4, 2, 1]]
+    assert np.asarray(layer(numbers))[:, 0] == pytest.approx(wanted, abs=1e-5)
+    answered = Runtime(litert(network, "none", {})).run({"numbers": numbers})["odds"][:, 0]
+    assert answered == pytest.approx(wanted, abs=1e-5)
+
+
+def test_trees_of_next_to_nothing_say_the_share_of_frauds():
+    from dltasks.tasks.fraud.trees import grow
+
+    grown = grow(np.ones((30, 2), np.float32), np.arange(30) < 3, 100, 0)
+    odds = grown.values[:, 0].sum()
+    assert (grown.values == grown.values[:, :1]).all() and 1 / (1 + np.exp(-odds)) == pytest.approx(
+        0.1, abs=0.1
+    )
+
+
+def test_a_network_without_trees_and_a_small_table_train(tmp_path, table):
+    rows = "".join(f"{i},{i % 7},{int(i % 5 == 0)}\n" for i in range(60))
+    for trees in (0, 10):
+        model = library.train(
+            "fraud",
+            table("size,age,claim\n" + rows),
+            tmp_path / str(trees),
+            label="claim",
+            trees=trees,
+            epochs=2,
+            peers=False,
+        )
+        assert 0 <= model.predict(pl.DataFrame({"size": [3], "age": [2]}))[0].probability <= 1
 
 
 def test_pieces_reach_from_edge_to_edge_with_steps_at_the_inner_ones():

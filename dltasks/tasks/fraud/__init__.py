@@ -95,6 +95,9 @@ class FraudPlan(Plan):
     )
     members: int = setting(4, "Members of the ensemble in the network.", minimum=1, maximum=64)
     width: int = setting(64, "Units of each layer.", minimum=4, maximum=1024)
+    trees: int = setting(
+        150, "Boosted trees in the network, beside the members; 0 for none.", minimum=0, maximum=1000
+    )
     val: float = setting(0.1, "Share of the training part's cards to choose by.", minimum=0.01, maximum=0.45)
     test: float = setting(
         0.2, "Share of the time to judge by, where --test-from does not say.", minimum=0, maximum=0.9
@@ -334,7 +337,13 @@ class FraudTask(Task):
 
         if self.unsupervised:
             return replace(self, errors=networks.errors(network, inputs), threshold=0.999)
+        table, held = examples.raws.table, examples.raws.places
+        train = np.flatnonzero(table.splits == "train")
+        networks.grow(network, table.numbers[train], table.outcomes.fraud[train], plan.seed)
         networks.calibrate(network, inputs, examples.truths.fraud)
+        # Nothing is chosen by the validation part from here on, and frauds are few.
+        rows = np.sort(np.concatenate([train, held]))
+        networks.grow(network, table.numbers[rows], table.outcomes.fraud[rows], plan.seed)
         return self
 
     def decode(self, outputs: Arrays) -> FraudAnswers:

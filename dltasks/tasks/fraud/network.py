@@ -1,8 +1,11 @@
-"""The networks: numbers of a transaction, encoded piecewise linearly, through an ensemble that shares its weights."""
+"""The networks: numbers of a transaction, encoded piecewise linearly, through an ensemble that shares its weights, and
+through trees."""
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from dltasks.tasks.fraud.trees import Trees
 
 LEAVES = 6
 """Pieces of a number between two edges."""
@@ -20,6 +23,9 @@ LOUDEST = 6.0
 """What a piece that few transactions reach is multiplied by at most."""
 
 SMALLEST = 1e-6
+
+SHARES = (0.2, 0.8)
+"""What the members' log-odds and the trees' weigh in the answer, unless the validation part says otherwise."""
 
 
 @keras.saving.register_keras_serializable("dltasks.fraud")
@@ -152,21 +158,28 @@ class Logits(layers.Layer):
 
 @keras.saving.register_keras_serializable("dltasks.fraud")
 class Calibration(layers.Layer):
-    """Logits of members (batch, members) to one calibrated probability (batch, 1).
+    """Logits of members (batch, members), and the trees' (batch, 1) where there are any, to one calibrated probability
+    (batch, 1).
 
-    The mean of the members' probabilities, its log-odds scaled and moved (Platt, 1999).
+    The log-odds of the members' mean probability and those of the trees, weighed (Wolpert, 1992, stacking) and moved
+    (Platt, 1999).
     """
 
-    def build(self, shape):
-        self.slope = self.add_weight(shape=(), initializer="ones", trainable=False, name="slope")
+    def build(self, shapes):
+        even = keras.initializers.Constant(1 / len(shapes))
+        self.slopes = self.add_weight(shape=(len(shapes),), initializer=even, trainable=False, name="slopes")
         self.offset = self.add_weight(shape=(), initializer="zeros", trainable=False, name="offset")
 
-    def call(self, logits):
+    def call(self, parts):
+        logits, *trees = parts
         mean = ops.clip(ops.mean(ops.sigmoid(logits), -1, keepdims=True), SMALLEST, 1 - SMALLEST)
-        return ops.sigmoid(self.slope * (ops.log(mean) - ops.log(1.0 - mean)) + self.offset)
+        odds = self.slopes[0] * (ops.log(mean) - ops.log(1.0 - mean))
+        for each in trees:
+            odds = odds + self.slopes[1] * each
+        return ops.sigmoid(odds + self.offset)
 
-    def compute_output_shape(self, shape):
-        return (shape[0], 1)
+    def compute_output_shape(self, shapes):
+        return (shapes[0][0], 1)
 
 
 def classifier(features: int, categories: list[int], steps: int, plan) -> keras.Model:
@@ -184,8 +197,10 @@ def classifier(features: int, categories: list[int], steps: int, plan) -> keras.
         hidden = Members(plan.members, plan.width, name=f"members_{depth}")(x)
         hidden = layers.Activation("relu", name=f"relu_{depth}")(hidden)
         x = hidden if depth == 1 else layers.Add(name="residual")([x, hidden])
-    logits = Logits(name="logits")(x)
-    return keras.Model(inputs, {"probability": Calibration(name="probability")(logits)}, name="classifier")
+    parts = [Logits(name="logits")(x)]
+    if plan.trees:
+        parts.append(Trees(plan.trees, name="trees")(inputs["numbers"]))
+    return keras.Model(inputs, {"probability": Calibration(name="probability")(parts)}, name="classifier")
 
 
 def _inputs(features: int, categories: list[int], steps: int) -> dict:
@@ -388,35 +403,44 @@ def _log_loss(plan, targets: np.ndarray):
     return loss
 
 
+def grow(network: keras.Model, numbers: np.ndarray, fraud: np.ndarray, seed: int) -> None:
+    """Grow the trees of a network that has some: numbers (count, features), fraud (count,)."""
+    for layer in network.layers:
+        if isinstance(layer, Trees):
+            layer.adapt(numbers, fraud == 1, seed)
+
+
 def calibrate(network: keras.Model, inputs: dict[str, np.ndarray], fraud: np.ndarray) -> None:
-    """Fit the slope and offset of the probability's log-odds to the validation part (Platt, 1999)."""
+    """Fit to the validation part what the members' log-odds and the trees' weigh, and the offset of their sum."""
+    found = {each.name: each.output for each in network.layers if each.name in ("logits", "trees")}
+    parts = keras.Model(network.inputs, found)
+    logits, *trees = (_outputs(parts, inputs, name).astype(np.float64) for name in sorted(found))
+    mean = np.clip((1 / (1 + np.exp(-logits))).mean(axis=1, keepdims=True), SMALLEST, 1 - SMALLEST)
+    odds = np.concatenate([np.log(mean / (1 - mean)), *trees], axis=1)
+    slopes, offset = stacked(odds, fraud, SHARES if trees else (1.0,))
     layer = network.get_layer("probability")
-    probabilities = _outputs(network, inputs, "probability").astype(np.float64)
-    odds = np.log(
-        np.clip(probabilities, SMALLEST, 1 - SMALLEST) / (1 - np.clip(probabilities, SMALLEST, 1 - SMALLEST))
-    )
-    slope, offset = platt(odds, fraud)
-    layer.slope.assign(slope)
+    layer.slopes.assign(slopes)
     layer.offset.assign(offset)
 
 
-def platt(odds: np.ndarray, fraud: np.ndarray) -> tuple[float, float]:
-    """Slope and offset of the log-odds with the lowest log loss; by Newton's method, held near (1, 0) by a weak prior.
+def stacked(odds: np.ndarray, fraud: np.ndarray, shares: tuple[float, ...]) -> tuple[np.ndarray, float]:
+    """Slopes (parts,) of log-odds (count, parts), and an offset, with the lowest log loss (Platt, 1999); by Newton's method,
+    held near `shares` and 0 by a weak prior.
 
     The prior counts as ten transactions: few frauds to fit to must not turn the probabilities around.
     """
-    inputs = np.stack([odds, np.ones_like(odds)], 1)
-    weights = np.array([1.0, 0.0])
-    prior = np.diag([10.0, 1.0])
+    inputs = np.concatenate([odds, np.ones((len(odds), 1))], axis=1)
+    usual = np.array([*shares, 0.0])
+    weights, prior = usual, np.diag([10.0] * len(shares) + [1.0])
     for _ in range(50):
         given = 1 / (1 + np.exp(-inputs @ weights))
-        gradient = inputs.T @ (given - fraud) + prior @ (weights - [1.0, 0.0])
+        gradient = inputs.T @ (given - fraud) + prior @ (weights - usual)
         curvature = (inputs * (given * (1 - given))[:, None]).T @ inputs + prior
         step = np.linalg.solve(curvature, gradient)
         weights = weights - step
         if np.abs(step).max() < 1e-8:
             break
-    return float(np.clip(weights[0], 0.2, 5)), float(np.clip(weights[1], -5, 5))
+    return np.clip(weights[:-1], 0.2 * usual[:-1], 5), float(np.clip(weights[-1], -5, 5))
 
 
 def errors(network: keras.Model, inputs: dict[str, np.ndarray]) -> tuple[float, ...]:
@@ -432,4 +456,4 @@ def _outputs(network: keras.Model, inputs: dict[str, np.ndarray], name: str, siz
         network.predict_on_batch({key: values[at : at + size] for key, values in inputs.items()})[name]
         for at in range(0, count, size)
     ]
-    return np.concatenate([np.asarray(each) for each in parts]).reshape(-1)
+    return np.concatenate([np.asarray(each) for each in parts])

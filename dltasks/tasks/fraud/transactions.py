@@ -31,7 +31,8 @@ class Table:
 
     numbers: float32 (count, features). codes: int32 (count, categories). past: int32 (count, steps), places of the card's
     transactions before this one and this one, the newest last, -1 where there is none. files, rows: where each stood.
-    ids: as the table has them, or None. moments: see times. learned: fields of a task that the table taught.
+    ids: as the table has them, or None. moments: see times. learned: fields of a task that the table taught. splits: of
+    a table to train on, what each is for.
     """
 
     numbers: np.ndarray
@@ -43,6 +44,7 @@ class Table:
     outcomes: Outcomes
     moments: np.ndarray
     learned: dict[str, Any]
+    splits: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,7 @@ def to_train_on(source: Any, plan) -> Batch:
         _require_both(splits, table.outcomes, named, where)
     splits = division.held_out(splits, table.outcomes, plan.val, plan.seed)
     places = np.flatnonzero(splits != division.NONE)
-    return _batch(table, places, splits[places], notes, source)
+    return _batch(replace(table, splits=splits), places, splits[places], notes, source)
 
 
 def to_judge_by(source: Any, task) -> Batch:
