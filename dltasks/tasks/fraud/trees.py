@@ -63,31 +63,33 @@ def grow(numbers: np.ndarray, fraud: np.ndarray, count: int, seed: int) -> Grown
         numbers, fraud = numbers[rows], fraud[rows]
     edges = [thresholds(values, fraud) for values in numbers.T]
     codes = np.stack([np.searchsorted(*each) for each in zip(edges, numbers.T, strict=True)], axis=1)
-    grown = Grown(
-        np.zeros((DEPTH, count), np.int32),
-        np.zeros((DEPTH, count), np.float32),
-        np.zeros((count, 2**DEPTH), np.float32),
-    )
-    odds, rate = np.zeros(len(fraud)), min(HIGHEST, PACE / count)
     drawn = min(WIDEST, max(1, round(COLUMNS * len(edges))))
-    for tree in range(count):
+    rate, odds, trees = min(HIGHEST, PACE / count), np.zeros(len(fraud)), []
+    for _ in range(count):
         given = 1 / (1 + np.exp(-odds))
         slopes, curvatures = fraud - given, given * (1 - given)
         rows = np.flatnonzero(random.random(len(fraud)) < ROWS)
         columns = np.sort(random.choice(len(edges), drawn, replace=False))
         asked = _questions(codes[np.ix_(rows, columns)], slopes[rows], curvatures[rows])
         splits = [(columns[column], code) for column, code in asked]
-        for level, (column, code) in enumerate(splits):
-            grown.columns[level, tree], grown.thresholds[level, tree] = column, edges[column][code - 1]
-        leaf, leaves = _leaf(codes, splits), 2 ** len(splits)
-        slope, curvature = (
-            np.bincount(leaf[rows], each[rows], minlength=leaves) for each in (slopes, curvatures)
-        )
-        values = np.float32(rate * slope / (curvature + SHRINKAGE))
-        # Questions that were not needed change nothing.
-        grown.values[tree] = np.repeat(values, 2**DEPTH // leaves)
+        leaf = _leaf(codes, splits)
+        sums = [np.bincount(leaf[rows], each[rows], 2 ** len(splits)) for each in (slopes, curvatures)]
+        values = np.float32(rate * sums[0] / (sums[1] + SHRINKAGE))
         odds += values[leaf]
-    return grown
+        trees.append((splits, values))
+    return _written(trees, edges)
+
+
+def _written(trees: list[tuple[list[tuple[int, int]], np.ndarray]], edges: list[np.ndarray]) -> Grown:
+    """Trees as splits, of a column and a code each, and values of the leaves."""
+    columns = np.zeros((DEPTH, len(trees)), np.int32)
+    asked = np.zeros((DEPTH, len(trees)), np.float32)
+    for tree, (splits, _) in enumerate(trees):
+        for level, (column, code) in enumerate(splits):
+            columns[level, tree], asked[level, tree] = column, edges[column][code - 1]
+    # Questions that were not needed change nothing.
+    values = [np.repeat(each, 2**DEPTH // len(each)) for _, each in trees]
+    return Grown(columns, asked, np.stack(values))
 
 
 def thresholds(values: np.ndarray, fraud: np.ndarray) -> np.ndarray:
