@@ -96,7 +96,7 @@ class FraudPlan(Plan):
     members: int = setting(4, "Members of the ensemble in the network.", minimum=1, maximum=64)
     width: int = setting(64, "Units of each layer.", minimum=4, maximum=1024)
     trees: int = setting(
-        300, "Boosted trees in the network, beside the members; 0 for none.", minimum=0, maximum=1000
+        150, "Boosted trees in the network, beside the members; 0 for none.", minimum=0, maximum=1000
     )
     val: float = setting(0.1, "Share of the training part's cards to choose by.", minimum=0.01, maximum=0.45)
     test: float = setting(
