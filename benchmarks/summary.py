@@ -129,17 +129,13 @@ def speed(model, data: Path) -> None:
 
 
 def read(model, headline, data: Path) -> None:
-    """Ten texts with what was made of them."""
+    """Print ten texts with what was made of them."""
     texts = [*domain("news")[0][:4], *domain("articles")[0][:1], *scitldr(data)[0][:3], *arxiv(data)[0][:2]]
-    lines = []
     for each in texts:
-        answer = answered(model, [each], sentences=2)[0]
-        line = answered(headline, [each])[0]
-        lines += [f"## {each.name}", "", each.text, "", f"**Summary:** {answer.summary}", ""]
-        lines += [f"**Headline:** {line.summary}", ""]
-    place = ROOT / "benchmarks/results/summary_read.md"
-    place.write_text("\n".join(["# Ten summaries with their texts", "", *lines]))
-    print(place.read_text())
+        summary, line = answered(model, [each], sentences=2)[0], answered(headline, [each])[0]
+        print(
+            f"## {each.name}\n\n{each.text}\n\n**Summary:** {summary.summary}\n\n**Headline:** {line.summary}\n"
+        )
 
 
 def main() -> None:
