@@ -7,12 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dltasks.errors import DataError
+
 
 def write_json(path: Path, value) -> None:
     """`value` as JSON; the old file stays whole until the new one is."""
     temporary = path.with_name(path.name + ".new")
     temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def content(path: Path) -> bytes:
+    """What stands in a file that a person named. Raises DataError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file or folder") from error
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror})") from error
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from dltasks.errors import DataError
+from dltasks.files import content as content_of
 
 FILE, ROW = "_file", "_row"
 """Columns that are added: the name of the file, and the row in it, from 1, a header not counted."""
@@ -92,7 +93,7 @@ def _read_one(source: Any) -> pl.DataFrame:
 
 def _from_bytes(source: Path | bytes) -> pl.DataFrame:
     name = name_of(source)
-    content = source if isinstance(source, bytes) else _content(source)
+    content = source if isinstance(source, bytes) else content_of(source)
     if not content.strip():
         raise DataError(f"{name}: empty; wanted a header and rows")
     if content[:4] == b"PAR1":
@@ -120,15 +121,6 @@ def _from_json(content: bytes, name: str) -> pl.DataFrame:
             except (ValueError, RecursionError) as wrong:
                 raise DataError(f"{name}, row {number}: not JSON ({wrong})") from error
         raise DataError(f"{name}: not JSON Lines that can be read ({_first_line(error)})") from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file or folder") from error
-    except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror})") from error
 
 
 def _unpacked(content: bytes, name: str) -> bytes:

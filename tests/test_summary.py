@@ -358,11 +358,14 @@ def test_wrong_usage_is_told():
     assert dltasks("summarize", ABSTRACT, "--style", "headline", "--sentences", 2).returncode == 2
 
 
-def test_a_long_text_takes_time_in_step_with_its_length():
-    model = library.load("sentences")
-    text = ABSTRACT.read_text() * 200
-    found = model.predict(text.encode())[0]
-    assert len(found.sentences) == model.task.sentences
+def test_a_long_text_is_judged_window_by_window_all_of_it():
+    task = library.load("sentences").task
+    rows = task._rows(Document("A cat sat here. " * 130))
+    windows = list(task._windows(rows, 64, 40))
+    assert [each["pieces"].shape[1] for each in windows] == [64, 64, 2]
+    assert {float(each["total"][0, 0]) for each in windows} == {130.0}
+    # "cat" stands in every sentence, and each window knows it.
+    assert all((each["counts"][0, 0] == 130).any() for each in windows)
 
 
 def test_headlines_are_trained_exported_and_asked(tmp_path_factory, tmp_path):

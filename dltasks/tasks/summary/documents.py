@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dltasks import files
 from dltasks.errors import DataError
 from dltasks.labelled import Kind
 
@@ -90,7 +91,7 @@ def load(raw: Any) -> Document:
     if not isinstance(raw, bytes | str | os.PathLike):
         raise DataError(f"{type(raw).__name__}: not a text; wanted a path, or bytes")
     name = describe(raw)
-    content = raw if isinstance(raw, bytes) else _content(Path(raw))
+    content = raw if isinstance(raw, bytes) else files.content(Path(raw))
     text, notes = decoded(content, name)
     kind = "plain" if isinstance(raw, bytes) else ENDINGS.get(Path(raw).suffix.lower(), "plain")
     if re.match(r"\s*(<!doctype html|<html\b)", text[:1000], re.IGNORECASE):
@@ -115,15 +116,6 @@ def checked(document: Document) -> Document:
     if not any(each.isalnum() for part in parts for each in part):
         raise DataError(f"{name}: no sentences in it; wanted a text")
     return document
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file or folder") from error
-    except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror})") from error
 
 
 def decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
