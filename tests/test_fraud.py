@@ -698,6 +698,50 @@ def test_a_network_without_trees_and_a_small_table_train(tmp_path, table):
         assert 0 <= model.predict(pl.DataFrame({"size": [3], "age": [2]}))[0].probability <= 1
 
 
+def test_a_table_of_categories_only_trains_and_answers(tmp_path, table):
+    rows = "".join(f"{'red' if i % 5 == 0 else 'blue'},{'ab'[i % 2]},{int(i % 5 == 0)}\n" for i in range(200))
+    model = library.train(
+        "fraud",
+        table("colour,shape,claim\n" + rows),
+        tmp_path / "run",
+        label="claim",
+        category=["colour"],
+        epochs=30,
+    )
+    assert set(model.runtime.inputs) == {"codes"}
+    red, blue = model.predict(pl.DataFrame({"colour": ["red", "blue"], "shape": ["a", "a"]}))
+    assert red.probability > blue.probability
+    assert red.reasons == ("colour is red",)
+
+
+def test_a_table_with_nothing_to_learn_from_is_refused(tmp_path, table):
+    same = table("shape,claim\n" + "".join(f"a,{i % 2}\n" for i in range(60)))
+    with pytest.raises(DataError, match="no column to learn from .'shape' left out"):
+        library.train("fraud", same, tmp_path / "run", label="claim")
+    two = table("shape,claim\n" + "".join(f"{'ab'[i % 2]},{i % 3 % 2}\n" for i in range(60)))
+    with pytest.raises(DataError, match="--unsupervised rebuilds numbers"):
+        library.train("fraud", two, tmp_path / "run", label="claim", unsupervised=True)
+
+
+def test_a_card_may_be_compromised_too():
+    made = recipe()
+    made = replace(made, layout=replace(made.layout, compromised=("customer", "terminal")))
+    frame = reading.typed(tables.read(TRANSACTIONS), made.layout, made.clock, None, None).frame
+    assert made.numbers(frame).shape == (frame.height, len(made.features))
+
+
+def test_many_rows_are_answered_as_each_alone(trained_fraud):
+    run, width = library.load(trained_fraud).runtime.run, len(library.load(trained_fraud).task.usual)
+    inputs = {
+        "numbers": np.random.default_rng(0).normal(size=(700, width)).astype(np.float32),
+        "codes": np.zeros((700, 1), np.int32),
+    }
+    alone = [run({name: each[i : i + 1] for name, each in inputs.items()}) for i in (0, 350, 699)]
+    together = run(inputs)["probability"]
+    assert together.shape == (700, 1)
+    assert together[[0, 350, 699], 0] == pytest.approx([each["probability"].item() for each in alone], 1e-5)
+
+
 def test_pieces_reach_from_edge_to_edge_with_steps_at_the_inner_ones():
     from dltasks.tasks.fraud.network import pieces
 

@@ -196,7 +196,7 @@ class FraudTask(Task):
     """
 
     plan: ClassVar[type[Plan]] = FraudPlan
-    batch_size: ClassVar[int] = 512
+    batch_size: ClassVar[int] = 8192
     monitor: ClassVar[str] = "likelihood"
     # In 8 bits the pieces that numbers are told by would all be the same.
     quantised: ClassVar[tuple[str, ...]] = ("FULLY_CONNECTED",)
@@ -301,7 +301,7 @@ class FraudTask(Task):
         if not isinstance(raws, Columns):
             return {}, dict(enumerate(raws))
         table, places = raws.table, raws.places
-        inputs = {"numbers": table.numbers[places]}
+        inputs = {"numbers": table.numbers[places]} if self.usual else {}
         if self.vocabularies:
             inputs["codes"] = table.codes[places]
         if self.steps:

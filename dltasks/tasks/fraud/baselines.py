@@ -41,7 +41,7 @@ def compared(task, inputs: Arrays, examples: Batch, parts: Parts) -> tuple[Table
 
 def matrix(task, inputs: Arrays, rows: np.ndarray) -> np.ndarray:
     """float32 (count, columns): the numbers, and each category's values as 0 and 1."""
-    columns = [np.asarray(inputs["numbers"][rows])]
+    columns = [np.asarray(inputs["numbers"][rows])] if "numbers" in inputs else []
     if "codes" in inputs:
         codes = np.asarray(inputs["codes"][rows])
         for i, words in enumerate(task.vocabularies.values()):

@@ -1,11 +1,13 @@
 """What a network is told of each transaction: numbers made of windows, of the hour and of the table's own columns."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import polars as pl
 
+from dltasks.runtime import in_order
 from dltasks.tasks.fraud import windows
 from dltasks.tasks.fraud.layout import Layout
 from dltasks.tasks.fraud.times import Clock, told
@@ -158,26 +160,30 @@ class Recipe:
         for i, values in enumerate(columns.values()):
             found[:, i] = values.cast(pl.Float32).to_numpy()
         at = len(columns)
-        for entity in self.layout.ordered:
-            rows = windows.sorted_by(frame, entity)
-            made = self._made(rows, entity)
-            if "times" in made.columns:
-                timed = rows.select(PLACE, made["times"].alias(TIMES)).sort(PLACE)
-                frame = frame.with_columns(timed[TIMES])
-            block = made.cast(pl.Float32).to_numpy(order="c")
-            found[rows[PLACE].to_numpy(), at : at + block.shape[1]] = block
+        # Polars alone leaves cores idle: much of a window's work is one thread's.
+        for places, block in in_order(_block, self._windowed(frame)):
+            found[places, at : at + block.shape[1]] = block
             at += block.shape[1]
         assert at == len(self.features)
         return found
 
-    def _made(self, rows: pl.DataFrame, entity: str) -> pl.DataFrame:
-        told = windows.spending if entity in self.layout.spending else windows.pace
-        frames = [told(rows, self.windows)]
-        if self.layout.amount and entity == self.layout.card:
-            frames.append(windows.habits(rows, self.windows))
-        if entity in self.layout.compromised and self.layout.label:
-            frames.append(windows.verdicts(rows, self.windows, self.delay))
-        return pl.concat(frames, how="horizontal")
+    def _windowed(self, frame: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, Callable]]:
+        """Rows in an entity's order, and what makes features of them; in the order of `features`."""
+        lengths = self.windows
+        for entity in self.layout.ordered:
+            rows = windows.sorted_by(frame, entity)
+            yield (
+                rows,
+                partial(
+                    windows.spending if entity in self.layout.spending else windows.pace, lengths=lengths
+                ),
+            )
+            if self.layout.amount and entity == self.layout.card:
+                rows = windows.timed(rows, lengths)
+                frame = frame.with_columns(rows.select(PLACE, TIMES).sort(PLACE)[TIMES])
+                yield rows, partial(windows.habits, lengths=lengths)
+            if entity in self.layout.compromised and self.layout.label:
+                yield rows, partial(windows.verdicts, lengths=lengths, delay=self.delay)
 
     def _hours(self, moments: pl.Series) -> dict[str, pl.Series]:
         wall = self.clock.wall(moments)
@@ -201,3 +207,9 @@ def _in(window: str) -> str:
     """ "7-day" as "7 days"."""
     number, _, unit = window.partition("-")
     return f"{number} {unit}{'s' * (number != '1')}"
+
+
+def _block(windowed: tuple[pl.DataFrame, Callable]) -> tuple[np.ndarray, np.ndarray]:
+    """Places of rows, and their features, float32 (count, features)."""
+    rows, made = windowed
+    return rows[PLACE].to_numpy(), made(rows).cast(pl.Float32).to_numpy(order="c")

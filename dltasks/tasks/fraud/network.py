@@ -183,7 +183,7 @@ class Calibration(layers.Layer):
 
 
 def classifier(features: int, categories: list[int], steps: int, plan) -> keras.Model:
-    """numbers (batch, features), codes (batch, categories) where there are any, and of a sequence past (batch, steps,
+    """numbers (batch, features) and codes (batch, categories) where there are any, and of a sequence past (batch, steps,
     features) and there (batch, steps), to probability (batch, 1).
 
     categories: words in the vocabulary of each.
@@ -198,13 +198,15 @@ def classifier(features: int, categories: list[int], steps: int, plan) -> keras.
         hidden = layers.Activation("relu", name=f"relu_{depth}")(hidden)
         x = hidden if depth == 1 else layers.Add(name="residual")([x, hidden])
     parts = [Logits(name="logits")(x)]
-    if plan.trees:
+    if plan.trees and features:
         parts.append(Trees(plan.trees, name="trees")(inputs["numbers"]))
     return keras.Model(inputs, {"probability": Calibration(name="probability")(parts)}, name="classifier")
 
 
 def _inputs(features: int, categories: list[int], steps: int) -> dict:
-    inputs = {"numbers": keras.Input((features,), name="numbers")}
+    inputs = {}
+    if features:
+        inputs["numbers"] = keras.Input((features,), name="numbers")
     if categories:
         inputs["codes"] = keras.Input((len(categories),), dtype="int32", name="codes")
     if steps:
@@ -215,7 +217,9 @@ def _inputs(features: int, categories: list[int], steps: int) -> dict:
 
 def _encoded(inputs: dict, categories: list[int]):
     """(batch, values) of all that is known of the transaction itself."""
-    parts = [Pieces(name="pieces")(inputs["numbers"])]
+    parts = []
+    if "numbers" in inputs:
+        parts.append(Pieces(name="pieces")(inputs["numbers"]))
     if categories:
         parts.append(Categories(categories, name="categories")(inputs["codes"]))
     return layers.Concatenate(name="told")(parts) if len(parts) > 1 else parts[0]

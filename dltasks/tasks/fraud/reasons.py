@@ -43,7 +43,7 @@ def contributions(
     groups: dict[str, list[int]], usual: np.ndarray, inputs: dict[str, np.ndarray], run: Callable
 ) -> np.ndarray:
     """Natural log-odds (count, groups) that each group adds."""
-    count = len(inputs["numbers"])
+    count = len(next(iter(inputs.values())))
     start = _emptied(inputs, usual)
     from_, to = log_odds(run(_first(start))), log_odds(run(inputs))
     found = np.zeros((count, len(groups)))
@@ -55,7 +55,7 @@ def contributions(
         current = {name: values.copy() for name, values in start.items()}
         before = np.full(count, from_[0])
         for step, group in enumerate(order):
-            _put(current, inputs, names[group], groups[names[group]])
+            _put(current, inputs, names[group], groups[names[group]], len(usual))
             after = to if step == len(order) - 1 else log_odds(run(current))
             found[:, group] += after - before
             before = after
@@ -80,9 +80,8 @@ def _groups(recipe: Recipe, with_past: bool) -> dict[str, list[int]]:
 
 def _emptied(inputs: dict[str, np.ndarray], usual: np.ndarray) -> dict[str, np.ndarray]:
     """As many usual transactions: usual numbers, unknown categories, nothing before."""
-    numbers = np.broadcast_to(usual, inputs["numbers"].shape).astype(np.float32)
     return {
-        name: numbers.copy() if name == "numbers" else np.zeros_like(values)
+        name: np.tile(usual, (len(values), 1)) if name == "numbers" else np.zeros_like(values)
         for name, values in inputs.items()
     }
 
@@ -92,12 +91,16 @@ def _first(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _put(
-    current: dict[str, np.ndarray], inputs: dict[str, np.ndarray], name: str, columns: list[int]
+    current: dict[str, np.ndarray],
+    inputs: dict[str, np.ndarray],
+    name: str,
+    columns: list[int],
+    width: int,
 ) -> None:
+    """Tell `current` what `inputs` say in these columns; the first `width` are numbers."""
     if name == PAST:
         current |= {each: inputs[each] for each in (PAST, "there")}
         return
-    width = inputs["numbers"].shape[1]
     for column in columns:
         if column < width:
             current["numbers"][:, column] = inputs["numbers"][:, column]

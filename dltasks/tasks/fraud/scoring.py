@@ -129,13 +129,12 @@ class Scored:
     def write(self, out: str) -> None:
         """The table as it was with "probability" (or "unusualness"), "alert" and three reasons. Raises DataError."""
         name = "unusualness" if self.answers.unsupervised else "probability"
-        reasons = [pl.Series(f"reason_{i + 1}", self._reason(i), dtype=pl.String) for i in range(3)]
         answers = pl.DataFrame(
             [
                 self.asked.typed[PLACE],
                 pl.Series(name, self.answers.shares, dtype=pl.Float32),
                 pl.Series("alert", self.answers.alerts),
-                *reasons,
+                *self._reasons(),
             ]
         )
         # Rows without an answer keep their place.
@@ -145,10 +144,13 @@ class Scored:
             frame.write_parquet(path) if out.endswith(".parquet") else frame.write_csv(path)
         click.echo(f"written: {out}", err=True)
 
-    def _reason(self, place: int) -> list[str | None]:
-        if not self.answers.reasons.any():
-            return [None] * len(self.answers)
-        return [each[place] if each and len(each) > place else None for each in self.answers.reasons]
+    def _reasons(self) -> list[pl.Series]:
+        told = self.answers.reasons
+        names, count = [f"reason_{i + 1}" for i in range(3)], len(told)
+        if not told.any():
+            return [pl.repeat(None, count, dtype=pl.String, eager=True).alias(name) for name in names]
+        found = [[each[i] if each and len(each) > i else None for each in told] for i in range(3)]
+        return [pl.Series(name, values, dtype=pl.String) for name, values in zip(names, found, strict=True)]
 
     def summarise(self) -> None:
         """A line on standard error."""

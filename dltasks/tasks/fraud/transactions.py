@@ -126,6 +126,7 @@ def to_train_on(source: Any, plan) -> Batch:
             f"0 of {named.time!r} is taken for midnight, and weekends are not known; --time-origin says its date"
         )
     recipe = _learned(frame.filter(splits == "train"), named, clock, plan, delay)
+    _require_features(recipe, plan, left, where)
     drops = bool(spans and named.card and named.label) and plan.drop_known is not False
     learned = {
         "layout": asdict(named),
@@ -154,6 +155,19 @@ def to_train_on(source: Any, plan) -> Batch:
     splits = division.held_out(splits, table.outcomes, plan.val, plan.seed)
     places = np.flatnonzero(splits != division.NONE)
     return _batch(replace(table, splits=splits), places, splits[places], notes, source)
+
+
+def _require_features(recipe: Recipe, plan, left: list[str], where: str) -> None:
+    if not recipe.features and not recipe.vocabularies:
+        why = f" ({'; '.join(left)})" if left else ""
+        raise DataError(
+            f"{where}: no column to learn from{why}; wanted numbers or categories beside the label"
+        )
+    if plan.unsupervised and not recipe.features:
+        raise DataError(
+            f"{where}: --unsupervised rebuilds numbers, and there are categories only; add a number or a time, or name "
+            "a --label and leave out --unsupervised"
+        )
 
 
 def to_judge_by(source: Any, task) -> Batch:

@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 
 KEY, MOMENT, AMOUNT, FRAUD, PLACE = "_key", "_moment", "_amount", "_fraud", "_place"
-TIMES = "_times"
-"""Column of the amount in such as are usual for the card."""
+USUAL, TIMES = "_usual", "_times"
+"""Columns of the amount that is usual for the card, and of this one in such."""
+
+COUNT = pl.len().cast(pl.Float64)
 
 DAYS = 86_400e6
 """Microseconds of a day."""
@@ -48,13 +50,14 @@ def pace(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
 
     lengths: microseconds by name.
     """
+    counts = [_window(rows, length, 0).agg(COUNT.alias(f"count {name}")) for name, length in lengths.items()]
+    return pl.concat([_since(rows, lengths), *(each.drop(KEY, MOMENT) for each in counts)], how="horizontal")
+
+
+def _since(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
     longest = max(lengths.values()) / DAYS
     since = (pl.col(MOMENT).diff().over(KEY) / DAYS).fill_null(longest).clip(upper_bound=longest)
-    counts = [
-        _window(rows, length, 0).agg(pl.len().cast(pl.Float64).alias(f"count {name}")).drop(KEY, MOMENT)
-        for name, length in lengths.items()
-    ]
-    return pl.concat([rows.select(since.alias("since")), *counts], how="horizontal")
+    return rows.select(since.alias("since"))
 
 
 def spending(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
@@ -63,13 +66,11 @@ def spending(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
 
     Where nothing came before, the ratio is 1 and the z-score 0.
     """
-    found = pace(rows, lengths)
+    counts, levels = [], []
     amount = pl.col(AMOUNT)
     for name, length in lengths.items():
         window = _window(rows, length, 0).agg(
-            pl.len().cast(pl.Float64).alias("n"),
-            amount.sum().alias("sum"),
-            amount.std(ddof=0).fill_null(0.0).alias("sd"),
+            COUNT.alias("n"), amount.sum().alias("sum"), amount.std(ddof=0).fill_null(0.0).alias("sd")
         )
         mean, before = pl.col("sum") / pl.col("n"), pl.col("n") - 1
         past = (pl.col("sum") - amount) / before.clip(lower_bound=1)
@@ -77,7 +78,8 @@ def spending(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
         squares = (pl.col("n") * pl.col("sd") ** 2 - (amount - mean) * (amount - past)).clip(lower_bound=0)
         scale = past.abs().clip(lower_bound=1.0)
         spread = (squares / before.clip(lower_bound=1)).sqrt() + 0.1 * scale
-        found = found.with_columns(
+        counts.append(window.select(pl.col("n").alias(f"count {name}")))
+        levels.append(
             window.with_columns(rows[AMOUNT]).select(
                 pl.col("sum").alias(f"sum {name}"),
                 mean.alias(f"mean {name}"),
@@ -86,29 +88,35 @@ def spending(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
                 pl.when(before > 1).then((amount - past) / spread).otherwise(0.0).alias(f"z {name}"),
             )
         )
-    return found
+    return pl.concat([_since(rows, lengths), *counts, *levels], how="horizontal")
+
+
+def timed(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
+    """The rows with USUAL, the entity's usual amount, and TIMES, this amount in such.
+
+    Single high amounts do not move what is usual: the median of the longest window, without this transaction; this amount
+    where nothing came before.
+    """
+    amount, usual = pl.col(AMOUNT), pl.col(USUAL)
+    median = amount.rolling_median_by(MOMENT, f"{max(lengths.values())}i", closed="left").over(KEY)
+    rows = rows.with_columns(median.fill_null(amount).alias(USUAL))
+    return rows.with_columns((amount / usual.abs().clip(lower_bound=1.0)).alias(TIMES))
 
 
 def habits(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
-    """This amount against the entity's usual one, which single high amounts do not move: the median before it.
+    """This amount against the entity's usual one, of rows that are `timed`.
 
-    "usual": the median of the longest window, without this transaction; this amount where nothing came before.
-    "times": this amount in such; and of each window "highest", the highest "times" in it, and "high", the number
+    "usual" and "times": see there; and of each window "highest", the highest "times" in it, and "high", the number
     of transactions of HIGH times and more.
     """
-    longest = max(lengths.values())
-    amount = pl.col(AMOUNT)
-    usual = amount.rolling_median_by(MOMENT, f"{longest}i", closed="left").over(KEY)
-    found = rows.select(usual.fill_null(amount).alias("usual")).with_columns(rows[AMOUNT])
-    found = found.select("usual", (amount / pl.col("usual").abs().clip(lower_bound=1.0)).alias("times"))
-    timed = rows.with_columns(found["times"])
+    found = [rows.select(pl.col(USUAL).alias("usual"), pl.col(TIMES).alias("times"))]
     for name, length in lengths.items():
-        window = _window(timed, length, 0).agg(
-            pl.col("times").max().alias(f"highest {name}"),
-            (pl.col("times") >= HIGH).sum().cast(pl.Float64).alias(f"high {name}"),
+        window = _window(rows, length, 0).agg(
+            pl.col(TIMES).max().alias(f"highest {name}"),
+            (pl.col(TIMES) >= HIGH).sum().cast(pl.Float64).alias(f"high {name}"),
         )
-        found = found.with_columns(window.drop(KEY, MOMENT))
-    return found
+        found.append(window.drop(KEY, MOMENT))
+    return pl.concat(found, how="horizontal")
 
 
 def verdicts(rows: pl.DataFrame, lengths: dict[str, int], delay: int) -> pl.DataFrame:
@@ -125,7 +133,7 @@ def verdicts(rows: pl.DataFrame, lengths: dict[str, int], delay: int) -> pl.Data
     ordinary = (pl.col(FRAUD) == 1) & (pl.col(TIMES) < HIGH) if plain else None
     found = []
     for name, length in lengths.items():
-        counts = [pl.len().cast(pl.Float64).alias("n"), pl.col(FRAUD).sum().alias("frauds")]
+        counts = [COUNT.alias("n"), pl.col(FRAUD).sum().alias("frauds")]
         counts += [ordinary.sum().cast(pl.Float64).alias("plain")] if plain else []
         rate = pl.col("frauds") / pl.col("n").clip(lower_bound=1)
         columns = [pl.col("n").alias(f"known {name}"), rate.alias(f"rate {name}")]
