@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from io import BytesIO
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import dltasks
-from dltasks import tasks
+from dltasks import tasks, trial
 from dltasks.columns import Columns, joined, taken
 from dltasks.errors import DataError, DltasksError, ModelError
 from dltasks.evaluation import Evaluation
@@ -22,8 +23,14 @@ from dltasks.report import Report
 from dltasks.runtime import Runtime, in_order
 from dltasks.task import Batch, Task, restored
 
+BUNDLE, CARD = "bundle.json", "README.md"
+"""The files of a bundle that hold its record, and what people should know of it."""
+
 STREAM = "stream.tflite"
 """The file of a bundle that takes a stream piece by piece, its state going in and coming out."""
+
+INSIDE = 64 << 20
+"""Bytes that the files in a .tflite may unpack to."""
 
 FORMAT = 1
 """Version of the layout of a bundle; a higher one is refused."""
@@ -109,7 +116,7 @@ class Bundle:
         if STREAM not in self.record.get("files", {}):
             return None
         with damage_as(ModelError, self.path):
-            return Runtime(_checked(self.path, STREAM, self.record))
+            return Runtime(checked(self.path, STREAM, self.record))
 
     def _require_whole(self) -> None:
         if self.streams:
@@ -175,14 +182,14 @@ def models_folders() -> list[Path]:
 
 def names() -> list[str]:
     """The bundled models."""
-    found = {each.parent.name for folder in models_folders() for each in folder.glob("*/bundle.json")}
+    found = {each.parent.name for folder in models_folders() for each in folder.glob(f"*/{BUNDLE}")}
     return sorted(found)
 
 
 def find_folder(name) -> Path | None:
     """The folder of a bundled model or of a bundle on disk; None if `name` is neither."""
     for folder in (*(each / str(name) for each in models_folders()), Path(name)):
-        if (folder / "bundle.json").is_file():
+        if (folder / BUNDLE).is_file():
             return folder
     return None
 
@@ -201,7 +208,7 @@ def load(name, labels: Sequence[str] | None = None) -> Bundle:
     labels: names of the outputs, for a .tflite that does not carry them. Raises ModelError.
     """
     path = Path(name)
-    if path.name == "model.tflite" and (path.parent / "bundle.json").is_file() and labels is None:
+    if path.name == "model.tflite" and (path.parent / BUNDLE).is_file() and labels is None:
         return load(path.parent)
     if path.suffix == ".tflite" or path.is_file():
         return _load_file(path, labels)
@@ -210,8 +217,8 @@ def load(name, labels: Sequence[str] | None = None) -> Bundle:
         raise ModelError(_unknown(str(name), path))
     record = read_record(folder)
     with damage_as(ModelError, folder):
-        model = _checked(folder, "model.tflite", record)
-        task = _task(record, lambda name: _checked(folder, name, record), folder)
+        model = checked(folder, "model.tflite", record)
+        task = _task(record, lambda name: checked(folder, name, record), folder)
     return Bundle(folder.name, folder, task, record, Runtime(model))
 
 
@@ -227,7 +234,7 @@ def _unknown(name: str, path: Path) -> str:
 def read_record(folder: Path) -> dict[str, Any]:
     """What bundle.json says. Raises ModelError if it is damaged or of a newer format."""
     try:
-        text = (folder / "bundle.json").read_text(encoding="utf-8")
+        text = (folder / BUNDLE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{folder}/bundle.json can't be read ({error})") from error
     return _understood(text, f"{folder}/bundle.json")
@@ -247,7 +254,7 @@ def _understood(text: str, where: str) -> dict[str, Any]:
     return record
 
 
-def _checked(folder: Path, name: str, record: dict[str, Any]) -> bytes:
+def checked(folder: Path, name: str, record: dict[str, Any]) -> bytes:
     """The bytes of a file whose sha256 is as recorded. Raises ModelError."""
     try:
         content = (folder / name).read_bytes()
@@ -278,15 +285,30 @@ def _load_file(path: Path, labels: Sequence[str] | None) -> Bundle:
         content = path.read_bytes()
     if content[4:8] != b"TFL3":
         raise ModelError(f"{path}: not a .tflite file")
-    inside = _members(content)
-    if "bundle.json" in inside and labels is None:
-        record = _understood(inside["bundle.json"].decode("utf-8", "replace"), f"{path}: bundle.json")
+    inside = files_inside(content, path)
+    if BUNDLE not in inside or labels is not None:
+        return _adopted(path, content, labels or _labels_inside(inside))
+    model, record = unpacked(content, inside, path)
+    task = _task(record, inside.__getitem__, path)
+    return Bundle(path.stem, path, task, record, Runtime(model))
+
+
+def unpacked(content: bytes, inside: dict[str, bytes], path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The network and the record of a .tflite that dltasks wrote, whole as they were written. Raises ModelError."""
+    record = _understood(inside[BUNDLE].decode("utf-8", "replace"), f"{path}: {BUNDLE}")
+    try:
         model = content[: record["model"]["bytes"]]
-        if hashlib.sha256(model).hexdigest() != record["model"]["sha256"]:
-            raise ModelError(f"{path} is damaged: its sha256 is not as recorded; copy or export it again")
-        task = _task(record, inside.__getitem__, path)
-        return Bundle(path.stem, path, task, record, Runtime(model))
-    return _adopted(path, content, labels or _labels_inside(inside))
+        wanted = {"": record["model"], **record.get("members", {})}
+        given = {name: hashlib.sha256(inside[name] if name else model).hexdigest() for name in wanted}
+        changed = [name for name, each in wanted.items() if given[name] != each["sha256"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is damaged: its {BUNDLE} does not fit it ({error!r})") from error
+    if changed:
+        where = f"{changed[0]} in it" if changed[0] else "it"
+        raise ModelError(
+            f"{path} is damaged: the sha256 of {where} is not as recorded; copy or export it again"
+        )
+    return model, record
 
 
 def _labels_inside(inside: dict[str, bytes]) -> list[str] | None:
@@ -296,6 +318,7 @@ def _labels_inside(inside: dict[str, bytes]) -> list[str] | None:
 
 def _adopted(path: Path, model: bytes, labels: Sequence[str] | None) -> Bundle:
     """A .tflite that dltasks did not write, taken by the first task that understands its shapes."""
+    trial.require(path)
     runtime = Runtime(model)
     reasons = []
     for name in tasks.names():
@@ -310,12 +333,17 @@ def _adopted(path: Path, model: bytes, labels: Sequence[str] | None) -> Bundle:
     )
 
 
-def _members(content: bytes) -> dict[str, bytes]:
-    """Files of the zip that a .tflite may end with."""
+def files_inside(content: bytes, path: Path) -> dict[str, bytes]:
+    """Files of the zip that a .tflite may end with; they are never written anywhere. Raises ModelError if they are too large."""
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
+            size = sum(each.file_size for each in archive.infolist())
+            if size > INSIDE:
+                raise ModelError(
+                    f"{path}: the files in it unpack to {size:,} bytes; at most {INSIDE:,} are read"
+                )
             return {each: archive.read(each) for each in archive.namelist()}
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
         return {}
 
 
@@ -331,7 +359,7 @@ def load_network(folder: Path):
         raise ModelError(f"{folder}: has no model.keras to start from; name a bundle folder")
     record = read_record(folder)
     with damage_as(ModelError, folder):
-        _checked(folder, "model.keras", record)
+        checked(folder, "model.keras", record)
     # The task's own layers must be known before Keras reads of them.
     tasks.find_network(record["task"])
     try:

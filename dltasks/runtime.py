@@ -50,6 +50,10 @@ class Runtime:
         """The same file with these names in place of its own."""
         return Runtime(self._model, names)
 
+    def details(self, signature: str | None = None) -> dict[str, dict]:
+        """The inputs of a signature by name, as the interpreter tells of them."""
+        return self._runner(signature).get_input_details() if self.signatures else self.inputs
+
     def _named(self, details: dict[str, dict]) -> dict[str, dict]:
         return {self._renamed.get(name, name): each for name, each in details.items()}
 

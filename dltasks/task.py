@@ -13,6 +13,7 @@ import numpy as np
 from dltasks.columns import taken
 from dltasks.errors import DataError, ExportError, ModelError
 from dltasks.evaluation import Evaluation, Table
+from dltasks.metadata import Described
 from dltasks.plan import Plan
 from dltasks.runtime import Runtime
 
@@ -181,6 +182,10 @@ class Task(ABC):
     def signatures(self, network) -> dict[str, Signature]:
         """What a file of the network can be asked; one function, the network itself, where a task does not say."""
         return served(network)
+
+    def tensors(self) -> dict[str, Described]:
+        """What the inputs and outputs of a file hold, by name; other programs read it in its metadata."""
+        return {}
 
     @property
     def pairs(self) -> int:

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 import dltasks
-from dltasks import card, exporting, tasks
-from dltasks.bundle import FORMAT, STREAM, Bundle, failures_among, load, load_network
+from dltasks import card, exporting, golden, metadata, tasks
+from dltasks.bundle import BUNDLE, CARD, FORMAT, STREAM, Bundle, failures_among, load, load_network
 from dltasks.columns import joined, taken
 from dltasks.errors import DataError, ExportError, PlanError
 from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as, new_file, new_folder, write_json
 from dltasks.quiet import quiet
 from dltasks.runtime import Runtime, in_order
-from dltasks.task import Task, kept, kept_names
+from dltasks.task import Arrays, Task, kept, kept_names
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 """Date of members of a zip, so that equal contents give equal bytes."""
@@ -61,6 +61,7 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
         parity = exporting.parity(task, network, model, inputs, level)
         exporting.require(parity, exporting.FLOOR)
         (folder / "model.tflite").write_bytes(model)
+        (folder / golden.FILE).write_bytes(golden.written(Runtime(model), inputs))
         stream_parity = _write_stream(task, network, level, inputs, folder) if task.stream_step else None
         report.line(f"scoring the {len(data.parts.test)} examples to judge by with the .tflite")
         evaluation = _judged(task, Runtime(model), data)
@@ -73,8 +74,8 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
             record["stream_parity"] = stream_parity.to_json()
         hashed = sorted(each for each in folder.iterdir() if each.is_file())
         record["files"] = {e.name: hashlib.sha256(e.read_bytes()).hexdigest() for e in hashed}
-        (folder / "README.md").write_text(card.text(out.name, record), encoding="utf-8")
-        write_json(folder / "bundle.json", record)
+        (folder / CARD).write_text(card.text(out.name, record), encoding="utf-8")
+        write_json(folder / BUNDLE, record)
     return load(out)
 
 
@@ -82,6 +83,7 @@ def _write_stream(task: Task, network, level: str, inputs, folder: Path) -> expo
     model, parity = exporting.streaming(task, network, level, inputs, task.stream_step)
     exporting.require(parity, exporting.FLOOR)
     (folder / STREAM).write_bytes(model)
+    (folder / golden.STREAM).write_bytes(golden.written(Runtime(model), inputs))
     return parity
 
 
@@ -188,7 +190,7 @@ def export(bundle: Bundle, out: Path, to: str, quantize: str, data, floor: float
     record = {k: v for k, v in bundle.record.items() if k not in ("files", "stream_parity")}
     record |= {"parity": parity.to_json(), "form": to}
     with damage_as(ExportError, out), new_file(out) as path:
-        path.write_bytes(packed(model, record, bundle.task))
+        path.write_bytes(packed(bundle.name, model, record, bundle.task, inputs))
     return parity
 
 
@@ -239,24 +241,40 @@ def _export_saved_model(bundle: Bundle, network, inputs, out: Path, floor: float
         exporting.require(parity, floor)
         extra = folder / "assets.extra"
         extra.mkdir(exist_ok=True)
-        for name, content in members(bundle.record, bundle.task).items():
+        for name, content in {BUNDLE: _json(bundle.record), **kept(bundle.task)}.items():
             (extra / name).write_bytes(content)
     return parity
 
 
-def members(record: dict[str, Any], task: Task) -> dict[str, bytes]:
-    """The files that go with a network: bundle.json and what the task keeps in files of its own."""
-    return {"bundle.json": json.dumps(record, indent=1, ensure_ascii=False).encode("utf-8"), **kept(task)}
-
-
-def packed(model: bytes, record: dict[str, Any], task: Task) -> bytes:
-    """A .tflite that is a bundle in itself: the record and the word lists as a zip at its end."""
-    record = record | {"model": {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}}
+def packed(name: str, model: bytes, record: dict[str, Any], task: Task, inputs: Arrays) -> bytes:
+    """A .tflite that is a bundle in itself: what it says of itself in the standard metadata, and at its end a zip of the
+    record, the word lists, the card and golden vectors of these encoded inputs.
+    """
+    inside = kept(task) | {
+        CARD: card.text(name, record).encode("utf-8"),
+        golden.FILE: golden.written(Runtime(model), inputs),
+    }
+    about = {
+        "name": name,
+        "description": f"A network for the task {record['task']}; {CARD} in the zip at the file's end tells of it.",
+        "version": hashlib.sha256(model).hexdigest()[:12],
+        "author": f"made with dltasks {record['versions']['dltasks']}",
+        "license": f"that of the data; see {CARD}",
+    }
+    model = metadata.described(model, about, task.tensors(), [CARD, BUNDLE])
+    record = record | {"model": _hashed(model), "members": {k: _hashed(v) for k, v in inside.items()}}
     file = BytesIO(model)
     file.seek(0, 2)
     with zipfile.ZipFile(file, "a") as archive:
-        for name, content in members(record, task).items():
-            # Readers of standard metadata take word lists as they are stored, not packed.
-            packing = zipfile.ZIP_STORED if name.endswith(".txt") else zipfile.ZIP_DEFLATED
-            archive.writestr(zipfile.ZipInfo(name, _DATE), content, packing)
+        for each, content in {BUNDLE: _json(record), **inside}.items():
+            # Readers of standard metadata take no packed files.
+            archive.writestr(zipfile.ZipInfo(each, _DATE), content, zipfile.ZIP_STORED)
     return file.getvalue()
+
+
+def _hashed(content: bytes) -> dict[str, object]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8")

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+import zipfile
 from dataclasses import fields, is_dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
 
 import dltasks as library
-from dltasks import bundle, tasks, writing
+from dltasks import bundle, metadata, tasks
 from dltasks.errors import DataError
 from dltasks.report import Report
 from dltasks.task import kept, kept_names
@@ -120,8 +121,8 @@ def test_training_prints_one_object_with_the_scores_of_the_test_part(trained):
 def test_a_bundle_has_all_its_files_and_no_others(trained):
     words = set(kept_names(tasks.find(trained.task)).values())
     loaded = library.load(trained.bundle).task
-    own = {*loaded.attachments(), *(["stream.tflite"] if loaded.stream_step else [])}
-    expected = {"README.md", "bundle.json", "model.keras", "model.tflite"} | words | own
+    own = {*loaded.attachments(), *(["stream.tflite", "stream.golden.npz"] if loaded.stream_step else [])}
+    expected = {"README.md", "bundle.json", "golden.npz", "model.keras", "model.tflite"} | words | own
     assert {each.name for each in trained.bundle.iterdir()} == expected
     assert not trained.bundle.with_name("bundle.partial").exists()
 
@@ -154,6 +155,40 @@ def test_an_exported_file_answers_alone_as_its_bundle_does(trained, tmp_path):
     assert found["agreement"] >= 0.98 and found["bytes"] > 1000 and found["latency"] > 0
     inputs = [raw for raw in library.load(trained.bundle).task.examples(trained.data).raws[:9]]
     assert flat(library.load(out).predict(*inputs)) == flat(library.load(trained.bundle).predict(*inputs))
+
+
+def test_a_bundle_and_its_file_are_verified(trained, tmp_path):
+    out = tmp_path / "alone.tflite"
+    level = library.load(trained.bundle).record["plan"]["quantize"]
+    library.load(trained.bundle).export(out, quantize=level)
+    for whole in (trained.bundle, out):
+        said = dltasks("verify", whole, "--json")
+        found = json.loads(said.stdout)
+        assert said.returncode == 0 and found["good"] and found["difference"] < 1e-3, said.stdout
+        assert found["parity"]["count"] > 0
+    content = bytearray(out.read_bytes())
+    content[len(content) // 3] ^= 1
+    out.write_bytes(content)
+    said = dltasks("verify", out)
+    assert said.returncode == 1 and "damaged" in said.stdout and "Traceback" not in said.stderr
+
+
+def test_an_exported_file_says_what_it_is_in_the_standard_metadata(trained, tmp_path):
+    out = tmp_path / "alone.tflite"
+    model = library.load(trained.bundle)
+    model.export(out, quantize=model.record["plan"]["quantize"])
+    told = metadata.read(out.read_bytes())
+    with zipfile.ZipFile(out) as archive:
+        assert {"bundle.json", "README.md", "golden.npz"} <= set(archive.namelist())
+        assert archive.testzip() is None
+    assert told["name"] == model.name and told["version"] and told["license"] and told["author"]
+    first = told["subgraph_metadata"][0]
+    for side, names in (
+        ("input_tensor_metadata", model.runtime.inputs),
+        ("output_tensor_metadata", model.runtime.outputs),
+    ):
+        assert {each["name"] for each in first[side]} == set(names)
+    assert all(each.get("description") for each in first["input_tensor_metadata"])
 
 
 def test_a_saved_model_serves_named_inputs_and_outputs(trained, tmp_path):
@@ -277,9 +312,8 @@ def test_a_bundle_of_a_newer_format_is_refused(trained, tmp_path):
 
 def test_a_damaged_file_is_refused(trained, tmp_path):
     model = library.load(trained.bundle)
-    content = bytearray(
-        writing.packed((trained.bundle / "model.tflite").read_bytes(), model.record, model.task)
-    )
+    model.export(tmp_path / "damaged.tflite", quantize=model.record["plan"]["quantize"])
+    content = bytearray((tmp_path / "damaged.tflite").read_bytes())
     content[5000] ^= 1
     (tmp_path / "damaged.tflite").write_bytes(content)
     said = dltasks("show", tmp_path / "damaged.tflite")

@@ -130,23 +130,27 @@ def test_a_text_beyond_the_limit_is_refused(monkeypatch):
         documents.load(b"word. " * 200)
 
 
+def picked(scores, texts, length) -> list[int]:
+    return selection.chosen(selection.by_scores(np.array(scores), texts), texts, length)
+
+
 def test_exactly_as_many_sentences_as_asked():
     scores = np.array([0.1, 0.9, 0.5, 0.8])
     texts = ["Red dogs bark.", "Blue cats sing.", "Old men walk.", "Tall trees fall."]
-    assert selection.chosen(scores, texts, selection.Length(sentences=2)) == [1, 3]
-    assert selection.chosen(scores, texts, selection.Length(sentences=9)) == [0, 1, 2, 3]
-    assert selection.chosen(scores, texts, selection.Length(ratio=0.75)) == [1, 2, 3]
+    assert picked(scores, texts, selection.Length(sentences=2)) == [1, 3]
+    assert picked(scores, texts, selection.Length(sentences=9)) == [0, 1, 2, 3]
+    assert picked(scores, texts, selection.Length(ratio=0.75)) == [1, 2, 3]
 
 
 def test_what_says_the_same_is_not_chosen_twice():
     texts = ["The light was lit by hand.", "By hand the light was lit.", "Boats came home."]
-    assert selection.chosen(np.array([0.9, 0.8, 0.5]), texts, selection.Length(sentences=2)) == [0, 2]
+    assert picked([0.9, 0.8, 0.5], texts, selection.Length(sentences=2)) == [0, 2]
 
 
 def test_never_more_words_than_asked():
     texts = ["one two three four five six", "one two three", "seven eight"]
-    assert selection.chosen(np.array([0.9, 0.5, 0.4]), texts, selection.Length(words=5)) == [1, 2]
-    assert selection.chosen(np.array([0.9, 0.5, 0.4]), texts, selection.Length(words=1)) == []
+    assert picked([0.9, 0.5, 0.4], texts, selection.Length(words=5)) == [1, 2]
+    assert picked([0.9, 0.5, 0.4], texts, selection.Length(words=1)) == []
 
 
 def test_the_greedy_choice_adds_what_is_missing():
@@ -216,15 +220,39 @@ def test_capitals_are_those_of_the_text():
     assert headlines.cased("bert-based small models", text, True) == "BERT-Based Small Models"
 
 
-def test_central_is_what_shares_its_words_with_the_others():
+def test_what_comes_again_is_worth_more():
     texts = ["The tower burns.", "Sailors saw the tower burn.", "Cake was eaten.", "The tower was old."]
-    assert centrality.degrees(texts).argmin() == 2
+    assert centrality.worth(texts).values.argmin() == 2
 
 
-def test_a_text_of_other_words_is_judged_by_their_recurrence():
-    scores = np.array([0.2, 0.3, 0.25, 0.22])
-    found = centrality.ordered(scores, ["Tower tower.", "Cake.", "A tower burns.", "Tea."])
-    assert found.argmax() in (0, 2) and ((found > 0) & (found < 1)).all()
+@pytest.mark.parametrize(
+    "leaning",
+    [
+        "They repaired bridges quickly.",
+        "\u201cEngineers repaired bridges\u201d, it says.",
+        "Engineers repaired bridges quickly?",
+        "Engineers repaired bridges with me.",
+    ],
+)
+def test_what_leans_on_another_sentence_or_a_speaker_is_worth_less(leaning):
+    values = centrality.worth(["Rain fell.", "Engineers repaired bridges quickly.", leaning]).values
+    assert values[1] > values[2]
+
+
+def test_what_was_said_counts_once():
+    texts = [
+        "Fire at the harbour mill.",
+        "The harbour mill had a fire.",
+        "Police asked nobody.",
+        "Rain fell.",
+    ]
+    chosen = selection.chosen(centrality.worth(texts), texts, selection.Length(sentences=2))
+    assert len(set(chosen) & {0, 1}) == 1
+
+
+def test_worth_is_shown_as_scores():
+    found = centrality.shown(np.array([3.0, 1.0, 2.0, 0.0]), np.array([0.2, 0.3, 0.25, 0.22]))
+    assert found.argsort().tolist() == [3, 1, 2, 0] and ((found > 0) & (found < 1)).all()
 
 
 def test_words_are_counted_whole():

@@ -9,6 +9,7 @@ import numpy as np
 from dltasks.columns import SHARED, Columns
 from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, Table
+from dltasks.metadata import Described
 from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.task import Arrays, Batch, Parts, Run, Task
 
@@ -326,6 +327,18 @@ class FraudTask(Task):
         from dltasks.tasks.fraud.network import adapt
 
         adapt(network, inputs, targets)
+
+    def tensors(self) -> dict[str, Described]:
+        numbers = ", ".join(each.name for each in self.recipe.features)
+        last = "those of the card's last transactions, the newest last"
+        return {
+            "numbers": Described(f"of a transaction: {numbers}"),
+            "codes": Described(f"places in the vocabularies of {', '.join(self.vocabularies)}; 0 for others"),
+            "past": Described(f"the numbers, {last}"),
+            "there": Described("1 where there was such a transaction, else 0"),
+            "probability": Described("how probable fraud is, 0 to 1"),
+            "error": Described("mean squared error of what is rebuilt: the more, the less usual"),
+        }
 
     def learner(self, network, plan: Plan, targets: Arrays):
         from dltasks.tasks.fraud.network import learner

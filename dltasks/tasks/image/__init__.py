@@ -10,6 +10,7 @@ from dltasks import labelled
 from dltasks.classifier import Choice, one_hot
 from dltasks.errors import DataError, ModelError, SettingError
 from dltasks.evaluation import Evaluation, classification
+from dltasks.metadata import IMAGE, Described
 from dltasks.plan import Plan, setting
 from dltasks.runtime import Runtime
 from dltasks.task import Arrays, Batch, Parts, Task, words
@@ -184,6 +185,13 @@ class ImageTask(Task):
         from dltasks.tasks.image import network
 
         return network.build(len(self.labels), self.size, network.find_backbone(plan.backbone))
+
+    def tensors(self) -> dict[str, Described]:
+        side = f"{self.size} x {self.size} pixels"
+        return {
+            "pixels": Described(f"a photo of {side}, red, green and blue from 0 to 255", IMAGE),
+            "probabilities": Described("how probable each label is, 0 to 1", labels="labels.txt"),
+        }
 
     def learner(self, network, plan: Plan, targets: Arrays):
         from dltasks.tasks.image.network import learner

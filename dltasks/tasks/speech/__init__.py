@@ -11,6 +11,7 @@ from dltasks import labelled
 from dltasks.classifier import Choice, one_hot
 from dltasks.errors import DataError, ModelError, PlanError, SettingError
 from dltasks.evaluation import Evaluation
+from dltasks.metadata import AUDIO, Described
 from dltasks.plan import Length, Plan, setting
 from dltasks.runtime import Runtime
 from dltasks.task import Arrays, Batch, Parts, Run, Task, words
@@ -287,6 +288,13 @@ class SpeechTask(Task):
         from dltasks.tasks.speech.network import build
 
         return build(len(self.labels), self.length, self.sample_rate)
+
+    def tensors(self) -> dict[str, Described]:
+        heard = f"sound, one channel, {self.sample_rate} samples a second, -1 to 1"
+        return {
+            "samples": Described(heard, AUDIO, self.sample_rate),
+            "probabilities": Described("how probable each label is, 0 to 1", labels="labels.txt"),
+        }
 
     def learner(self, network, plan: Plan, targets: Arrays):
         from dltasks.tasks.speech.network import learner

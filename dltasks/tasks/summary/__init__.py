@@ -11,6 +11,7 @@ import numpy as np
 from dltasks import labelled
 from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation
+from dltasks.metadata import Described
 from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.task import Arrays, Batch, Parts, Run, Signature, Task, content
 from dltasks.tasks.summary import centrality, documents, headlines, selection, vocabulary
@@ -300,6 +301,21 @@ class SummaryTask(Task):
             return network.extractor(count, plan)
         return network.headliner(count, self.context, self.steps, plan)
 
+    def tensors(self) -> dict[str, Described]:
+        return {
+            "pieces": Described("word pieces of each sentence of a text, 0 where there is none"),
+            "counts": Described("how often the word of each piece stands in the whole text"),
+            "total": Described("sentences of the whole text"),
+            "scores": Described("what ROUGE each sentence alone may get, 0 to 1"),
+            "source": Described("word pieces of a text, 0 where there is none"),
+            "told": Described("the text as the decoder sees it"),
+            "piece": Described("the last piece of each headline that is being written"),
+            "place": Described("how many pieces were written before"),
+            "vocabulary": Described("how probable each piece of the vocabulary is to be written next"),
+            "copy": Described("how probable each piece of the text is to be copied next"),
+            "written": Described("the share of pieces that are written, and not copied"),
+        }
+
     def learner(self, network, plan: Plan, targets: Arrays):
         from dltasks.tasks.summary.network import learner
 
@@ -381,10 +397,12 @@ class SummaryTask(Task):
                 )
             return self._headline(document, run, notes)
         scores = np.concatenate([run(each)["scores"][0] for each in self._windows(rows, WINDOW, LONGEST)])
+        worth = selection.by_scores(scores, sentences)
         if known < FAMILIAR:
-            scores = centrality.ordered(scores, sentences)
+            worth = centrality.worth(sentences)
+            scores = centrality.shown(worth.values, scores)
         asked = selection.Length(self.sentences, self.words, self.ratio)
-        places = selection.chosen(scores, sentences, asked)
+        places = selection.chosen(worth, sentences, asked)
         if not places:
             return self._cut(document, int(scores.argmax()), scores, notes)
         if self.words is None and self.ratio is None and len(sentences) < self.sentences:

@@ -2,16 +2,19 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 REPEATED = 0.75
-"""How much of a sentence's score is lost when it says the same as one that was chosen."""
+"""How much of a sentence's score is lost when all its words have been said."""
 
 CANDIDATES = 400
-"""Sentences, the best by their scores, that are compared with those chosen; all of a book would take too long."""
+"""Sentences, the best by themselves, that are compared with those chosen; all of a book would take too long."""
+
+COMPARED = 50
+"""Chosen sentences that others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -29,42 +32,61 @@ class Length:
         return count if self.words is not None else min(count, self.sentences)
 
 
+@dataclass(frozen=True)
+class Worth:
+    """What sentences are worth for a summary.
+
+    values: (sentences,), of each alone. lost: (sentences,), what of it is lost when all its words have been said.
+    words: from a sentence's position to what each of its words counts for.
+    """
+
+    values: np.ndarray
+    lost: np.ndarray
+    words: Callable[[int], Mapping[str, float]]
+
+
+def by_scores(scores: np.ndarray, sentences: Sequence[str]) -> Worth:
+    """The worth of sentences with these scores, from 0 to 1."""
+    return Worth(scores, REPEATED * scores, lambda i: Counter(re.findall(r"\w+", sentences[i].lower())))
+
+
 def words_of(text: str) -> list[str]:
     """What stands between white space."""
     return text.split()
 
 
-def chosen(scores: np.ndarray, sentences: Sequence[str], length: Length) -> list[int]:
+def chosen(worth: Worth, sentences: Sequence[str], length: Length) -> list[int]:
     """Positions of the sentences of the summary, in the order of the text.
 
-    The best first; each that comes loses by what it shares with those before it (maximal marginal relevance; Carbonell
-    and Goldstein, 1998). Empty where no sentence is as short as the words allow.
+    The best first; each that comes loses by what those before it have said (coverage: Lin and Bilmes, 2011, A Class of
+    Submodular Functions for Document Summarization). Empty where no sentence is as short as the words allow.
     """
     wanted, room = length.of(len(sentences)), length.words
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-worth.values, kind="stable")
     if wanted >= len(sentences) and room is None:
         return list(range(len(sentences)))
     candidates = order[: max(CANDIDATES, 2 * wanted)] if room is None else order[: max(CANDIDATES, room)]
-    bags = {int(i): Counter(re.findall(r"\w+", sentences[i].lower())) for i in candidates}
-    repeated = dict.fromkeys(bags, 0.0)
+    bags = {int(i): worth.words(int(i)) for i in candidates}
+    said: set[str] = set()
+    share = dict.fromkeys(bags, 0.0)
     taken: list[int] = []
-    while repeated and len(taken) < wanted:
-        best = max(repeated, key=lambda i: (scores[i] * (1 - REPEATED * repeated[i]), -i))
-        repeated.pop(best)
+    while share and len(taken) < wanted:
+        best = max(share, key=lambda i: (worth.values[i] - worth.lost[i] * share[i], -i))
+        share.pop(best)
         if room is not None:
             if (needed := len(words_of(sentences[best]))) > room:
                 continue
             room -= needed
         taken.append(best)
-        for i in repeated if len(taken) < 50 else ():
-            repeated[i] = max(repeated[i], _shared(bags[i], bags[best]))
+        said.update(bags[best])
+        for i in share if len(taken) < COMPARED else ():
+            share[i] = _said(bags[i], said)
     return sorted(taken)
 
 
-def _shared(one: Counter, other: Counter) -> float:
-    """Share of the words of the shorter of two sentences that the other has too."""
-    shorter = min(one.total(), other.total())
-    return (one & other).total() / shorter if shorter else 0.0
+def _said(words: Mapping[str, float], said: set[str]) -> float:
+    """The share of what a sentence's words count for that has been said."""
+    return sum(n for word, n in words.items() if word in said) / (sum(words.values()) or 1.0)
 
 
 def first_words(text: str, count: int) -> str:

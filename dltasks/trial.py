@@ -1,0 +1,75 @@
+"""A stranger's .tflite tried in a process of its own: a malformed one can end the whole process (SIGSEGV) or take all memory.
+
+python -m dltasks.trial FILE
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from dltasks.errors import ModelError
+
+SECONDS = 10
+"""How long loading and one run may take."""
+
+BYTES = 1 << 30
+"""How much memory it may take."""
+
+
+def require(path: Path) -> None:
+    """Raises ModelError if this file can't be loaded and run once on zeros, within SECONDS and BYTES."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "dltasks.trial", str(path.resolve())],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(
+            f"{path}: LiteRT does not load and run this .tflite within {SECONDS} s; it is damaged, or far too large"
+        ) from error
+    if done.returncode == 0:
+        return
+    said = done.stdout.decode("utf-8", "replace").strip()
+    if done.returncode == 1 and said:
+        raise ModelError(f"{path}: {said}")
+    raise ModelError(
+        f"{path}: LiteRT breaks down on this .tflite (tried in a process of its own, which ended with "
+        f"{done.returncode}); it is damaged"
+    )
+
+
+def _try(path: str) -> int:
+    """Load and run the file here; what is wrong goes to standard output."""
+    _limit()
+    import numpy as np
+
+    from dltasks.runtime import Runtime
+
+    try:
+        runtime = Runtime(Path(path).read_bytes())
+        for signature in runtime.signatures or (None,):
+            given = {}
+            for name, detail in runtime.details(signature).items():
+                # Of a stranger's axes that take any size, 1 is the only one that is surely not too many.
+                shape = [max(1, int(size)) for size in detail["shape_signature"]]
+                given[name] = np.zeros(shape, detail["dtype"])
+            runtime.run(given, signature)
+    except (ModelError, ValueError, RuntimeError, MemoryError) as error:
+        print((str(error).splitlines() or [type(error).__name__])[0])
+        return 1
+    return 0
+
+
+def _limit() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (BYTES, BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    sys.exit(_try(sys.argv[1]))
