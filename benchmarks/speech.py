@@ -103,7 +103,7 @@ def real_time_factor(model, recording: Path, rounds: int) -> float:
 def exported(folder: Path, to: str, level: str, data) -> Path:
     """The bundled model in another form; agreement is not asked of an untypical handful of calibration clips."""
     out = folder / f"{to}-{level}.tflite"
-    dltasks.load(MODEL).export(out, to, level, data, floor=0.0)
+    dltasks.load(MODEL).export(out, to, level, data, min_agreement=0, max_loss=1)
     return out
 
 

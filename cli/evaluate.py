@@ -16,10 +16,10 @@ from dltasks.cli import options, output
     type=click.Choice(("test", "val", "train", "all")),
     help="Part of divided data; test if not given.",
 )
-@options.labels
+@options.foreign
 @options.threads
 @options.JSON
-def command(model, data, part, labels, threads, as_json):
+def command(model, data, part, known, threads, as_json):
     """Score MODEL on DATA, laid out as for training; its .tflite answers, as it will on a phone.
 
     \b
@@ -28,7 +28,7 @@ def command(model, data, part, labels, threads, as_json):
     import dltasks
     from dltasks.cli.report import TerminalReport
 
-    bundle = dltasks.load(model, options.words(labels))
+    bundle = dltasks.load(model, **known)
     with TerminalReport() as report:
         found = bundle.evaluate(data, part, threads, report)
     if as_json:

@@ -1,5 +1,6 @@
 """Options that several verbs share."""
 
+import math
 from collections.abc import Callable
 from functools import wraps
 
@@ -11,6 +12,43 @@ labels = click.option(
     type=click.Path(exists=True, dir_okay=False),
     help="Labels of a .tflite that carries none: a text file, one a line.",
 )
+
+
+class Colours(click.ParamType):
+    """One number, or three with commas between them."""
+
+    name = "number"
+
+    def convert(self, value, param, context):
+        if not isinstance(value, str):
+            return value
+        try:
+            found = [float(each) for each in value.split(",")]
+        except ValueError:
+            found = []
+        if len(found) not in (1, 3) or not all(map(math.isfinite, found)):
+            self.fail(f"{value!r}: wanted one number, or three with commas between them", param, context)
+        return found
+
+
+def foreign(function: Callable) -> Callable:
+    """What a .tflite made elsewhere may not say of itself; comes as `known`, for dltasks.load."""
+
+    @wraps(function)
+    def with_known(*, labels, mean, std, **given):
+        return function(known={"labels": words(labels), "mean": mean, "std": std}, **given)
+
+    said = "Of a .tflite made elsewhere that does not say it: its input takes (pixel - MEAN) / STD; one number or three."
+    found = with_known
+    for decorate in (
+        click.option("--std", type=Colours(), help="See --mean."),
+        click.option("--mean", type=Colours(), help=said),
+        labels,
+    ):
+        found = decorate(found)
+    return found
+
+
 threads = click.option(
     "--threads", type=click.IntRange(1), help="Threads that read and run; all cores if not given."
 )
@@ -32,7 +70,7 @@ def prediction(function: Callable) -> Callable:
     for decorate in reversed(
         (
             click.argument("inputs", nargs=-1, required=True, metavar="INPUT..."),
-            labels,
+            foreign,
             threads,
             click.option("--json", "as_json", is_flag=True, help="JSON Lines: one object an input."),
             click.option("--csv", "as_csv", is_flag=True, help="CSV: one row an answer."),

@@ -15,7 +15,7 @@ from dltasks.cli import options, output
 @click.argument("model")
 @options.prediction
 @options.top
-def command(model, inputs, labels, threads, form, top):
+def command(model, inputs, known, threads, form, top):
     """Answer each INPUT with MODEL: a bundled model's name, a bundle folder, or a .tflite.
 
     INPUT is a file, a folder, @LIST (a text file of names, one a line), or - for standard input.
@@ -23,10 +23,10 @@ def command(model, inputs, labels, threads, form, top):
     \b
     dltasks predict runs/flowers photo.jpg holiday/
     """
-    answer(model, inputs, labels, threads, form, top)
+    answer(model, inputs, known, threads, form, top)
 
 
-def answer(model: str, inputs, labels, threads, form, top, task: str | None = None) -> None:
+def answer(model: str, inputs, known, threads, form, top, task: str | None = None) -> None:
     """Load the model, answer the inputs, and leave with exit code 1 if any of them failed.
 
     task: the only one whose models are taken; any if None.
@@ -37,7 +37,7 @@ def answer(model: str, inputs, labels, threads, form, top, task: str | None = No
     from dltasks import tasks
     from dltasks.errors import ModelError
 
-    bundle = dltasks.load(model, options.words(labels))
+    bundle = dltasks.load(model, **known)
     if task and tasks.name_of(bundle.task) != task:
         raise ModelError(
             f"{model}: a model for {tasks.name_of(bundle.task)}, not for {task}; dltasks predict takes any"

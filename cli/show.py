@@ -11,18 +11,50 @@ from dltasks.cli import options, output
 @click.argument("model")
 @options.JSON
 def command(model, as_json):
-    """Show MODEL: its task, how good it is, what it was trained on, and with which plan.
+    """Show MODEL: its task, how good it is, what it was trained on, with which plan, and what its file is made of; of a .tflite
+    made elsewhere, the file.
 
     \b
     dltasks show objects
     """
     import dltasks
+    from dltasks import anatomy
+    from dltasks.errors import ModelError
 
-    bundle = dltasks.load(model)
-    if as_json:
-        click.echo(json.dumps({"model": bundle.name, **bundle.record}, ensure_ascii=False))
+    try:
+        bundle = dltasks.load(model)
+    except ModelError as error:
+        told, why = _stranger(model, error)
+        if as_json:
+            click.echo(json.dumps({"model": model, "error": why, "file": told}, ensure_ascii=False))
+        else:
+            output.table(model, ("what", "value"), list(anatomy.lines(told)))
+        click.echo(f"note: {why}", err=True)
         return
-    output.table(bundle.name, ("what", "value"), list(_rows(bundle)))
+    told = bundle.anatomy()
+    if as_json:
+        click.echo(json.dumps({"model": bundle.name, **bundle.record, "file": told}, ensure_ascii=False))
+        return
+    output.table(bundle.name, ("what", "value"), [*_rows(bundle), *anatomy.lines(told)])
+
+
+def _stranger(model: str, error):
+    """What a file that can be run and not understood is made of, and why it is not understood. Raises ModelError."""
+    from pathlib import Path
+
+    from dltasks import trial
+    from dltasks.anatomy import anatomy
+    from dltasks.bundle import BUNDLE, files_inside
+
+    path = Path(model)
+    if (
+        not path.is_file()
+        or path.read_bytes()[4:8] != b"TFL3"
+        or BUNDLE in files_inside(path.read_bytes(), path)
+    ):
+        raise error
+    trial.require(path)
+    return anatomy(path.read_bytes()), str(error)
 
 
 def _rows(bundle):
@@ -57,7 +89,8 @@ def _rows(bundle):
     yield from ((name, _field(value)) for name, value in record["fields"].items())
     yield from ((f"plan {name}", _set(value)) for name, value in record["plan"].items())
     yield from ((f"version {name}", value) for name, value in record["versions"].items())
-    yield "labels", ", ".join(getattr(bundle.task, "labels", ()))
+    if words := getattr(bundle.task, "labels", ()):
+        yield "labels", ", ".join(words)
 
 
 def _field(value) -> str:

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 import dltasks
-from dltasks import tasks, trial
+from dltasks import metadata, tasks, trial
 from dltasks.columns import Columns, joined, taken
 from dltasks.errors import DataError, DltasksError, ModelError
 from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as
 from dltasks.report import Report
 from dltasks.runtime import Runtime, in_order
+from dltasks.stranger import Stranger
 from dltasks.task import Batch, Task, restored
 
 BUNDLE, CARD = "bundle.json", "README.md"
@@ -48,6 +49,13 @@ class Bundle:
     task: Task = field(repr=False)
     record: dict[str, Any] = field(repr=False)
     runtime: Runtime = field(repr=False)
+
+    def anatomy(self) -> dict[str, Any]:
+        """What its .tflite is made of: see dltasks.anatomy."""
+        from dltasks.anatomy import anatomy
+
+        with damage_as(ModelError, self.path):
+            return anatomy((self.path / "model.tflite" if self.path.is_dir() else self.path).read_bytes())
 
     def predict(self, *sources, threads: int | None = None) -> list[Any]:
         """An answer for each input; folders are walked. Raises the first DataError met."""
@@ -152,20 +160,25 @@ class Bundle:
         to: str = "litert",
         quantize: str = "float16",
         data=None,
-        floor: float | None = None,
+        min_agreement: float = 0.98,
+        max_loss: float = 0.01,
+        prefer: str = "speed",
     ):
         """Write the network to `out` as a .tflite (to="litert"; "streaming" for one step of a stream) or as a
-        SavedModel folder ("saved-model"); gives its Parity.
+        SavedModel folder ("saved-model"); gives its `parity` with the network, and the `levels` of "auto".
 
-        data: labelled or plain inputs to calibrate and compare on; the folder it was trained on by default.
-        Nothing is written if fewer than `floor` (0.98) of the first answers agree. Raises ExportError.
+        quantize: none, float16, weights8, dynamic, int8, or "auto": the fastest of them that holds the floors (prefer="size":
+        the smallest). data: labelled or plain inputs to calibrate and compare on; what was held out of the data it was
+        trained on by default. Nothing is written if fewer than `min_agreement` of the first answers agree, or if the
+        first score is lower than the network's by more than `max_loss`. Raises ExportError.
         """
         from dltasks import training
 
         training.require_extra()
         from dltasks import writing
 
-        return writing.export(self, Path(out), to, quantize, data, floor)
+        wanted = writing.Wanted(to, quantize, data, min_agreement, max_loss, prefer)
+        return writing.export(self, Path(out), wanted)
 
 
 def failures_among(answers: Sequence[Any]) -> list[int]:
@@ -202,16 +215,23 @@ def for_task(task: str) -> str:
     raise ModelError(f"no bundled model for {task}; name one with --model")
 
 
-def load(name, labels: Sequence[str] | None = None) -> Bundle:
+def load(
+    name,
+    labels: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Bundle:
     """A bundled model by name, a bundle folder, or a .tflite file.
 
-    labels: names of the outputs, for a .tflite that does not carry them. Raises ModelError.
+    Of a .tflite made elsewhere that does not say so itself: labels, the names of its outputs; mean and std, one or one a colour:
+    its input takes (pixel - mean) / std. Raises ModelError.
     """
+    known = {"labels": labels, "mean": mean, "std": std}
     path = Path(name)
     if path.name == "model.tflite" and (path.parent / BUNDLE).is_file() and labels is None:
         return load(path.parent)
     if path.suffix == ".tflite" or path.is_file():
-        return _load_file(path, labels)
+        return _load_file(path, known)
     folder = find_folder(name)
     if folder is None:
         raise ModelError(_unknown(str(name), path))
@@ -280,14 +300,14 @@ def _task(record: dict[str, Any], read: Callable[[str], bytes], where) -> Task:
         raise ModelError(f"{where}: bundle.json lacks a field ({error})") from error
 
 
-def _load_file(path: Path, labels: Sequence[str] | None) -> Bundle:
+def _load_file(path: Path, known: dict[str, Any]) -> Bundle:
     with damage_as(ModelError, path):
         content = path.read_bytes()
     if content[4:8] != b"TFL3":
         raise ModelError(f"{path}: not a .tflite file")
     inside = files_inside(content, path)
-    if BUNDLE not in inside or labels is not None:
-        return _adopted(path, content, labels or _labels_inside(inside))
+    if BUNDLE not in inside or any(each is not None for each in known.values()):
+        return _adopted(path, content, known)
     model, record = unpacked(content, inside, path)
     task = _task(record, inside.__getitem__, path)
     return Bundle(path.stem, path, task, record, Runtime(model))
@@ -311,26 +331,25 @@ def unpacked(content: bytes, inside: dict[str, bytes], path: Path) -> tuple[byte
     return model, record
 
 
-def _labels_inside(inside: dict[str, bytes]) -> list[str] | None:
-    texts = [content for name, content in inside.items() if name.endswith(".txt")]
-    return texts[0].decode("utf-8").splitlines() if texts else None
-
-
-def _adopted(path: Path, model: bytes, labels: Sequence[str] | None) -> Bundle:
-    """A .tflite that dltasks did not write, taken by the first task that understands its shapes."""
+def _adopted(path: Path, content: bytes, known: dict[str, Any]) -> Bundle:
+    """A .tflite that dltasks did not write, taken by the first task that understands it."""
     trial.require(path)
-    runtime = Runtime(model)
-    reasons = []
+    told, why = {}, []
+    try:
+        told = metadata.read(content)
+    except ModelError as error:
+        why.append(str(error))
+    runtime = Runtime(content)
+    stranger = Stranger(runtime, told, files_inside(content, path), **known)
     for name in tasks.names():
         try:
-            task, renamed = tasks.find(name).adopt(runtime, labels)
+            found = tasks.find(name).adopt(stranger)
         except ModelError as error:
-            reasons.append(str(error))
+            why += [str(error)] * bool(str(error))
             continue
-        return Bundle(path.stem, path, task, {"task": name}, runtime.renamed(renamed))
-    raise ModelError(
-        f"{path}: carries no bundle.json (made elsewhere, or cut short), and {'; '.join(reasons)}"
-    )
+        adapted = runtime.adapted(found.names, found.given, found.answered)
+        return Bundle(path.stem, path, found.task, {"task": name}, adapted)
+    raise ModelError(f"{path}: carries no {BUNDLE} (made elsewhere, or cut short), and {'; '.join(why)}")
 
 
 def files_inside(content: bytes, path: Path) -> dict[str, bytes]:

@@ -66,16 +66,17 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, rounded to six digits."""
-        return _rounded(asdict(self))
+        return rounded(asdict(self))
 
 
-def _rounded(value):
+def rounded(value):
+    """Plain values of any depth, floats to six digits."""
     if isinstance(value, float):
         return round(value, 6)
     if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
+        return {key: rounded(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(each) for each in value]
+        return [rounded(each) for each in value]
     return value
 
 

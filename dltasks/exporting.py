@@ -2,50 +2,24 @@
 
 import re
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dltasks import parity as parities
 from dltasks.errors import ExportError, MissingExtraError
+from dltasks.parity import Held, Parity, Told
 from dltasks.plan import LEVELS
 from dltasks.quiet import quiet
 from dltasks.runtime import Runtime
 from dltasks.task import Arrays, Run, Signature, Task, served
-
-FLOOR = 0.98
-"""The least top-1 agreement that a file may have with its network."""
 
 CALIBRATION = 200
 """Examples that int8 takes its ranges from."""
 
 STREAMED = 40
 """Examples whose steps int8 takes the ranges of a stream from."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How far an exported file answers as the network it came from.
-
-    agreement: share of equal first answers, of `count` examples. difference: largest of any output value.
-    latency: median milliseconds of one example on one thread; 0 where not measured.
-    """
-
-    quantize: str
-    agreement: float
-    difference: float
-    count: int
-    bytes: int
-    latency: float
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values."""
-        return {
-            name: round(value, 6) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
 
 
 def litert(network, level: str, calibration: Arrays, quantised: Sequence[str] = ()) -> bytes:
@@ -163,33 +137,35 @@ def custom_operations(model: bytes) -> list[str]:
     return sorted({each.customCode.decode() for each in codes})
 
 
-def parity(task: Task, network, model: bytes, inputs: Arrays, level: str) -> Parity:
-    """Run the file on these inputs beside the network."""
-    runtime = Runtime(model)
-    expected, given = (answered(task, run, inputs) for run in (keras_run(task, network), runtime.run))
-    latency = _latency(lambda one: task.outputs(one, runtime.run), inputs)
-    return compared(task, level, expected, given, len(model), latency)
+def parity(task: Task, network: Told, model: bytes, held: Held, level: str) -> Parity:
+    """Run the file on held examples, and compare it with what its network said of them."""
+    run = Runtime(model).run
+    latency = parities.latency(lambda one: task.outputs(one, run), held.inputs)
+    return parities.compared(task, level, network, parities.told(task, run, held), held, len(model), latency)
 
 
 def keras_run(task: Task, network) -> Run:
     """Runs the network's signatures in Keras."""
     signatures = task.signatures(network)
-    if len(signatures) == 1:
-        return network.predict_on_batch
     import tensorflow as tf
 
-    functions = {name: tf.function(each.function) for name, each in signatures.items()}
+    # Traced once, for inputs of any size that the signature takes.
+    functions = {
+        name: tf.function(
+            each.function,
+            input_signature=[
+                {key: tf.TensorSpec(shape, dtype, name=key) for key, (shape, dtype) in each.inputs.items()}
+            ],
+        )
+        for name, each in signatures.items()
+    }
+    only = next(iter(functions)) if len(functions) == 1 else None
 
-    def run(inputs: Arrays, signature: str) -> Arrays:
+    def run(inputs: Arrays, signature: str | None = only) -> Arrays:
         found = functions[signature]({name: tf.constant(values) for name, values in inputs.items()})
         return {name: values.numpy() for name, values in found.items()}
 
     return run
-
-
-def answered(task: Task, run: Run, inputs: Arrays) -> Arrays:
-    """The task's outputs of these inputs, batch by batch."""
-    return _in_batches(lambda rows: task.outputs(rows, run), inputs)
 
 
 def streaming(
@@ -209,8 +185,9 @@ def streaming(
     # Only what one input's steps are given is kept: of all inputs it would be a gigabyte.
     last = [rolled(runtime.run, step, rows[0], taken), *(rolled(runtime.run, step, row) for row in rows[1:])]
     given = {name: np.concatenate([each[name] for each in last]) for name in last[0]}
-    latency = _latency(runtime.run, taken[-1])
-    return model, compared(task, level, outputs_of(network, inputs), given, len(model), latency)
+    latency = parities.latency(runtime.run, taken[-1])
+    sides = [Told(each, task.decode(each), {}) for each in (outputs_of(network, inputs), given)]
+    return model, parities.compared(task, level, *sides, None, len(model), latency)
 
 
 def _steps_of(step, rows: Sequence[Arrays]) -> Arrays:
@@ -241,53 +218,9 @@ def _led(values: np.ndarray, count: int) -> np.ndarray:
     return np.pad(values, [(0, 0), (count, 0), *[(0, 0)] * (values.ndim - 2)])
 
 
-def compared(task: Task, level: str, expected: Arrays, given: Arrays, size: int, latency: float) -> Parity:
-    """The Parity of two sets of outputs for the same inputs."""
-    pairs = list(zip(task.decode(expected), task.decode(given), strict=True))
-    return Parity(
-        quantize=level,
-        agreement=sum(task.agree(a, b) for a, b in pairs) / len(pairs),
-        difference=max(float(np.abs(expected[n].astype(np.float64) - given[n]).max()) for n in expected),
-        count=len(pairs),
-        bytes=size,
-        latency=latency,
-    )
-
-
 def outputs_of(network, inputs: Arrays) -> Arrays:
     """The network's outputs as numpy."""
-    return _in_batches(network.predict_on_batch, inputs)
-
-
-def _in_batches(run, inputs: Arrays, size: int = 32) -> Arrays:
-    count = len(next(iter(inputs.values())))
-    parts = [
-        run({name: np.ascontiguousarray(values[at : at + size]) for name, values in inputs.items()})
-        for at in range(0, count, size)
-    ]
-    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
-
-
-def _latency(run: Callable[[Arrays], Arrays], inputs: Arrays, rounds: int = 30) -> float:
-    one = {name: values[:1] for name, values in inputs.items()}
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        run(one)
-        times.append(1000 * (time.perf_counter() - began))
-    return round(sorted(times)[rounds // 2], 3)
-
-
-def require(parity: Parity, floor: float) -> None:
-    """Raises ExportError, naming the next level to try, if the agreement is below the floor."""
-    if parity.agreement >= floor:
-        return
-    better = LEVELS[: LEVELS.index(parity.quantize)] if parity.quantize in LEVELS else ()
-    cure = f"try --quantize {better[-1]}" if better else "the file can't be trusted"
-    raise ExportError(
-        f"{parity.quantize}: agrees with the network on {parity.agreement:.1%} of {parity.count} examples, "
-        f"below the floor of {floor:.1%}; nothing was written; {cure}"
-    )
+    return parities.in_batches(network.predict_on_batch, inputs)
 
 
 def saved_model(folder) -> Run:

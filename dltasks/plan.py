@@ -9,6 +9,9 @@ from dltasks.errors import SettingError
 LEVELS = ("none", "float16", "weights8", "dynamic", "int8")
 """Levels of quantisation, from the most faithful to the smallest and fastest."""
 
+AUTO = "auto"
+"""In place of a level: the best that holds the floors."""
+
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 

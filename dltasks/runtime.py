@@ -14,6 +14,7 @@ from dltasks.quiet import quiet
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Convert = Callable[[np.ndarray], np.ndarray]
 
 
 AT_ONCE = 256
@@ -33,9 +34,15 @@ class Runtime:
     file has several. signatures: their names, none where there is but one.
     """
 
-    def __init__(self, model: bytes, renamed: dict[str, str] | None = None):
+    def __init__(
+        self,
+        model: bytes,
+        renamed: dict[str, str] | None = None,
+        given: dict[str, Convert] | None = None,
+        answered: dict[str, Convert] | None = None,
+    ):
         self._model = model
-        self._renamed = renamed or {}
+        self._renamed, self._given, self._answered = renamed or {}, given or {}, answered or {}
         self._local = threading.local()
         # The first interpreter of a process announces its delegate on standard error.
         with quiet():
@@ -46,13 +53,19 @@ class Runtime:
         row_by_row = any(each["shape_signature"][0] == 1 for each in self.inputs.values())
         self._at_once = 1 if row_by_row else AT_ONCE
 
-    def renamed(self, names: dict[str, str]) -> "Runtime":
-        """The same file with these names in place of its own."""
-        return Runtime(self._model, names)
+    def adapted(
+        self, names: dict[str, str], given: dict[str, Convert], answered: dict[str, Convert]
+    ) -> "Runtime":
+        """The same file with these names in place of its own; `given` changes inputs of these names, `answered` outputs."""
+        return Runtime(self._model, names, given, answered)
 
     def details(self, signature: str | None = None) -> dict[str, dict]:
         """The inputs of a signature by name, as the interpreter tells of them."""
         return self._runner(signature).get_input_details() if self.signatures else self.inputs
+
+    def results(self, signature: str | None = None) -> dict[str, dict]:
+        """The outputs of a signature by name."""
+        return self._runner(signature).get_output_details() if self.signatures else self.outputs
 
     def _named(self, details: dict[str, dict]) -> dict[str, dict]:
         return {self._renamed.get(name, name): each for name, each in details.items()}
@@ -96,6 +109,7 @@ class Runtime:
 
     def _invoked(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         interpreter = self._interpreter()
+        inputs = {k: self._given[k](v) if k in self._given else v for k, v in inputs.items()}
         resized = False
         for name, values in inputs.items():
             detail = self.inputs[name]
@@ -108,10 +122,11 @@ class Runtime:
         for name, values in inputs.items():
             interpreter.set_tensor(self.inputs[name]["index"], values)
         interpreter.invoke()
-        return {
+        found = {
             name: _scaled(interpreter.get_tensor(detail["index"]), detail)
             for name, detail in self.outputs.items()
         }
+        return {k: self._answered[k](v) if k in self._answered else v for k, v in found.items()}
 
 
 def _details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:

@@ -12,10 +12,10 @@ import numpy as np
 
 from dltasks.columns import taken
 from dltasks.errors import DataError, ExportError, ModelError
-from dltasks.evaluation import Evaluation, Table
+from dltasks.evaluation import Evaluation, Score, Table
 from dltasks.metadata import Described
 from dltasks.plan import Plan
-from dltasks.runtime import Runtime
+from dltasks.stranger import Adopted, Stranger
 
 Arrays = dict[str, np.ndarray]
 Run = Callable[..., Arrays]
@@ -233,13 +233,25 @@ class Task(ABC):
     def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> Evaluation:
         """How good these answers are."""
 
-    @classmethod
-    def adopt(cls, runtime: Runtime, labels: Sequence[str] | None) -> tuple["Task", dict[str, str]]:
-        """A task for a .tflite made elsewhere, and the task's names of its inputs and outputs.
+    def scores(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, Score]:
+        """The scores alone, the one that matters most first."""
+        return self.score(answers, truths).scores
 
-        Raises ModelError if it is not of this kind.
+    def classes(self, truths: Sequence[Any]) -> list[str] | None:
+        """The class of each truth; None where truths are no classes."""
+        return list(truths) if all(isinstance(each, str) for each in truths) else None
+
+    def brief(self, decoded: Any) -> str:
+        """One of what `decode` gives, in a few words."""
+        return " ".join(decoded.rows()[0]) if hasattr(decoded, "rows") else str(decoded)
+
+    @classmethod
+    def adopt(cls, stranger: Stranger) -> Adopted:
+        """A task for a .tflite made elsewhere, and what its inputs and outputs must be changed by.
+
+        Raises ModelError, with the reason or with nothing to say, if it is not of this kind.
         """
-        raise ModelError(f"not a model for {cls.__module__.rpartition('.')[2]}")
+        raise ModelError
 
     def answer(self, raws: Sequence[Any], run: Run) -> Sequence[Any]:
         """An answer, or the DataError in its place, for each raw input."""

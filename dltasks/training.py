@@ -31,11 +31,12 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Data:
-    """Encoded examples: named arrays with a row for each; the examples themselves, and their division."""
+    """Encoded examples: named arrays with a row for each; the examples themselves, and their division. places: of each in the data as it was read."""
 
     inputs: Arrays
     examples: Batch
     parts: Parts
+    places: Sequence[int]
 
     def part(self, positions: Sequence[int]) -> Arrays:
         """The inputs at these positions, in memory."""
@@ -196,7 +197,7 @@ def prepare(task: Task, examples: Batch, plan: Plan, work: Path, report: Report)
     report.line(
         f"{len(parts.train)} examples to train on, {len(parts.val)} to choose by, {len(parts.test)} to judge by"
     )
-    return task, Data(inputs, good, parts)
+    return task, Data(inputs, good, parts, kept)
 
 
 def _encoded(task: Task, examples: Batch, work: Path, report: Report) -> tuple[Arrays, list[int]]:

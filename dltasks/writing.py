@@ -4,8 +4,7 @@ import hashlib
 import json
 import platform
 import zipfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,20 @@ from dltasks.bundle import BUNDLE, CARD, FORMAT, STREAM, Bundle, failures_among,
 from dltasks.columns import joined, taken
 from dltasks.errors import DataError, ExportError, PlanError
 from dltasks.evaluation import Evaluation
+from dltasks.exporting import CALIBRATION
 from dltasks.files import damage_as, new_file, new_folder, write_json
+from dltasks.parity import FILE as PARITY
+from dltasks.parity import Held, Parity, Told, below, compared, require, told
+from dltasks.plan import AUTO, LEVELS
 from dltasks.quiet import quiet
 from dltasks.runtime import Runtime, in_order
-from dltasks.task import Arrays, Task, kept, kept_names
+from dltasks.task import Arrays, Batch, Task, kept, kept_names
+
+MOST_HELD = 10_000
+"""Examples of a test part whose places are recorded, to compare exported files on."""
+
+UNLABELLED = "the data has no labels, so that only answers are compared, and no scores"
+NOT_APART = "compared on examples that the model may have been trained on: --data names others"
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 """Date of members of a zip, so that equal contents give equal bytes."""
@@ -55,11 +64,14 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
     with damage_as(PlanError, out), new_folder(out) as folder:
         save_network(network, folder / "model.keras", training.plan.precision)
         chosen = [*data.parts.val, *data.parts.train[: task.pairs]]
-        inputs = exporting.sample(data.inputs, chosen, task.pairs)
+        inputs = exporting.sample(data.inputs, chosen, CALIBRATION)
         level = training.plan.quantize
         model = exporting.litert(task.signatures(network), level, exporting.first(inputs), task.quantised)
-        parity = exporting.parity(task, network, model, inputs, level)
-        exporting.require(parity, exporting.FLOOR)
+        held = _held_out(task, data)
+        network_says = told(task, exporting.keras_run(task, network), held)
+        parity = exporting.parity(task, network_says, model, held, level)
+        require(parity)
+        write_json(folder / PARITY, parity.to_json())
         (folder / "model.tflite").write_bytes(model)
         (folder / golden.FILE).write_bytes(golden.written(Runtime(model), inputs))
         stream_parity = _write_stream(task, network, level, inputs, folder) if task.stream_step else None
@@ -70,8 +82,9 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
         for name, content in (kept(task) | task.attachments()).items():
             (folder / name).write_bytes(content)
         record = _record(task, network, training, parity, evaluation)
+        record["held_out"] = [int(data.places[i]) for i in sorted(data.parts.test)][:MOST_HELD]
         if stream_parity:
-            record["stream_parity"] = stream_parity.to_json()
+            record["stream_parity"] = stream_parity.brief()
         hashed = sorted(each for each in folder.iterdir() if each.is_file())
         record["files"] = {e.name: hashlib.sha256(e.read_bytes()).hexdigest() for e in hashed}
         (folder / CARD).write_text(card.text(out.name, record), encoding="utf-8")
@@ -79,9 +92,16 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
     return load(out)
 
 
-def _write_stream(task: Task, network, level: str, inputs, folder: Path) -> exporting.Parity:
+def _held_out(task: Task, data) -> Held:
+    """Examples of the test part, or of the validation part where there is none."""
+    positions = np.asarray(data.parts.test if len(data.parts.test) else data.parts.val)
+    chosen = np.sort(np.random.default_rng(0).permutation(positions)[: task.pairs])
+    return Held(data.part(chosen), data.examples.take(chosen))
+
+
+def _write_stream(task: Task, network, level: str, inputs, folder: Path) -> Parity:
     model, parity = exporting.streaming(task, network, level, inputs, task.stream_step)
-    exporting.require(parity, exporting.FLOOR)
+    require(parity)
     (folder / STREAM).write_bytes(model)
     (folder / golden.STREAM).write_bytes(golden.written(Runtime(model), inputs))
     return parity
@@ -111,7 +131,7 @@ def _record(task: Task, network, training: Training, parity, evaluation) -> dict
         "parameters": int(network.count_params()),
         "test": evaluation.to_json() if evaluation else None,
         "protocol": "the test part, never trained on nor chosen by, through model.tflite",
-        "parity": parity.to_json(),
+        "parity": parity.brief(),
         "training": {
             "examples": training.counts,
             "epochs": training.epochs,
@@ -169,38 +189,93 @@ def _dateless(name: str, content: bytes) -> bytes:
     return json.dumps(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"}).encode()
 
 
-def export(bundle: Bundle, out: Path, to: str, quantize: str, data, floor: float | None):
+@dataclass(frozen=True)
+class Wanted:
+    """What an export is asked for. quantize: a level, or "auto". prefer: "speed" or "size", of levels that hold the floors."""
+
+    to: str
+    quantize: str
+    data: Any
+    min_agreement: float
+    max_loss: float
+    prefer: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: its Parity, and of "auto" that of each level, or why there is none."""
+
+    parity: Parity
+    levels: dict[str, Parity | str]
+    notes: tuple[str, ...]
+
+
+def export(bundle: Bundle, out: Path, wanted: Wanted) -> Exported:
     """What Bundle.export says."""
-    floor = exporting.FLOOR if floor is None else floor
-    inputs = _real_inputs(bundle, data)
-    network = load_network(bundle.path)
-    if to == "saved-model":
-        return _export_saved_model(bundle, network, inputs, out, floor)
-    if to not in ("litert", "streaming"):
-        raise ExportError(f"--to {to}: there are litert, streaming and saved-model")
-    if out.is_dir():
+    if wanted.to not in ("litert", "streaming", "saved-model"):
+        raise ExportError(f"--to {wanted.to}: there are litert, streaming and saved-model")
+    if wanted.quantize == AUTO and wanted.to != "litert":
+        raise ExportError(f"--quantize {AUTO}: for --to litert; name a level")
+    if wanted.to != "saved-model" and out.is_dir():
         raise ExportError(f"{out}: a folder, where a .tflite is to be written")
-    if to == "streaming":
-        model, parity = exporting.streaming(bundle.task, network, quantize, inputs)
+    calibration, held, notes = _real_inputs(bundle, wanted.data)
+    network = load_network(bundle.path)
+    if wanted.to == "saved-model":
+        return Exported(_export_saved_model(bundle, network, held, out, wanted), {}, notes)
+    if wanted.to == "streaming":
+        model, parity = exporting.streaming(bundle.task, network, wanted.quantize, held.inputs)
+        require(parity, wanted.min_agreement, wanted.max_loss)
+        levels = {}
     else:
-        signatures = bundle.task.signatures(network)
-        model = exporting.litert(signatures, quantize, exporting.first(inputs), bundle.task.quantised)
-        parity = exporting.parity(bundle.task, network, model, inputs, quantize)
-    exporting.require(parity, floor)
-    record = {k: v for k, v in bundle.record.items() if k not in ("files", "stream_parity")}
-    record |= {"parity": parity.to_json(), "form": to}
+        network_says = told(bundle.task, exporting.keras_run(bundle.task, network), held)
+        made = _levels(bundle.task, network, network_says, calibration, held, wanted)
+        levels = {level: each if isinstance(each, str) else each[1] for level, each in made.items()}
+        model, parity = made[_best(levels, wanted)]
+    record = {k: v for k, v in bundle.record.items() if k not in ("files", "stream_parity", "held_out")}
+    record |= {"parity": parity.brief(), "form": wanted.to}
     with damage_as(ExportError, out), new_file(out) as path:
-        path.write_bytes(packed(bundle.name, model, record, bundle.task, inputs))
-    return parity
+        path.write_bytes(packed(bundle.name, model, record, bundle.task, held.inputs, parity))
+    write_json(out.with_name(f"{out.stem}.{PARITY}"), parity.to_json())
+    return Exported(parity, levels if wanted.quantize == AUTO else {}, notes)
 
 
-def _real_inputs(bundle: Bundle, data):
-    """Encoded real inputs to calibrate and compare on, as many as parity wants."""
+def _levels(task: Task, network, says: Told, calibration: Arrays, held: Held, wanted: Wanted):
+    """The file and the Parity of each level that is wanted, or why it can't be made."""
+    signatures, found = task.signatures(network), {}
+    for level in reversed(LEVELS) if wanted.quantize == AUTO else (wanted.quantize,):
+        try:
+            model = exporting.litert(signatures, level, calibration, task.quantised)
+        except ExportError as error:
+            if wanted.quantize != AUTO:
+                raise
+            found[level] = str(error)
+            continue
+        found[level] = model, exporting.parity(task, says, model, held, level)
+    return found
+
+
+def _best(levels: dict[str, Parity | str], wanted: Wanted) -> str:
+    """The fastest, or smallest, of those that hold the floors. Raises ExportError."""
+    made = {level: each for level, each in levels.items() if isinstance(each, Parity)}
+    floors = wanted.min_agreement, wanted.max_loss
+    if wanted.quantize != AUTO:
+        require(made[wanted.quantize], *floors)
+        return wanted.quantize
+    good = [level for level, each in made.items() if not below(each, *floors)]
+    if not good:
+        said = "; ".join(f"{level} {below(each, *floors)}" for level, each in made.items())
+        raise ExportError(f"no level holds the floors, so nothing was written: {said}")
+    order = "bytes" if wanted.prefer == "size" else "latency"
+    return min(good, key=lambda level: (getattr(made[level], order), made[level].bytes))
+
+
+def _real_inputs(bundle: Bundle, data) -> tuple[Arrays, Held, tuple[str, ...]]:
+    """Inputs to take ranges from, and held-out examples to compare on; and what should be known of these."""
     recorded = bundle.record.get("source", "")
     beside = bundle.path / recorded
     source = data or (beside if beside.exists() else recorded)
     try:
-        raws = _raws(bundle.task, source)
+        examples, held_out, notes = _examples(bundle, source, given=bool(data))
     except DataError as error:
         if data:
             raise ExportError(str(error)) from error
@@ -208,51 +283,79 @@ def _real_inputs(bundle: Bundle, data):
             f"the data that {bundle.name} was trained on is not here ({recorded}); name real inputs to compare on "
             "with --data"
         ) from error
-    order = np.random.default_rng(0).permutation(len(raws))[: bundle.task.pairs]
-    encoded, _ = bundle.task.encode(taken(raws, order))
-    if not len(next(iter(encoded.values()))):
+    random = np.random.default_rng(0)
+    others = np.setdiff1d(np.arange(len(examples)), held_out)
+    ranged = random.permutation(others if len(others) >= CALIBRATION else len(examples))[:CALIBRATION]
+    calibration, _ = bundle.task.encode(taken(examples.raws, ranged))
+    chosen = np.sort(random.permutation(held_out)[: bundle.task.pairs])
+    held = _readable(bundle.task, examples.take(chosen), source)
+    return calibration, held, notes
+
+
+def _readable(task: Task, examples, source) -> Held:
+    inputs, failures = task.encode(examples.raws)
+    good = np.setdiff1d(np.arange(len(examples)), list(failures))
+    if not len(good):
         raise ExportError(f"{source}: nothing in it could be read")
-    return encoded
+    return Held(inputs, examples.take(good))
 
 
-def _raws(task: Task, source) -> Sequence[Any]:
+def _examples(bundle: Bundle, source, given: bool):
+    """Examples, the positions of those to compare on, and notes. Raises DataError."""
     try:
-        examples = task.examples(source)
-        if examples.splits is not None and "train" in examples.splits:
-            examples = examples.take(i for i, s in enumerate(examples.splits) if s != "test")
-        return examples.raws
+        examples = bundle.task.examples(source)
     except DataError:
-        raws = joined(batch.raws for batch in task.read([source]))
+        batches = list(bundle.task.read([source]))
+        raws = joined(batch.raws for batch in batches)
         if not Path(source).exists() or len(failures_among(raws)) == len(raws):
             raise
-        return raws
+        origins = joined(batch.origins for batch in batches)
+        return Batch(raws, origins), np.arange(len(raws)), (UNLABELLED,)
+    known, notes = bundle.task.known(examples)
+    if not len(known):
+        return replace(examples, truths=None), np.arange(len(examples)), tuple(notes)
+    examples = known
+    if examples.splits is not None and "test" in examples.splits:
+        return examples, np.flatnonzero([each == "test" for each in examples.splits]), ()
+    recorded = bundle.record.get("held_out")
+    if recorded and bundle.record.get("data") == examples.fingerprint():
+        return examples, np.asarray(recorded), ()
+    return examples, np.arange(len(examples)), () if given else (NOT_APART,)
 
 
-def _export_saved_model(bundle: Bundle, network, inputs, out: Path, floor: float):
+def _export_saved_model(bundle: Bundle, network, held: Held, out: Path, wanted: Wanted) -> Parity:
     if out.exists() and not (out / "saved_model.pb").is_file() and (out.is_file() or any(out.iterdir())):
         raise ExportError(f"{out}: there already, and not a SavedModel; choose another --out")
+    task = bundle.task
     with damage_as(ExportError, out), new_folder(out) as folder:
         with quiet():
-            exporting.archive(bundle.task.signatures(network), folder)
-            given = exporting.answered(bundle.task, exporting.saved_model(folder), inputs)
+            exporting.archive(task.signatures(network), folder)
+            given = told(task, exporting.saved_model(folder), held)
         size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
-        expected = exporting.answered(bundle.task, exporting.keras_run(bundle.task, network), inputs)
-        parity = exporting.compared(bundle.task, "saved-model", expected, given, size, 0.0)
-        exporting.require(parity, floor)
+        network_says = told(task, exporting.keras_run(task, network), held)
+        parity = compared(task, "saved-model", network_says, given, held, size, 0.0)
+        require(parity, wanted.min_agreement, wanted.max_loss)
         extra = folder / "assets.extra"
         extra.mkdir(exist_ok=True)
-        for name, content in {BUNDLE: _json(bundle.record), **kept(bundle.task)}.items():
+        for name, content in {
+            BUNDLE: _json(bundle.record),
+            PARITY: _json(parity.to_json()),
+            **kept(task),
+        }.items():
             (extra / name).write_bytes(content)
     return parity
 
 
-def packed(name: str, model: bytes, record: dict[str, Any], task: Task, inputs: Arrays) -> bytes:
+def packed(
+    name: str, model: bytes, record: dict[str, Any], task: Task, inputs: Arrays, parity: Parity
+) -> bytes:
     """A .tflite that is a bundle in itself: what it says of itself in the standard metadata, and at its end a zip of the
     record, the word lists, the card and golden vectors of these encoded inputs.
     """
     inside = kept(task) | {
         CARD: card.text(name, record).encode("utf-8"),
         golden.FILE: golden.written(Runtime(model), inputs),
+        PARITY: _json(parity.to_json()),
     }
     about = {
         "name": name,

@@ -227,7 +227,9 @@ def test_a_file_made_elsewhere_loads_with_its_labels(tmp_path):
 
 def test_a_level_that_disagrees_is_refused_and_names_the_next(tmp_path):
     out, data = tmp_path / "x.tflite", drawings.folder(tmp_path / "drawn", 16)
-    said = dltasks("export", "objects", "--quantize", "int8", "--data", data, "--floor", 1, "--out", out)
+    said = dltasks(
+        "export", "objects", "--quantize", "int8", "--data", data, "--min-agreement", 1, "--out", out
+    )
     assert said.returncode == 1 and not out.exists()
     assert re.search(r"agrees with the network on \d+\.\d% of 48 examples", said.stderr)
     assert "nothing was written; try --quantize dynamic" in said.stderr
@@ -236,7 +238,9 @@ def test_a_level_that_disagrees_is_refused_and_names_the_next(tmp_path):
 @pytest.mark.parametrize("level", ["none", "weights8", "dynamic", "int8"])
 def test_every_level_is_written_and_smaller_than_the_last(tmp_path, trained, level):
     out = tmp_path / "x.tflite"
-    said = dltasks("export", trained.bundle, "--quantize", level, "--floor", 0.5, "--out", out, "--json")
+    said = dltasks(
+        "export", trained.bundle, "--quantize", level, "--min-agreement", 0.5, "--out", out, "--json"
+    )
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert found["quantize"] == level and found["agreement"] > 0.5

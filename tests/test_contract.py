@@ -122,7 +122,8 @@ def test_a_bundle_has_all_its_files_and_no_others(trained):
     words = set(kept_names(tasks.find(trained.task)).values())
     loaded = library.load(trained.bundle).task
     own = {*loaded.attachments(), *(["stream.tflite", "stream.golden.npz"] if loaded.stream_step else [])}
-    expected = {"README.md", "bundle.json", "golden.npz", "model.keras", "model.tflite"} | words | own
+    expected = {"README.md", "bundle.json", "golden.npz", "model.keras", "model.tflite", "parity.json"}
+    expected |= words | own
     assert {each.name for each in trained.bundle.iterdir()} == expected
     assert not trained.bundle.with_name("bundle.partial").exists()
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dltasks import exporting
+from dltasks import parity as parities
 from dltasks.errors import ExportError
 
 
@@ -39,8 +40,8 @@ def test_names_of_inputs_and_outputs_are_those_of_the_network():
     assert np.abs(given["answer"] - expected["answer"]).max() < 1e-5
 
 
-def parity(level: str, agreement: float) -> exporting.Parity:
-    return exporting.Parity(level, agreement, 0.1, 500, 1000, 1.0)
+def parity(level: str, agreement: float) -> parities.Parity:
+    return parities.Parity(level, agreement, 0.1, 500, 1000, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,8 @@ def parity(level: str, agreement: float) -> exporting.Parity:
 )
 def test_a_level_below_the_floor_names_the_next_to_try(level, next_level):
     with pytest.raises(ExportError, match=f"97.0% of 500 examples.*try --quantize {next_level}"):
-        exporting.require(parity(level, 0.97), 0.98)
-    exporting.require(parity(level, 0.98), 0.98)
+        parities.require(parity(level, 0.97), 0.98)
+    parities.require(parity(level, 0.98), 0.98)
 
 
 def test_a_model_saved_in_float16_has_equal_bytes_for_equal_weights(tmp_path):

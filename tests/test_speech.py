@@ -755,7 +755,7 @@ def test_int8_keeps_the_log_mel_in_floats(trained_speech, tmp_path):
     out = tmp_path / "small.tflite"
     data = trained_speech.with_name("data")
     said = dltasks(
-        "export", trained_speech, "--quantize", "int8", "--out", out, "--data", data, "--floor", 0.9
+        "export", trained_speech, "--quantize", "int8", "--out", out, "--data", data, "--min-agreement", 0.9
     )
     assert said.returncode == 0, said.stderr
     assert out.stat().st_size < 150_000

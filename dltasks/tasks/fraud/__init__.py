@@ -8,7 +8,7 @@ import numpy as np
 
 from dltasks.columns import SHARED, Columns
 from dltasks.errors import DataError, SettingError
-from dltasks.evaluation import Evaluation, Table
+from dltasks.evaluation import Evaluation, Score, Table
 from dltasks.metadata import Described
 from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.task import Arrays, Batch, Parts, Run, Task
@@ -405,6 +405,19 @@ class FraudTask(Task):
         if not self.unsupervised:
             return outputs["probability"]
         return outputs["error"] / (1 + outputs["error"])
+
+    @property
+    def pairs(self) -> int:
+        # Frauds are few.
+        return 10_000
+
+    def scores(self, answers: FraudAnswers, truths: Sequence[Any]) -> dict[str, Score]:
+        """None where all are frauds, or none is."""
+        known = truths.fraud[~np.isnan(truths.fraud)]
+        return super().scores(answers, truths) if 0 < known.sum() < len(known) else {}
+
+    def classes(self, truths: Sequence[Any]) -> list[str]:
+        return [("genuine", "fraud")[int(each == 1)] for each in truths.fraud]
 
     def agree(self, one: FraudAnswer, other: FraudAnswer) -> bool:
         """Whether both are alerts or neither, with shares that differ by a hundredth, or a tenth of the larger, at most."""

@@ -8,11 +8,11 @@ import numpy as np
 
 from dltasks import labelled
 from dltasks.classifier import Choice, one_hot
-from dltasks.errors import DataError, ModelError, SettingError
+from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, classification
 from dltasks.metadata import IMAGE, Described
 from dltasks.plan import Plan, setting
-from dltasks.runtime import Runtime
+from dltasks.stranger import Adopted, Stranger
 from dltasks.task import Arrays, Batch, Parts, Task, words
 from dltasks.tasks.image import folders, pixels
 
@@ -239,20 +239,18 @@ class ImageTask(Task):
         return classification(self.labels, probabilities, truths)
 
     @classmethod
-    def adopt(cls, runtime: Runtime, labels: Sequence[str] | None) -> tuple["ImageTask", dict[str, str]]:
-        if len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
-            raise ModelError("a photo model has one input and one output")
-        (taken, pixels), (given, output) = *runtime.inputs.items(), *runtime.outputs.items()
-        shape, classes = tuple(pixels["shape"]), int(output["shape"][-1])
-        if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or pixels["dtype"] != np.uint8:
-            taken = f"{np.dtype(pixels['dtype']).name} ({', '.join(map(str, shape))})"
-            raise ModelError(f"its input is {taken}; a photo model takes uint8 (1, side, side, 3)")
-        if not labels:
-            raise ModelError("it carries no labels; give a text file of one label a line with --labels")
-        if len(labels) != classes:
-            raise ModelError(f"it has {classes} outputs and there are {len(labels)} labels")
-        renamed = {taken: "pixels", given: "probabilities"}
-        return cls(labels=tuple(labels), size=int(shape[1])), renamed
+    def adopt(cls, stranger: Stranger) -> Adopted:
+        from dltasks.tasks.image import adoption
+
+        task = cls(size=adoption.sides(stranger), labels=adoption.labels(stranger))
+        (taken,), (given,) = stranger.runtime.inputs, stranger.runtime.outputs
+        names, scaled = {taken: "pixels", given: "probabilities"}, adoption.given(stranger)
+        inputs = {"pixels": scaled} if scaled else {}
+        # Probabilities or logits: a few photos of noise tell.
+        noise = np.random.default_rng(0).integers(0, 256, (4, task.size, task.size, 3)).astype(np.uint8)
+        outputs = stranger.runtime.adapted(names, inputs, {}).run({"pixels": noise})["probabilities"]
+        change = adoption.answered(outputs)
+        return Adopted(task, names, inputs, {"probabilities": change} if change else {})
 
 
 TASK = ImageTask

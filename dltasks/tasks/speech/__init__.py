@@ -13,7 +13,7 @@ from dltasks.errors import DataError, ModelError, PlanError, SettingError
 from dltasks.evaluation import Evaluation
 from dltasks.metadata import AUDIO, Described
 from dltasks.plan import Length, Plan, setting
-from dltasks.runtime import Runtime
+from dltasks.stranger import Adopted, Stranger
 from dltasks.task import Arrays, Batch, Parts, Run, Task, words
 from dltasks.tasks.speech import folders, sound
 from dltasks.tasks.speech.folders import SILENCE, UNKNOWN
@@ -396,8 +396,9 @@ class SpeechTask(Task):
         return score(self, np.stack([each.probabilities for each in answers]), truths)
 
     @classmethod
-    def adopt(cls, runtime: Runtime, labels: Sequence[str] | None) -> tuple["SpeechTask", dict[str, str]]:
-        if len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
+    def adopt(cls, stranger: Stranger) -> Adopted:
+        runtime, labels = stranger.runtime, stranger.named()
+        if runtime.signatures or len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
             raise ModelError("a model of spoken commands has one input and one output")
         (taken, samples), (given, output) = *runtime.inputs.items(), *runtime.outputs.items()
         shape, classes = tuple(samples["shape"]), int(output["shape"][-1])
@@ -408,8 +409,8 @@ class SpeechTask(Task):
             raise ModelError("it carries no labels; give a text file of one label a line with --labels")
         if len(labels) != classes:
             raise ModelError(f"it has {classes} outputs and there are {len(labels)} labels")
-        renamed = {taken: "samples", given: "probabilities"}
-        return cls(labels=tuple(labels), seconds=shape[1] / cls.sample_rate), renamed
+        task = cls(labels=tuple(labels), seconds=shape[1] / cls.sample_rate)
+        return Adopted(task, {taken: "samples", given: "probabilities"}, {}, {})
 
 
 TASK = SpeechTask

@@ -10,7 +10,7 @@ import numpy as np
 
 from dltasks import labelled
 from dltasks.errors import DataError, SettingError
-from dltasks.evaluation import Evaluation
+from dltasks.evaluation import Evaluation, Score
 from dltasks.metadata import Described
 from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.task import Arrays, Batch, Parts, Run, Signature, Task, content
@@ -439,6 +439,14 @@ class SummaryTask(Task):
         from dltasks.tasks.summary import scores
 
         return scores.score(self, answers, truths)
+
+    def scores(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, Score]:
+        from dltasks.tasks.summary import scores
+
+        return scores.alone(self, answers, truths)
+
+    def classes(self, truths: Sequence[Any]) -> None:
+        return None
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,11 @@ Found = list[list[str]]
 
 
 def score(task, answers: Sequence, truths: Sequence) -> Evaluation:
-    """ROUGE-1, 2, L (Lsum where summaries have several sentences), F1, the best over the references of a text."""
+    """What `alone` says, beside what others get on the same texts."""
     headline = task.style == "headline"
     references = [each.summaries for each in truths]
-    ours = [[each.summary] if headline else [e.text for e in each.sentences] for each in answers]
     several = not headline and task.sentences > 1
-    values = scored(ours, references, several)
-    names = ("rouge_1", "rouge_2", "rouge_lsum" if several else "rouge_l")
-    scores = dict(zip(names, _with_intervals(values), strict=True))
-    if headline:
-        scores |= _faithfulness(answers)
+    scores = alone(task, answers, truths)
     texts = [each.document for each in answers]
     peers = _first_words(texts, references) if headline else {}
     peers |= compared(texts, references, 1 if headline else task.sentences, several)
@@ -43,7 +38,20 @@ def score(task, answers: Sequence, truths: Sequence) -> Evaluation:
         for name, each in peers.items()
     )
     title = f"Others, ROUGE F1 in percent, of {'a line' if headline else _sentences(task.sentences)}"
-    return Evaluation(len(answers), scores, tables=(Table(title, ("method", *map(_plain, names)), rows),))
+    columns = ("method", *(_plain(each) for each in scores if each.startswith("rouge")))
+    return Evaluation(len(answers), scores, tables=(Table(title, columns, rows),))
+
+
+def alone(task, answers: Sequence, truths: Sequence) -> dict[str, Score]:
+    """ROUGE-1, 2, L (Lsum where summaries have several sentences), F1, the best over the references of a text; of headlines
+    also how faithful they are."""
+    headline = task.style == "headline"
+    ours = [[each.summary] if headline else [e.text for e in each.sentences] for each in answers]
+    several = not headline and task.sentences > 1
+    values = scored(ours, [each.summaries for each in truths], several)
+    names = ("rouge_1", "rouge_2", "rouge_lsum" if several else "rouge_l")
+    found = dict(zip(names, _with_intervals(values), strict=True))
+    return found | (_faithfulness(answers) if headline else {})
 
 
 def _sentences(count: int) -> str:

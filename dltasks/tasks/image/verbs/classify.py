@@ -9,7 +9,7 @@ from dltasks.cli import options
 @options.prediction
 @options.top
 @click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; objects if not given.")
-def command(inputs, labels, threads, form, top, model):
+def command(inputs, known, threads, form, top, model):
     """Say what each photo shows: labels with their probabilities.
 
     INPUT is a photo (JPEG, PNG, WebP, GIF, BMP, TIFF), a folder of them, @LIST (a text file of names,
@@ -21,4 +21,4 @@ def command(inputs, labels, threads, form, top, model):
     """
     from dltasks.cli.predict import answer
 
-    answer(model or "objects", inputs, labels, threads, form, top, "image")
+    answer(model or "objects", inputs, known, threads, form, top, "image")

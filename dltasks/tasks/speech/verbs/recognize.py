@@ -9,7 +9,7 @@ from dltasks.cli import options
 @options.prediction
 @options.top
 @click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; commands if not given.")
-def command(inputs, labels, threads, form, top, model):
+def command(inputs, known, threads, form, top, model):
     """Say which command each clip holds: labels with their probabilities.
 
     INPUT is a recording (WAV, FLAC, OGG, MP3, AIFF; of any rate and number of channels), a folder of them,
@@ -22,4 +22,4 @@ def command(inputs, labels, threads, form, top, model):
     """
     from dltasks.cli.predict import answer
 
-    answer(model or "commands", inputs, labels, threads, form, top, "speech")
+    answer(model or "commands", inputs, known, threads, form, top, "speech")
