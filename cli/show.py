@@ -45,16 +45,15 @@ def _stranger(model: str, error):
     from dltasks import trial
     from dltasks.anatomy import anatomy
     from dltasks.bundle import BUNDLE, files_inside
+    from dltasks.errors import DamagedError
 
     path = Path(model)
-    if (
-        not path.is_file()
-        or path.read_bytes()[4:8] != b"TFL3"
-        or BUNDLE in files_inside(path.read_bytes(), path)
-    ):
+    content = path.read_bytes() if path.is_file() else b""
+    ours = isinstance(error, DamagedError) or BUNDLE in files_inside(content, path)
+    if ours or content[4:8] != b"TFL3":
         raise error
     trial.require(path)
-    return anatomy(path.read_bytes()), str(error)
+    return anatomy(content), str(error)
 
 
 def _rows(bundle):

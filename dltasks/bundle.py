@@ -16,7 +16,7 @@ import numpy as np
 import dltasks
 from dltasks import metadata, tasks, trial
 from dltasks.columns import Columns, joined, taken
-from dltasks.errors import DataError, DltasksError, ModelError
+from dltasks.errors import DamagedError, DataError, DltasksError, ModelError
 from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as
 from dltasks.report import Report
@@ -30,8 +30,14 @@ BUNDLE, CARD = "bundle.json", "README.md"
 STREAM = "stream.tflite"
 """The file of a bundle that takes a stream piece by piece, its state going in and coming out."""
 
+DATE = (1980, 1, 1, 0, 0, 0)
+"""Date of the files in a zip, so that equal contents give equal bytes."""
+
 INSIDE = 64 << 20
 """Bytes that the files in a .tflite may unpack to."""
+
+AUTHOR = "made with dltasks"
+"""How the author in the metadata of our files begins."""
 
 FORMAT = 1
 """Version of the layout of a bundle; a higher one is refused."""
@@ -333,12 +339,17 @@ def unpacked(content: bytes, inside: dict[str, bytes], path: Path) -> tuple[byte
 
 def _adopted(path: Path, content: bytes, known: dict[str, Any]) -> Bundle:
     """A .tflite that dltasks did not write, taken by the first task that understands it."""
-    trial.require(path)
     told, why = {}, []
     try:
         told = metadata.read(content)
     except ModelError as error:
         why.append(str(error))
+    if told.get("author", "").startswith(AUTHOR):
+        raise DamagedError(
+            f"{path} is damaged: dltasks wrote it, and its end, with the record of it, can't be read; copy or export it "
+            "again"
+        )
+    trial.require(path)
     runtime = Runtime(content)
     stranger = Stranger(runtime, told, files_inside(content, path), **known)
     for name in tasks.names():
@@ -364,6 +375,17 @@ def files_inside(content: bytes, path: Path) -> dict[str, bytes]:
             return {each: archive.read(each) for each in archive.namelist()}
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
         return {}
+
+
+def joined_file(model: bytes, inside: dict[str, bytes]) -> bytes:
+    """A .tflite with a zip of these files at its end; equal contents give equal bytes."""
+    file = BytesIO(model)
+    file.seek(0, 2)
+    with zipfile.ZipFile(file, "a") as archive:
+        for name, content in inside.items():
+            # Readers of standard metadata take no packed files.
+            archive.writestr(zipfile.ZipInfo(name, DATE), content, zipfile.ZIP_STORED)
+    return file.getvalue()
 
 
 def load_network(folder: Path):

@@ -3,6 +3,7 @@
 DltasksError             one line: what came, what was wanted, what to do
 ├── DataError            an input or a data set can't be read or makes no sense
 ├── ModelError           a bundle or a .tflite is missing, damaged or not understood
+│   └── DamagedError     it is not as dltasks wrote it
 ├── ExportError          a network can't be written as asked, or answers otherwise once written
 ├── PlanError            a training run can't go as asked
 │   └── SettingError     a setting has a value that it can't have: wrong usage
@@ -20,6 +21,10 @@ class DataError(DltasksError):
 
 class ModelError(DltasksError):
     """A bundle or a .tflite is missing, damaged or not understood."""
+
+
+class DamagedError(ModelError):
+    """A file is not as dltasks wrote it."""
 
 
 class ExportError(DltasksError):

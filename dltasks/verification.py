@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from dltasks import golden
-from dltasks.bundle import BUNDLE, STREAM, checked, files_inside, find_folder, read_record, unpacked
+from dltasks.bundle import (
+    BUNDLE,
+    STREAM,
+    checked,
+    files_inside,
+    find_folder,
+    joined_file,
+    read_record,
+    unpacked,
+)
 from dltasks.errors import ModelError
 from dltasks.files import damage_as
 from dltasks.runtime import Runtime
@@ -62,9 +71,9 @@ def verify(name) -> Verification:
     checks, differences = [], []
     try:
         record, files = whole(folder or path)
-        checks.append(Check("hashes", True, f"{', '.join(files)}: as recorded"))
+        checks.append(Check("whole", True, f"{', '.join(files)}: hashes as recorded"))
     except ModelError as error:
-        return Verification(str(name), (Check("hashes", False, str(error)),), None, None)
+        return Verification(str(name), (Check("whole", False, str(error)),), None, None)
     checks.append(
         Check("format", True, f"{record['format']}, written by dltasks {record['versions']['dltasks']}")
     )
@@ -85,12 +94,16 @@ def _of_file(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The record of a .tflite, and what it is made of, whole. Raises ModelError."""
     with damage_as(ModelError, path):
         content = path.read_bytes()
+    if content[4:8] != b"TFL3":
+        raise ModelError(f"{path}: not a .tflite file")
     inside = files_inside(content, path)
     if BUNDLE not in inside:
         raise ModelError(
             f"{path}: carries no {BUNDLE} (made elsewhere, or cut short), so there is nothing to verify it by"
         )
     model, record = unpacked(content, inside, path)
+    if joined_file(model, inside) != content:
+        raise ModelError(f"{path} was changed: there is more in it, or less, than dltasks wrote")
     return record, {"model.tflite": model} | {k: v for k, v in inside.items() if k != BUNDLE}
 
 

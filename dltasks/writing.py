@@ -5,7 +5,6 @@ import json
 import platform
 import zipfile
 from dataclasses import asdict, dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,21 @@ import numpy as np
 
 import dltasks
 from dltasks import card, exporting, golden, metadata, tasks
-from dltasks.bundle import BUNDLE, CARD, FORMAT, STREAM, Bundle, failures_among, load, load_network
+from dltasks.bundle import (
+    AUTHOR,
+    BUNDLE,
+    CARD,
+    DATE,
+    FORMAT,
+    STREAM,
+    Bundle,
+    failures_among,
+    joined_file,
+    load,
+    load_network,
+)
 from dltasks.columns import joined, taken
-from dltasks.errors import DataError, ExportError, PlanError
+from dltasks.errors import DataError, ExportError, ModelError, PlanError
 from dltasks.evaluation import Evaluation
 from dltasks.exporting import CALIBRATION
 from dltasks.files import damage_as, new_file, new_folder, write_json
@@ -31,9 +42,6 @@ MOST_HELD = 10_000
 
 UNLABELLED = "the data has no labels, so that only answers are compared, and no scores"
 NOT_APART = "compared on examples that the model may have been trained on: --data names others"
-
-_DATE = (1980, 1, 1, 0, 0, 0)
-"""Date of members of a zip, so that equal contents give equal bytes."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +181,7 @@ def save_network(network, path: Path, precision: str) -> None:
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w") as target:
         for name in source.namelist():
             target.writestr(
-                zipfile.ZipInfo(name, _DATE), _dateless(name, source.read(name)), zipfile.ZIP_BZIP2, 9
+                zipfile.ZipInfo(name, DATE), _dateless(name, source.read(name)), zipfile.ZIP_BZIP2, 9
             )
     plain.unlink()
 
@@ -218,6 +226,8 @@ def export(bundle: Bundle, out: Path, wanted: Wanted) -> Exported:
         raise ExportError(f"--quantize {AUTO}: for --to litert; name a level")
     if wanted.to != "saved-model" and out.is_dir():
         raise ExportError(f"{out}: a folder, where a .tflite is to be written")
+    if not (bundle.path / "model.keras").is_file():
+        raise ModelError(f"{bundle.path}: has no model.keras to export from; name a bundle folder")
     calibration, held, notes = _real_inputs(bundle, wanted.data)
     network = load_network(bundle.path)
     if wanted.to == "saved-model":
@@ -361,18 +371,12 @@ def packed(
         "name": name,
         "description": f"A network for the task {record['task']}; {CARD} in the zip at the file's end tells of it.",
         "version": hashlib.sha256(model).hexdigest()[:12],
-        "author": f"made with dltasks {record['versions']['dltasks']}",
+        "author": f"{AUTHOR} {record['versions']['dltasks']}",
         "license": f"that of the data; see {CARD}",
     }
     model = metadata.described(model, about, task.tensors(), [CARD, BUNDLE])
     record = record | {"model": _hashed(model), "members": {k: _hashed(v) for k, v in inside.items()}}
-    file = BytesIO(model)
-    file.seek(0, 2)
-    with zipfile.ZipFile(file, "a") as archive:
-        for each, content in {BUNDLE: _json(record), **inside}.items():
-            # Readers of standard metadata take no packed files.
-            archive.writestr(zipfile.ZipInfo(each, _DATE), content, zipfile.ZIP_STORED)
-    return file.getvalue()
+    return joined_file(model, {BUNDLE: _json(record), **inside})
 
 
 def _hashed(content: bytes) -> dict[str, object]:

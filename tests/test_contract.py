@@ -167,11 +167,20 @@ def test_a_bundle_and_its_file_are_verified(trained, tmp_path):
         found = json.loads(said.stdout)
         assert said.returncode == 0 and found["good"] and found["difference"] < 1e-3, said.stdout
         assert found["parity"]["count"] > 0
-    content = bytearray(out.read_bytes())
-    content[len(content) // 3] ^= 1
-    out.write_bytes(content)
-    said = dltasks("verify", out)
-    assert said.returncode == 1 and "damaged" in said.stdout and "Traceback" not in said.stderr
+    content = out.read_bytes()
+    for at, told in (
+        (len(content) // 3, "damaged"),
+        (len(content) - 60, "BAD"),
+        (len(content), "was changed"),
+    ):
+        changed = bytearray(content + b" ")
+        changed[at] ^= 1
+        out.write_bytes(changed)
+        said = dltasks("verify", out)
+        assert said.returncode == 1 and told in said.stdout and "Traceback" not in said.stderr
+    out.write_bytes(content[:-100])
+    said = dltasks("show", out)
+    assert said.returncode == 1 and "damaged" in said.stderr
 
 
 def test_an_exported_file_says_what_it_is_in_the_standard_metadata(trained, tmp_path):

@@ -519,6 +519,15 @@ def test_rows_that_make_no_sense_are_named_and_the_rest_is_scored(trained_fraud,
     assert "which is still to come" in said.stderr
 
 
+def test_a_number_beyond_measure_costs_only_its_row(trained_fraud, table):
+    lines = TOMORROW.read_text().splitlines(keepends=True)
+    lines[4] = lines[4].rsplit(",", 1)[0] + ",1e300\n"
+    named = lines[0].strip().split(",")[-1]
+    said = dltasks("detect-fraud", table("".join(lines)), "--model", trained_fraud, "--json")
+    assert said.returncode == 1 and f"row 4: {named} is " in said.stderr
+    assert len(said.stdout.splitlines()) == len(lines) - 1
+
+
 def test_a_table_without_a_column_of_the_training_is_refused(trained_fraud, table):
     frame = pl.read_csv(TOMORROW).rename({"terminal": "terminals"})
     said = detect(table(frame.write_csv()), "--model", trained_fraud)

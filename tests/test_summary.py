@@ -130,6 +130,25 @@ def test_a_text_beyond_the_limit_is_refused(monkeypatch):
         documents.load(b"word. " * 200)
 
 
+def test_headings_and_what_surrounds_a_message_are_no_sentences(tmp_path):
+    essay = b"The column and the tree\n\nEvery city has a tree. It is argued about.\n\nNew trees\n\nThey grow slowly."
+    assert documents.load(essay).sentences == [
+        "Every city has a tree.",
+        "It is argued about.",
+        "They grow slowly.",
+    ]
+    mail = b"From: Anna <a@b.org>\nTo: all\nSubject: Move\n\nWe move on 3 May. Tell all.\n\n-- \nAnna Berg\nTel. +49\n"
+    assert documents.load(mail).sentences == ["We move on 3 May.", "Tell all."]
+    lines = b"Bread\n\nMilk\n\nTwo eggs"
+    assert len(documents.load(lines)) == 3
+    page = tmp_path / "page.html"
+    body = "In 2019 we stopped using yeast, as many did. Our bread is better and our waste smaller, as numbers show."
+    page.write_text(
+        f"<html><body><article><h1>Why we moved</h1><p>{body}</p><p>{body}</p></article></body></html>"
+    )
+    assert documents.load(page).sentences[0] == "In 2019 we stopped using yeast, as many did."
+
+
 def picked(scores, texts, length) -> list[int]:
     return selection.chosen(selection.by_scores(np.array(scores), texts), texts, length)
 
@@ -218,6 +237,12 @@ def test_capitals_are_those_of_the_text():
     )
     assert headlines.cased("hivenote: a model for the hive", text, True) == "HiveNote: A Model for the Hive"
     assert headlines.cased("bert-based small models", text, True) == "BERT-Based Small Models"
+
+
+def test_a_word_with_a_number_must_stand_in_the_text_as_it_is():
+    text = "Step 3: delete 3,000 files of GPT-4o, 2.0 of them twice."
+    assert headlines.unsupported("3D files", text) == ["3d"]
+    assert headlines.unsupported("3000 files and 2.0 of GPT-4o in step 3", text) == []
 
 
 def test_what_comes_again_is_worth_more():

@@ -30,6 +30,10 @@ NO = (
 )
 
 
+LARGEST = 1e30
+"""A number beyond this is no measurement; single precision, which networks compute in, ends soon after."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """A row that can't be used, and why; `place` is its position in the frame."""
@@ -111,6 +115,10 @@ def _number(frame: pl.DataFrame, name: str, required: bool, complain) -> pl.Seri
         found.is_null() & column.is_not_null(), lambda i: f"{name} is {_shown(column[i])}; wanted a number"
     )
     complain(found.is_infinite().fill_null(False), lambda i: f"{name} is infinite; wanted a number")
+    huge = found.is_finite() & (found.abs() > LARGEST)
+    complain(
+        huge.fill_null(False), lambda i: f"{name} is {found[i]:g}; wanted a number of at most {LARGEST:g}"
+    )
     found = found.fill_nan(None)
     if required:
         absent = found.is_null() & (

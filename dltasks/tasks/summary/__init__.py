@@ -35,6 +35,8 @@ STRANGE = (
     "not written like the texts the model was trained on (another language, perhaps); judged all the same"
 )
 
+OTHER = "its words are unlike those that the model was trained on: chosen by what comes again in it"
+
 PASSES = {"extract": 170_000, "headline": 500_000}
 """Examples that are shown in a run that does not say how long it is, in all."""
 
@@ -393,7 +395,7 @@ class SummaryTask(Task):
             if known < FAMILIAR and not strange:
                 notes = (
                     *notes,
-                    "not of the kind of text that the model was trained on: the headline is a guess",
+                    "its words are unlike those that the model was trained on: the headline may be wrong",
                 )
             return self._headline(document, run, notes)
         scores = np.concatenate([run(each)["scores"][0] for each in self._windows(rows, WINDOW, LONGEST)])
@@ -401,6 +403,7 @@ class SummaryTask(Task):
         if known < FAMILIAR:
             worth = centrality.worth(sentences)
             scores = centrality.shown(worth.values, scores)
+            notes = notes if strange else (*notes, OTHER)
         asked = selection.Length(self.sentences, self.words, self.ratio)
         places = selection.chosen(worth, sentences, asked)
         if not places:
@@ -409,7 +412,7 @@ class SummaryTask(Task):
             count = f"{len(sentences)} sentence{'s' * (len(sentences) > 1)}"
             notes = (*notes, f"the text has {count}, fewer than {self.sentences}")
         found = tuple(Sentence(sentences[i], *document.spans[i], float(scores[i])) for i in places)
-        texts = [e.text if document.stretches is None else documents.plain(e.text) for e in found]
+        texts = [documents.plain(e.text) if document.marked else e.text for e in found]
         return SummaryAnswer(" ".join(" ".join(each.split()) for each in texts), found, notes, document)
 
     def _cut(self, document: Document, place: int, scores: np.ndarray, notes) -> SummaryAnswer:

@@ -35,6 +35,18 @@ MARKS = re.compile(r"\s*(?:>\s*)*(?:(?:[*+-]|\d+[.)])\s+)*(?:\[[ xX]\]\s+)?")
 CUT = 40
 """Words of the parts that it is cut into."""
 
+BLOCK, LINE = re.compile(r"(?:(?!\n[^\S\n]*\n).)+", re.DOTALL), re.compile(r"[^\n]+")
+"""What stands between blank lines, and on a line."""
+
+HEADING = re.compile(r"\s*(?:[^\s]+[^\S\n]+){0,11}[^\s]*[^\s.!?…:;,\"'”’»)\]。！？]\s*")
+"""A line of up to a dozen words that does not end as a sentence does."""
+
+HEADER = re.compile(r"\s*(?:[A-Z][\w-]*:[^\n]*(?:\n|$)(?:[ \t][^\n]*(?:\n|$))*){2,}\s*")
+"""The header of a message: "From: ..." and more such lines."""
+
+SIGNATURE = re.compile(r"^-- ?\n(?=[^\n]*\S)(?:(?!\n\s*\n\s*\n).){0,600}\Z", re.DOTALL | re.MULTILINE)
+"""That of a message (RFC 3676, 4.3), at the end."""
+
 PLAIN = Kind(
     one="text",
     many="texts",
@@ -50,7 +62,7 @@ class Document:
     """A text and where its sentences stand in it.
 
     name: for people. notes: what they should know of it. stretches: the only parts of it that hold sentences, where it is
-    markup. extracted: whether `text` is what was found in a page, and not what came. known: the spans, where they have
+    markup, or where some of it is none (headings, the header of a message). marked: whether it is Markdown. extracted: whether `text` is what was found in a page, and not what came. known: the spans, where they have
     been found before.
     """
 
@@ -58,6 +70,7 @@ class Document:
     name: str = "text"
     notes: tuple[str, ...] = ()
     stretches: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
+    marked: bool = False
     extracted: bool = False
     known: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
 
@@ -97,10 +110,11 @@ def load(raw: Any) -> Document:
     if re.match(r"\s*(<!doctype html|<html\b)", text[:1000], re.IGNORECASE):
         kind = "html"
     if kind == "html":
-        return checked(Document(_main_text(text, name), name, notes, extracted=True))
+        text = _main_text(text, name)
+        return checked(Document(text, name, notes, _running(text, LINE), extracted=True))
     if kind == "markdown":
-        return checked(Document(text, name, notes, tuple(_paragraphs(text))))
-    return checked(Document(text, name, notes))
+        return checked(Document(text, name, notes, tuple(_paragraphs(text)), marked=True))
+    return checked(Document(text, name, notes, _running(text, BLOCK)))
 
 
 def checked(document: Document) -> Document:
@@ -166,6 +180,19 @@ def _main_text(markup: str, name: str) -> str:
     if not text:
         raise DataError(f"{name}: no main text in this page")
     return text
+
+
+def _running(text: str, blocks: re.Pattern) -> tuple[tuple[int, int], ...] | None:
+    """Where the blocks of a text stand that are no headings, nor the header or the signature of a message; None where all are
+    running text, or none is.
+    """
+    end = signature.start() if (signature := SIGNATURE.search(text)) else len(text)
+    found = [(each.start(), each.end()) for each in blocks.finditer(text, 0, end)]
+    kept = [(at, stop) for at, stop in found if not HEADING.fullmatch(text, at, stop)]
+    if kept and kept[0] == found[0] and HEADER.fullmatch(text, *kept[0]):
+        kept = kept[1:]
+    changed = len(kept) < len(found) or end < len(text)
+    return tuple(kept) if kept and changed else None
 
 
 def _paragraphs(text: str) -> Iterator[tuple[int, int]]:

@@ -135,14 +135,15 @@ def mixed(outputs: dict[str, np.ndarray], source: np.ndarray) -> np.ndarray:
 
 
 def unsupported(headline: str, text: str) -> list[str]:
-    """Numbers of the headline that do not stand in the text."""
+    """Words of the headline that have a number and do not stand in the text."""
     known = set(_numbers(text))
     return [each for each in _numbers(headline) if each not in known]
 
 
 def _numbers(text: str) -> list[str]:
-    """Numbers as they are compared: 3,000 is 3000, and 2.0 stays 2.0."""
-    return [each.replace(",", "") for each in re.findall(r"\d+(?:[.,]\d+)*", text)]
+    """Words with a number as they are compared: 3,000 is 3000, 2.0 stays 2.0, and 3D is not 3."""
+    words = re.findall(r"[^\W_]*\d[^\W_]*(?:[.,]\d+[^\W_]*)*", text.lower())
+    return [each.replace(",", "") for each in words]
 
 
 def without_unsupported(headline: str, text: str) -> str:

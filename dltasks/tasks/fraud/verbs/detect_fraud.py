@@ -24,7 +24,11 @@ from dltasks.cli import options
 @click.option(
     "--out", type=click.Path(dir_okay=False), help="Write the table with its answers, .parquet or .csv."
 )
-@click.option("--budget", metavar="N/day", help="Alert on the riskiest N cards an hour, a day or a week.")
+@click.option(
+    "--budget",
+    metavar="N/day",
+    help="Alert on the riskiest N cards an hour, a day or a week: on one transaction of each.",
+)
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
