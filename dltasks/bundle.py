@@ -60,8 +60,19 @@ class Bundle:
         """What its .tflite is made of: see dltasks.anatomy."""
         from dltasks.anatomy import anatomy
 
+        return anatomy(self.content())
+
+    def content(self) -> bytes:
+        """Its .tflite. Raises ModelError."""
         with damage_as(ModelError, self.path):
-            return anatomy((self.path / "model.tflite" if self.path.is_dir() else self.path).read_bytes())
+            return (self.path / "model.tflite" if self.path.is_dir() else self.path).read_bytes()
+
+    def kept(self, name: str) -> bytes | None:
+        """The content of one of its files; None where it has no such file. Raises ModelError."""
+        if not self.path.is_dir():
+            return files_inside(self.content(), self.path).get(name)
+        with damage_as(ModelError, self.path):
+            return checked(self.path, name, self.record) if name in self.record.get("files", {}) else None
 
     def predict(self, *sources, threads: int | None = None) -> list[Any]:
         """An answer for each input; folders are walked. Raises the first DataError met."""

@@ -40,7 +40,9 @@ class Runtime:
         renamed: dict[str, str] | None = None,
         given: dict[str, Convert] | None = None,
         answered: dict[str, Convert] | None = None,
+        threads: int = 1,
     ):
+        self._threads = threads
         self._model = model
         self._renamed, self._given, self._answered = renamed or {}, given or {}, answered or {}
         self._local = threading.local()
@@ -76,7 +78,7 @@ class Runtime:
             from ai_edge_litert.interpreter import Interpreter
 
             try:
-                interpreter = Interpreter(model_content=self._model, num_threads=1)
+                interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
                 interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
                 raise ModelError(f"LiteRT can't run this .tflite: {_first_line(error)}") from error

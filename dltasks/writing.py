@@ -228,7 +228,7 @@ def export(bundle: Bundle, out: Path, wanted: Wanted) -> Exported:
         raise ExportError(f"{out}: a folder, where a .tflite is to be written")
     if not (bundle.path / "model.keras").is_file():
         raise ModelError(f"{bundle.path}: has no model.keras to export from; name a bundle folder")
-    calibration, held, notes = _real_inputs(bundle, wanted.data)
+    calibration, held, notes = real_inputs(bundle, wanted.data)
     network = load_network(bundle.path)
     if wanted.to == "saved-model":
         return Exported(_export_saved_model(bundle, network, held, out, wanted), {}, notes)
@@ -279,7 +279,7 @@ def _best(levels: dict[str, Parity | str], wanted: Wanted) -> str:
     return min(good, key=lambda level: (getattr(made[level], order), made[level].bytes))
 
 
-def _real_inputs(bundle: Bundle, data) -> tuple[Arrays, Held, tuple[str, ...]]:
+def real_inputs(bundle: Bundle, data) -> tuple[Arrays, Held, tuple[str, ...]]:
     """Inputs to take ranges from, and held-out examples to compare on; and what should be known of these."""
     recorded = bundle.record.get("source", "")
     beside = bundle.path / recorded
