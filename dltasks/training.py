@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,11 +81,16 @@ def train(
     kind = tasks.find(task)
     plan = changed(plan or kind.plan(), {} if resume else settings)
     check_out(out)
-    work = work_folder(out)
+    with _alone(work_folder(out)) as work:
+        return _trained(kind, source, out, work, task, plan, settings, resume, about, report, started)
+
+
+def _trained(kind, source, out, work: "Work", task, plan, settings, resume, about, report, started):
     import_frameworks()
     kind().check(plan)
     with damage_as(PlanError, out):
-        state, plan, about = _begun(work, task, plan, settings, resume, about)
+        state, plan, about = _begun(work.folder, task, plan, settings, resume, about)
+    work.kept = True
     import keras
 
     keras.utils.set_random_seed(plan.seed)
@@ -94,21 +100,50 @@ def train(
         examples = kind().examples(source, plan)
         for note in examples.notes:
             report.line(f"note: {note}")
-        with damage_as(PlanError, work):
-            found, data = prepare(kind(), examples, plan, work, report)
+        with damage_as(PlanError, work.folder):
+            found, data = prepare(kind(), examples, plan, work.folder, report)
             plan = plan.for_examples(len(data.parts.train))
             network = found.network(plan)
-            state = fit(found, network, data, plan, work, state, report, started)
+            state = fit(found, network, data, plan, work.folder, state, report, started)
         bundle = _finish(
             found, network, data, plan, out, state, report, located(source, out), about, examples
         )
     except (DltasksError, KeyboardInterrupt):
-        if not state.epoch:
-            shutil.rmtree(work, ignore_errors=True)
+        work.kept = bool(state.epoch)
         raise
-    if not state.interrupted:
-        shutil.rmtree(work)
+    work.kept = state.interrupted
     return bundle
+
+
+@dataclass
+class Work:
+    """The folder of a run. kept: whether it stays when the run ends, to go on from."""
+
+    folder: Path
+    kept: bool
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[Work]:
+    """The folder of a run that no other run works in meanwhile. Raises PlanError."""
+    from filelock import FileLock, Timeout
+
+    work = Work(folder, folder.is_dir())
+    lock = FileLock(folder / "lock")
+    with damage_as(PlanError, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise PlanError(
+                f"{folder}: another run works there; wait for its end, or choose another --out"
+            ) from error
+    try:
+        yield work
+    finally:
+        lock.release()
+        if not work.kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def located(source, out: Path) -> str:
@@ -167,7 +202,6 @@ def _begun(work: Path, task: str, plan: Plan, settings: dict, resume: bool, abou
         return State(**run["state"]), changed(recorded, settings), about or run["about"]
     if record.is_file() and json.loads(record.read_text())["state"]["epoch"]:
         raise PlanError(f"{work}: an interrupted run; go on with --resume, or remove that folder")
-    work.mkdir(parents=True, exist_ok=True)
     state = State()
     _save_run(work, task, plan, state, about)
     return state, plan, about

@@ -250,6 +250,8 @@ def test_a_killed_run_goes_on_where_it_was(trained, tmp_path):
     for line in running.stderr:
         if line.startswith(b"epoch 1/"):
             break
+    second = dltasks(*arguments, "--resume")
+    assert second.returncode == 1 and "another run works there" in second.stderr
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
     again = dltasks(*arguments)
