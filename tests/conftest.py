@@ -17,9 +17,14 @@ from dltasks import tasks
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 COMMAND = [sys.executable, "-m", "dltasks.cli.main"]
+NETWORK = Path(tempfile.gettempdir()) / f"dltasks-tests-network-{os.getpid()}"
+"""Where a process of the tests that asks for the network is written down."""
+
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": str(ROOT),
+    # offline/sitecustomize.py cuts every process off the network.
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/offline")]),
+    "DLTASKS_TESTS_NETWORK": str(NETWORK),
     "TF_CPP_MIN_LOG_LEVEL": "3",
     # What is kept between runs stays among the tests' own files.
     "XDG_CACHE_HOME": str(Path(tempfile.gettempdir()) / "dltasks-tests"),
@@ -38,6 +43,7 @@ def dltasks(*arguments, input: bytes | None = None, cwd=ROOT, **options):
     )
     found.stdout, found.stderr = found.stdout.decode(), found.stderr.decode()
     assert "Traceback" not in found.stderr, found.stderr
+    assert not NETWORK.exists(), NETWORK.read_text()
     return found
 
 

@@ -67,6 +67,18 @@ dltasks.load(bundle.for_task({task!r})).predict({str(sample)!r})
     assert not imported_by(code) & (HEAVY | {"rich"})
 
 
+def test_the_tests_themselves_have_no_network(tmp_path):
+    log = tmp_path / "asked"
+    ran = subprocess.run(
+        [sys.executable, "-c", "import socket; socket.create_connection(('pypi.org', 443), 5)"],
+        env=ENVIRONMENT | {"DLTASKS_TESTS_NETWORK": str(log)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 1 and "the tests have no network" in ran.stderr
+    assert "pypi.org" in log.read_text()
+
+
 def test_no_generic_module_names_a_task_or_a_bundled_model():
     import re
 
