@@ -24,7 +24,7 @@ from dltasks.runtime import Runtime, cores
 BATCH = 32
 """Inputs that are run at once where it is measured how many are answered a second."""
 
-WARM = 3
+WARM = 2
 """Runs before the clock starts."""
 
 
@@ -128,7 +128,7 @@ def levels(name, data) -> list[Subject]:
     return found
 
 
-def measured(subject: Subject, threads: int, seconds: float = 1.0) -> Speed:
+def measured(subject: Subject, threads: int, seconds: float = 0.4) -> Speed:
     """The speed of a network in a fresh process. Raises ModelError."""
     with tempfile.TemporaryDirectory() as folder:
         model, inputs = Path(folder) / "model.tflite", Path(folder) / "inputs.npz"
@@ -195,7 +195,7 @@ def _measure(path: str, inputs: str, threads: int, seconds: float) -> Speed:
 def _times(runtime: Runtime, given: dict, count: int, seconds: float) -> Iterator[float]:
     """Seconds of runs of `count` inputs through all signatures, for about so many seconds."""
     began, runs = time.perf_counter(), 0
-    while runs < WARM + 5 or (time.perf_counter() - began < seconds and runs < 10_000):
+    while runs < 2 * WARM or (time.perf_counter() - began < seconds and runs < 10_000):
         started, known = time.perf_counter(), {}
         for signature in runtime.signatures or ("",):
             details = runtime.details(signature or None)
