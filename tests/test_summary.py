@@ -1,11 +1,14 @@
 """What is particular to the summary task."""
 
 import json
+import os
+import subprocess
+import sys
 
 import data_summary
 import numpy as np
 import pytest
-from conftest import ROOT, dltasks, train_once
+from conftest import ENVIRONMENT, ROOT, dltasks, train_once
 
 import dltasks as library
 from dltasks.errors import DataError
@@ -456,3 +459,52 @@ def test_a_step_with_its_cache_gives_what_the_whole_sequence_gives(tmp_path_fact
         for name in ("vocabulary", "copy", "written"):
             # The file keeps its weights as float16.
             assert np.abs(outputs[name][0] - whole[name][0, step]).max() < 0.01
+
+
+SET = """
+import data_summary
+import tensorflow_datasets as tfds
+
+
+class Tales(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict({"article": tfds.features.Text(), "highlights": tfds.features.Text()}),
+            supervised_keys=("article", "highlights"),
+        )
+
+    def _split_generators(self, _):
+        return {"train": self._generate_examples(0, 40), "validation": self._generate_examples(40, 50), "test": self._generate_examples(50, 60)}
+
+    def _generate_examples(self, first, last):
+        for i, each in enumerate(data_summary.pairs(60)[first:last]):
+            yield i, {"article": each["text"], "highlights": each["summary"]}
+"""
+
+TRAIN = """
+import sets.tales
+import dltasks
+import data_summary
+
+model = dltasks.train("summary", "tfds:tales", out="out", **(data_summary.SETTINGS | {"epochs": 1}))
+print(model.record["training"]["examples"], model.evaluate("tfds:tales").count)
+"""
+
+
+def test_a_set_of_tensorflow_datasets_is_trained_on_by_its_name(tmp_path):
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "__init__.py").write_text("")
+    (tmp_path / "sets" / "tales.py").write_text(SET)
+    place = os.pathsep.join([str(tmp_path), str(ROOT / "tests"), ENVIRONMENT["PYTHONPATH"]])
+    ran = subprocess.run(
+        [sys.executable, "-c", TRAIN],
+        cwd=tmp_path,
+        env=ENVIRONMENT
+        | {"PYTHONPATH": place, "TFDS_DATA_DIR": str(tmp_path / "tfds"), "NO_GCE_CHECK": "true"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "{'train': 40, 'val': 10, 'test': 10} 10" in ran.stdout
