@@ -227,6 +227,7 @@ def fitted(trained, place: Path, epochs: int) -> str:
     kind = tasks.find(trained.task)
     settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": epochs}
     plan = changed(kind.plan(), settings)
+    place.mkdir()
     state, plan, _ = training._begun(place, trained.task, plan, {}, False, "")
     import keras
 
