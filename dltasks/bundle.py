@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 import dltasks
-from dltasks import metadata, tasks, trial
+from dltasks import tasks
 from dltasks.columns import Columns, joined, taken
 from dltasks.errors import DamagedError, DataError, DltasksError, ModelError
 from dltasks.evaluation import Evaluation
 from dltasks.files import damage_as
 from dltasks.report import Report
 from dltasks.runtime import Runtime, in_order
-from dltasks.stranger import Stranger
 from dltasks.task import Batch, Task, restored
 
 BUNDLE, CARD = "bundle.json", "README.md"
@@ -350,6 +349,9 @@ def unpacked(content: bytes, inside: dict[str, bytes], path: Path) -> tuple[byte
 
 def _adopted(path: Path, content: bytes, known: dict[str, Any]) -> Bundle:
     """A .tflite that dltasks did not write, taken by the first task that understands it."""
+    from dltasks import metadata, trial
+    from dltasks.stranger import Stranger
+
     told, why = {}, []
     try:
         told = metadata.read(content)
@@ -375,7 +377,12 @@ def _adopted(path: Path, content: bytes, known: dict[str, Any]) -> Bundle:
 
 
 def files_inside(content: bytes, path: Path) -> dict[str, bytes]:
-    """Files of the zip that a .tflite may end with; they are never written anywhere. Raises ModelError if they are too large."""
+    """Files of the zip that a .tflite may end with; they are never written anywhere. nothing where it has no zip.
+
+    Raises ModelError if they are too large or damaged.
+    """
+    if not zipfile.is_zipfile(BytesIO(content)):
+        return {}
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             size = sum(each.file_size for each in archive.infolist())
@@ -384,8 +391,18 @@ def files_inside(content: bytes, path: Path) -> dict[str, bytes]:
                     f"{path}: the files in it unpack to {size:,} bytes; at most {INSIDE:,} are read"
                 )
             return {each: archive.read(each) for each in archive.namelist()}
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
-        return {}
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:
+        raise DamagedError(
+            f"{path} is damaged: the files in it can't be read ({error}); copy or export it again"
+        ) from error
 
 
 def joined_file(model: bytes, inside: dict[str, bytes]) -> bytes:

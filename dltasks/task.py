@@ -6,16 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from dltasks.columns import taken
 from dltasks.errors import DataError, ExportError, ModelError
 from dltasks.evaluation import Evaluation, Score, Table
-from dltasks.metadata import Described
 from dltasks.plan import Plan
-from dltasks.stranger import Adopted, Stranger
+
+if TYPE_CHECKING:  # only files that are written, or that others made, need them
+    from dltasks.metadata import Described
+    from dltasks.stranger import Adopted, Stranger
 
 Arrays = dict[str, np.ndarray]
 Run = Callable[..., Arrays]
@@ -183,7 +185,7 @@ class Task(ABC):
         """What a file of the network can be asked; one function, the network itself, where a task does not say."""
         return served(network)
 
-    def tensors(self) -> dict[str, Described]:
+    def tensors(self) -> "dict[str, Described]":
         """What the inputs and outputs of a file hold, by name; other programs read it in its metadata."""
         return {}
 
@@ -246,7 +248,7 @@ class Task(ABC):
         return " ".join(decoded.rows()[0]) if hasattr(decoded, "rows") else str(decoded)
 
     @classmethod
-    def adopt(cls, stranger: Stranger) -> Adopted:
+    def adopt(cls, stranger: "Stranger") -> "Adopted":
         """A task for a .tflite made elsewhere, and what its inputs and outputs must be changed by.
 
         Raises ModelError, with the reason or with nothing to say, if it is not of this kind.

@@ -178,9 +178,12 @@ def test_a_bundle_and_its_file_are_verified(trained, tmp_path):
         out.write_bytes(changed)
         said = dltasks("verify", out)
         assert said.returncode == 1 and told in said.stdout and "Traceback" not in said.stderr
-    out.write_bytes(content[:-100])
-    said = dltasks("show", out)
-    assert said.returncode == 1 and "damaged" in said.stderr
+    directory = bytearray(content)
+    directory[content.rfind(b"PK\x01\x02") + 2] ^= 4
+    for broken in (content[:-100], bytes(directory)):
+        out.write_bytes(broken)
+        said = dltasks("show", out)
+        assert said.returncode == 1 and "damaged" in said.stderr
 
 
 def test_an_exported_file_says_what_it_is_in_the_standard_metadata(trained, tmp_path):

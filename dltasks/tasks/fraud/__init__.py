@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from dltasks.columns import SHARED, Columns
 from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, Score, Table
-from dltasks.metadata import Described
 from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.task import Arrays, Batch, Parts, Run, Task
+
+if TYPE_CHECKING:
+    from dltasks.metadata import Described
 
 DELAY = "7d"
 """Of labels, where nobody says another."""
@@ -328,7 +330,9 @@ class FraudTask(Task):
 
         adapt(network, inputs, targets)
 
-    def tensors(self) -> dict[str, Described]:
+    def tensors(self) -> "dict[str, Described]":
+        from dltasks.metadata import Described
+
         numbers = ", ".join(each.name for each in self.recipe.features)
         last = "those of the card's last transactions, the newest last"
         return {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -10,11 +10,13 @@ from dltasks import labelled
 from dltasks.classifier import Choice, one_hot
 from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, classification
-from dltasks.metadata import IMAGE, Described
 from dltasks.plan import Plan, setting
-from dltasks.stranger import Adopted, Stranger
 from dltasks.task import Arrays, Batch, Parts, Task, words
 from dltasks.tasks.image import folders, pixels
+
+if TYPE_CHECKING:
+    from dltasks.metadata import Described
+    from dltasks.stranger import Adopted, Stranger
 
 SURE = 0.8
 """At least this share of the answers that are not called unsure is right, on the photos to choose by."""
@@ -186,7 +188,9 @@ class ImageTask(Task):
 
         return network.build(len(self.labels), self.size, network.find_backbone(plan.backbone))
 
-    def tensors(self) -> dict[str, Described]:
+    def tensors(self) -> "dict[str, Described]":
+        from dltasks.metadata import IMAGE, Described
+
         side = f"{self.size} x {self.size} pixels"
         return {
             "pixels": Described(f"a photo of {side}, red, green and blue from 0 to 255", IMAGE),
@@ -239,7 +243,8 @@ class ImageTask(Task):
         return classification(self.labels, probabilities, truths)
 
     @classmethod
-    def adopt(cls, stranger: Stranger) -> Adopted:
+    def adopt(cls, stranger: "Stranger") -> "Adopted":
+        from dltasks.stranger import Adopted
         from dltasks.tasks.image import adoption
 
         task = cls(size=adoption.sides(stranger), labels=adoption.labels(stranger))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -11,13 +11,15 @@ from dltasks import labelled
 from dltasks.classifier import Choice, one_hot
 from dltasks.errors import DataError, ModelError, PlanError, SettingError
 from dltasks.evaluation import Evaluation
-from dltasks.metadata import AUDIO, Described
 from dltasks.plan import Length, Plan, setting
-from dltasks.stranger import Adopted, Stranger
 from dltasks.task import Arrays, Batch, Parts, Run, Task, words
 from dltasks.tasks.speech import folders, sound
 from dltasks.tasks.speech.folders import SILENCE, UNKNOWN
 from dltasks.tasks.speech.listening import Hearing, smoothed
+
+if TYPE_CHECKING:
+    from dltasks.metadata import Described
+    from dltasks.stranger import Adopted, Stranger
 
 UNCALIBRATED = 0.5
 """Threshold of every command of a model that does not bring its own."""
@@ -289,7 +291,9 @@ class SpeechTask(Task):
 
         return build(len(self.labels), self.length, self.sample_rate)
 
-    def tensors(self) -> dict[str, Described]:
+    def tensors(self) -> "dict[str, Described]":
+        from dltasks.metadata import AUDIO, Described
+
         heard = f"sound, one channel, {self.sample_rate} samples a second, -1 to 1"
         return {
             "samples": Described(heard, AUDIO, self.sample_rate),
@@ -396,7 +400,9 @@ class SpeechTask(Task):
         return score(self, np.stack([each.probabilities for each in answers]), truths)
 
     @classmethod
-    def adopt(cls, stranger: Stranger) -> Adopted:
+    def adopt(cls, stranger: "Stranger") -> "Adopted":
+        from dltasks.stranger import Adopted
+
         runtime, labels = stranger.runtime, stranger.named()
         if runtime.signatures or len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
             raise ModelError("a model of spoken commands has one input and one output")

@@ -4,18 +4,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from dltasks import labelled
 from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, Score
-from dltasks.metadata import Described
 from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.task import Arrays, Batch, Parts, Run, Signature, Task, content
 from dltasks.tasks.summary import centrality, documents, headlines, selection, vocabulary
 from dltasks.tasks.summary.documents import Document
+
+if TYPE_CHECKING:
+    from dltasks.metadata import Described
 
 STYLES = ("extract", "headline")
 WINDOW = 64
@@ -303,7 +305,9 @@ class SummaryTask(Task):
             return network.extractor(count, plan)
         return network.headliner(count, self.context, self.steps, plan)
 
-    def tensors(self) -> dict[str, Described]:
+    def tensors(self) -> "dict[str, Described]":
+        from dltasks.metadata import Described
+
         return {
             "pieces": Described("word pieces of each sentence of a text, 0 where there is none"),
             "counts": Described("how often the word of each piece stands in the whole text"),
