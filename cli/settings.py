@@ -1,6 +1,11 @@
 """Where the settings of a training run come from: a JSON file or a bundle."""
 
 import json
+import typing
+from collections.abc import Sequence
+from dataclasses import fields
+
+import click
 
 
 def task_of(arguments: list[str]) -> str | None:
@@ -46,3 +51,33 @@ def _record(name: str) -> dict:
     if folder is None:
         raise ModelError(f"--like {name}: neither a bundled model nor a bundle folder")
     return bundle.read_record(folder)
+
+
+def options(plan: type) -> list[click.Option]:
+    """An option for each setting of a plan."""
+    return [_option(plan, each) for each in fields(plan)]
+
+
+def given(task: str, arguments: Sequence[str]):
+    """The task's plan with the settings that the arguments of a command name. Raises click.UsageError."""
+    from dltasks import tasks
+    from dltasks.plan import changed
+
+    plan = tasks.find(task).plan
+    context = click.Command("doctor", params=options(plan)).make_context("dltasks doctor", list(arguments))
+    return changed(plan(), {name: value for name, value in context.params.items() if value not in (None, ())})
+
+
+def _option(plan: type, each) -> click.Option:
+    """The option of one setting; not given is None, and then the plan's own value stands."""
+    kind = typing.get_type_hints(plan)[each.name]
+    many = typing.get_origin(kind) is tuple
+    kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
+    flag = "--" + each.name.replace("_", "-")
+    shown = "" if each.default in (None, False, ()) else f"  [default: {each.default}]"
+    help = each.metadata["help"] + shown
+    if kind is bool:
+        return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, help=help)
+    choices = each.metadata.get("choices")
+    kind = click.Choice(choices) if choices else kind
+    return click.Option([flag], type=kind, default=None, multiple=many, help=help)

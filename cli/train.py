@@ -5,8 +5,6 @@ import json
 import os
 import shlex
 import sys
-import typing
-from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -79,8 +77,13 @@ def _task_command(task: str) -> click.Command:
         ),
         click.Option(["--like"], metavar="BUNDLE", help="Settings from a bundle's plan."),
         click.Option(["--about"], type=click.Path(exists=True, dir_okay=False), help=_ABOUT),
+        click.Option(
+            ["--inspect/--no-inspect"],
+            default=True,
+            help="Look through the data first, and stop at what would spoil the training.",
+        ),
         click.Option(["--json", "as_json"], is_flag=True, help="At the end one JSON object."),
-        *(_option(kind.plan, each) for each in fields(kind.plan)),
+        *settings.options(kind.plan),
     ]
     about = f"Train on DATA for the task {task}.\n\n\b\ndltasks train {task} DATA --out runs/mine"
     return click.Command(task, params=parameters, callback=lambda **given: _run(task, **given), help=about)
@@ -89,22 +92,7 @@ def _task_command(task: str) -> click.Command:
 _ABOUT = "A text for the card: where the data comes from, under which licence."
 
 
-def _option(plan: type, each) -> click.Option:
-    """The option of one setting; not given is None, and then the plan's own value stands."""
-    kind = typing.get_type_hints(plan)[each.name]
-    many = typing.get_origin(kind) is tuple
-    kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
-    flag = "--" + each.name.replace("_", "-")
-    shown = "" if each.default in (None, False, ()) else f"  [default: {each.default}]"
-    help = each.metadata["help"] + shown
-    if kind is bool:
-        return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, help=help)
-    choices = each.metadata.get("choices")
-    kind = click.Choice(choices) if choices else kind
-    return click.Option([flag], type=kind, default=None, multiple=many, help=help)
-
-
-def _run(task: str, data, out, resume, plan, like, about, as_json, **given) -> None:
+def _run(task: str, data, out, resume, plan, like, about, inspect, as_json, **given) -> None:
     import dltasks
     from dltasks.cli.report import TerminalReport
 
@@ -112,7 +100,17 @@ def _run(task: str, data, out, resume, plan, like, about, as_json, **given) -> N
     given = {name: value for name, value in given.items() if value not in (None, ())}
     text = Path(about).read_text(encoding="utf-8") if about else ""
     with TerminalReport() as report:
-        bundle = dltasks.train(task, data, out, plan=start, resume=resume, about=text, report=report, **given)
+        bundle = dltasks.train(
+            task,
+            data,
+            out,
+            plan=start,
+            resume=resume,
+            about=text,
+            inspect=inspect,
+            report=report,
+            **given,
+        )
     test = bundle.record["test"]
     if as_json:
         found = (

@@ -2,8 +2,9 @@
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ SPLITS = {
 }
 _PATH_COLUMNS = ("path", "file", "filename", "filepath")
 _LABEL_COLUMNS = ("label", "class", "category")
+
+INDEX = "index.csv"
+"""The file that says what the files of a folder are."""
+
+LOOKED_AT = 1000
+"""Files whose names are looked at to tell what a folder holds."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,44 @@ class Kind:
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled file. split: train, val, test or None. more: the columns that a Kind asks for."""
+    """One labelled file. split: train, val, test or None. more: the columns that a Kind asks for. number: its row of an
+    index, from 1, a header counted; None where a folder names the label."""
 
     path: Path
     label: str
     split: str | None = None
     more: tuple[str, ...] = ()
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a data set on disk holds. source: the folder, or the index. stray: files that were passed over. empty: folders
+    of a class that hold none of its files."""
+
+    source: Path
+    kind: Kind
+    rows: tuple[Row, ...]
+    stray: tuple[Path, ...] = ()
+    empty: tuple[Path, ...] = ()
+
+    def notes(self) -> tuple[str, ...]:
+        """What to say of what was passed over."""
+        return (_passed_over(self.stray, self.source, self.kind),) if self.stray else ()
+
+    def splits(self) -> list[str | None] | None:
+        """The rows' splits; None where no row has one."""
+        return [each.split for each in self.rows] if any(each.split for each in self.rows) else None
+
+    def batch(self) -> Batch:
+        """The rows as a batch of paths."""
+        return Batch(
+            [each.path for each in self.rows],
+            [self.kind.describe(each.path) for each in self.rows],
+            [each.label for each in self.rows],
+            self.splits(),
+            self.notes(),
+        )
 
 
 def batches(sources: Sequence, size: int, kind: Kind) -> Iterator[Batch]:
@@ -94,38 +133,20 @@ def files(folder: Path) -> Iterator[Path]:
             yield Path(parent, name)
 
 
-def rows(source, kind: Kind) -> tuple[list[Row], tuple[str, ...]]:
-    """All labelled files of a folder or CSV, and notes on what was passed over. Raises DataError."""
+def found(source, kind: Kind) -> Found:
+    """All labelled files of a folder or CSV. Raises DataError."""
     path = Path(source)
     if not path.exists():
         raise DataError(f"{source}: no such file or folder")
     if not os.access(path, os.R_OK):
         raise DataError(f"{source}: no permission to read it")
-    if path.is_file():
-        return _from_csv(path, kind), ()
-    if (path / "index.csv").is_file():
-        return _from_csv(path / "index.csv", kind), ()
-    return _from_folders(path, kind)
+    if path.is_dir() and (path / INDEX).is_file():
+        path = path / INDEX
+    return Found(path, kind, tuple(_from_csv(path, kind))) if path.is_file() else _from_folders(path, kind)
 
 
-def batch(found: Sequence[Row], notes: tuple[str, ...], kind: Kind) -> Batch:
-    """The rows as a batch of paths."""
-    return Batch(
-        [each.path for each in found],
-        [kind.describe(each.path) for each in found],
-        [each.label for each in found],
-        splits_of(found),
-        notes,
-    )
-
-
-def splits_of(found: Sequence[Row]) -> list[str | None] | None:
-    """The rows' splits; None where no row has one."""
-    return [each.split for each in found] if any(each.split for each in found) else None
-
-
-def _from_folders(folder: Path, kind: Kind) -> tuple[list[Row], tuple[str, ...]]:
-    found, stray = [], []
+def _from_folders(folder: Path, kind: Kind) -> Found:
+    rows, stray, empty = [], [], []
     parts = {each: SPLITS.get(each.name.lower()) for each in _subfolders(folder, kind)}
     divided = "train" in parts.values() and all(
         _subfolders(each, kind) for each, split in parts.items() if split
@@ -136,21 +157,21 @@ def _from_folders(folder: Path, kind: Kind) -> tuple[list[Row], tuple[str, ...]]
             continue
         stray += sorted(each for each in part.iterdir() if each.is_file())
         for label in _subfolders(part, kind):
-            for path in files(label):
-                if kind.matches(path):
-                    found.append(Row(path, label.name, split, ("",) * len(kind.columns)))
-                else:
-                    stray.append(path)
-    if not found:
+            there = list(files(label))
+            own = [each for each in there if kind.matches(each)]
+            rows += [Row(path, label.name, split, ("",) * len(kind.columns)) for path in own]
+            stray += [each for each in there if not kind.matches(each)]
+            empty += [] if own else [label]
+    if not rows:
         name = folder.name or "."
         raise DataError(
             f"{folder}: no {kind.many} in folders of their own; wanted one folder a class "
             f"({name}/one/1{kind.suffix}, {name}/other/2{kind.suffix})"
         )
-    return found, (_passed_over(stray, folder, kind),) if stray else ()
+    return Found(folder, kind, tuple(rows), tuple(stray), tuple(empty))
 
 
-def _passed_over(stray: list[Path], folder: Path, kind: Kind) -> str:
+def _passed_over(stray: Sequence[Path], folder: Path, kind: Kind) -> str:
     shown = ", ".join(str(each.relative_to(folder)) for each in stray[:3]) + (
         ", ..." if len(stray) > 3 else ""
     )
@@ -217,7 +238,28 @@ def _row(path: Path, number: int, row: list[str], columns: _Columns) -> Row:
         raise DataError(f"{path}, row {number}: {','.join(row)!r}; wanted path,label")
     if split and split not in SPLITS:
         raise DataError(f"{path}, row {number}: split {split!r}; wanted train, val or test")
-    return Row(path.parent / file, label, SPLITS.get(split), tuple(map(cell, columns.more)))
+    return Row(path.parent / file, label, SPLITS.get(split), tuple(map(cell, columns.more)), number)
+
+
+def without(path: Path, numbers: Container[int]) -> bytes:
+    """What an index says without the rows of these numbers."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [row for number, row in enumerate(csv.reader(file), 1) if number not in numbers]
+    written = StringIO()
+    csv.writer(written, lineterminator="\n").writerows(rows)
+    return written.getvalue().encode("utf-8")
+
+
+def holds(source, kind: Kind) -> bool:
+    """Whether a folder or an index has files of this kind, by the names of the first of them."""
+    path = Path(source)
+    try:
+        if path.is_dir() and (path / INDEX).is_file():
+            path = path / INDEX
+        named = files(path) if path.is_dir() else (each.path for each in _from_csv(path, kind))
+        return any(kind.matches(each) for each, _ in zip(named, range(LOOKED_AT), strict=False))
+    except (DataError, OSError):
+        return False
 
 
 def from_tensorflow_datasets(name: str, kind: Kind, raw: Callable, decoders: Callable) -> Batch:

@@ -1,10 +1,12 @@
 """Tables read from CSV, Parquet and JSON Lines, one file or many; every row knows where it stood."""
 
 import glob
+import gzip
 import io
 import json
 import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ FILE, ROW = "_file", "_row"
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".jsonl", ".jsonl.gz", ".ndjson")
 SEPARATORS = (",", ";", "\t", "|")
+BLANK = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before the first value of a file: a mark of its encoding, white space."""
 
 
 def read(source: Any) -> pl.DataFrame:
@@ -104,7 +108,7 @@ def _from_bytes(source: Path | bytes) -> pl.DataFrame:
     if str(name).lower().endswith((".parquet", ".pq")):
         raise DataError(f"{name}: not a Parquet file, whatever its name says")
     content = _unpacked(content, name)
-    if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if content.lstrip(BLANK).startswith(b"{"):
         return _from_json(content, name)
     return _from_csv(content, name)
 
@@ -126,9 +130,6 @@ def _from_json(content: bytes, name: str) -> pl.DataFrame:
 def _unpacked(content: bytes, name: str) -> bytes:
     if content[:2] != b"\x1f\x8b":
         return content
-    import gzip
-    import zlib
-
     try:
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
@@ -138,8 +139,7 @@ def _unpacked(content: bytes, name: str) -> bytes:
 def _from_csv(content: bytes, name: str) -> pl.DataFrame:
     if b"\0" in content[:4096]:
         raise DataError(f"{name}: neither CSV in UTF-8 nor Parquet")
-    header = content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
-    separator = max(SEPARATORS, key=header.count)
+    separator = _separator(content)
     try:
         # Every row is looked at before a column is called a number: a word in the last one would else be lost.
         return pl.read_csv(
@@ -147,6 +147,12 @@ def _from_csv(content: bytes, name: str) -> pl.DataFrame:
         )
     except Exception as error:  # polars raises a class of its own for every kind of damage
         raise DataError(f"{name}: {_damage(content, separator, error)}") from error
+
+
+def _separator(content: bytes) -> str:
+    """The one of SEPARATORS that comes most often in the first line."""
+    first = content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
+    return max(SEPARATORS, key=first.count)
 
 
 def _damage(content: bytes, separator: str, error: Exception) -> str:
@@ -164,6 +170,37 @@ def _damage(content: bytes, separator: str, error: Exception) -> str:
         if '"' not in line and line.count(separator) > wanted:
             return f"row {number}: {line.count(separator) + 1} values where the header has {wanted + 1}: {line[:60]}"
     return f"not a CSV that can be read ({_first_line(error)})"
+
+
+def header(source: Any) -> list[str]:
+    """Names of the columns of the first table that a source names; none where it can't be read."""
+    try:
+        frame = _read_one(_each(source)[0])
+    except DataError:
+        return []
+    return [each for each in frame.columns if each not in (FILE, ROW)]
+
+
+def without(path: Path, rows: Container[int]) -> bytes:
+    """What a table's file holds without these rows, counted as in ROW; cells of text are as they were. Raises DataError."""
+    content, name = content_of(path), name_of(path)
+    if content[:4] == b"PAR1":
+        written = io.BytesIO()
+        _kept(_from_bytes(content), rows).write_parquet(written)
+        return written.getvalue()
+    plain = _unpacked(content, name)
+    if plain.lstrip(BLANK).startswith(b"{"):
+        lines = (line for line in plain.splitlines(keepends=True) if line.strip())
+        changed = b"".join(line for row, line in enumerate(lines, 1) if row not in rows)
+    else:
+        separator = _separator(plain)
+        frame = pl.read_csv(plain, separator=separator, infer_schema=False)
+        changed = _kept(frame, rows).write_csv(separator=separator).encode("utf-8")
+    return changed if plain is content else gzip.compress(changed)
+
+
+def _kept(frame: pl.DataFrame, rows: Container[int]) -> pl.DataFrame:
+    return frame[[place for place in range(frame.height) if place + 1 not in rows]]
 
 
 def stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:

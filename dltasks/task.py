@@ -3,7 +3,7 @@
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,8 +14,10 @@ from dltasks.columns import taken
 from dltasks.errors import DataError, ExportError, ModelError
 from dltasks.evaluation import Evaluation, Score, Table
 from dltasks.plan import Plan
+from dltasks.report import Report
 
-if TYPE_CHECKING:  # only files that are written, or that others made, need them
+if TYPE_CHECKING:  # only data that is looked at, and files that are written or that others made, need them
+    from dltasks.inspection import Inspection
     from dltasks.metadata import Described
     from dltasks.stranger import Adopted, Stranger
 
@@ -125,6 +127,20 @@ class Task(ABC):
 
         plan: of the training that they are read for; None where a trained model is judged.
         """
+
+    @classmethod
+    @abstractmethod
+    def holds(cls, source: Any) -> bool:
+        """Whether a data set looks like one for this task, at a glance."""
+
+    @abstractmethod
+    def inspect(self, source: Any, plan: Plan, report: Report) -> "Inspection":
+        """What is wrong with a data set to train on. Raises DataError where nothing can be looked at."""
+
+    @staticmethod
+    @abstractmethod
+    def without(path: Path, rows: Container[int]) -> bytes:
+        """What a file of the data holds without these of its rows, as the places of findings count them."""
 
     @abstractmethod
     def learn(self, examples: Batch, plan: Plan) -> "Task":

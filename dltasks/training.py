@@ -65,13 +65,15 @@ def train(
     plan: Plan | None = None,
     resume: bool = False,
     about: str = "",
+    inspect: bool = True,
     report: Report | None = None,
     **settings,
 ):
     """Train the task's network on `source` and write a bundle to the folder `out`; gives the Bundle.
 
     plan: where the settings start from; the task's own by default. settings: fields of the plan.
-    resume: go on with the interrupted run that was to write `out`. about: text for the card.
+    resume: go on with the interrupted run that was to write `out`. about: text for the card. inspect: look through the data
+    first and raise DataError where something would end the training or spoil its scores.
     A run that is interrupted after its first epoch still writes the best it has.
     Raises DataError, PlanError, ModelError, ExportError, MissingExtraError.
     """
@@ -81,6 +83,8 @@ def train(
     kind = tasks.find(task)
     plan = changed(plan or kind.plan(), {} if resume else settings)
     check_out(out)
+    if inspect and not resume:
+        _inspect(task, source, plan, report)
     with _alone(work_folder(out)) as work:
         return _trained(kind, source, out, work, task, plan, settings, resume, about, report, started)
 
@@ -113,6 +117,24 @@ def _trained(kind, source, out, work: "Work", task, plan, settings, resume, abou
         raise
     work.kept = state.interrupted
     return bundle
+
+
+def _inspect(task: str, source, plan: Plan, report: Report) -> None:
+    """Tell what is wrong with the data; notes are left to who asks for them. Raises DataError for errors."""
+    from dltasks import inspection
+
+    found = inspection.inspect(task, source, plan, report)
+    if found.failure:
+        raise found.failure
+    for each in found.findings:
+        if each.severity == inspection.WARNING:
+            report.line(f"warning: {each}")
+    if errors := found.errors:
+        for each in errors[:-1]:
+            report.line(f"error: {each}")
+        raise DataError(
+            f"{source}: {errors[-1]} (dltasks doctor says more and mends; --no-inspect trains on it as it is)"
+        )
 
 
 @dataclass

@@ -17,3 +17,11 @@ def bad_input(path: Path) -> Path:
     bad = path / "bad.csv"
     bad.write_bytes(b"not a table\0")
     return bad
+
+
+def spoil(data: Path) -> int:
+    """Put things to be moved out of the way into a data set; gives how many."""
+    lines = data.read_text().splitlines()
+    wrong = [lines[1].replace("2026-", "2099-", 1).replace("T0", "X0"), lines[2].replace("T0", "X0") + "x"]
+    data.write_text("\n".join([*lines, *wrong]) + "\n")
+    return 2

@@ -17,3 +17,11 @@ def bad_input(path: Path) -> Path:
     bad = path / "bad.jpg"
     bad.write_text("not a photo")
     return bad
+
+
+def spoil(data: Path) -> int:
+    """Put things to be moved out of the way into a data set; gives how many."""
+    photo = next(data.glob("disc/*.jpg"))
+    (data / "disc" / "cut.jpg").write_bytes(photo.read_bytes()[:400])
+    (data / "disc" / "copy.jpg").write_bytes(photo.read_bytes())
+    return 2

@@ -58,3 +58,12 @@ def bad_input(path: Path) -> Path:
     bad = path / "bad.txt"
     bad.write_bytes(b"\0\1\2 not a text")
     return bad
+
+
+def spoil(data: Path) -> int:
+    """Put things to be moved out of the way into a data set; gives how many."""
+    first = data.read_text(encoding="utf-8").splitlines()[0]
+    empty = json.dumps({"text": "A text without a summary. It has two sentences.", "summary": " "})
+    with open(data, "a", encoding="utf-8") as file:
+        file.write(f"{first}\n{empty}\n")
+    return 2

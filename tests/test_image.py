@@ -19,8 +19,8 @@ from dltasks.errors import DataError
 from dltasks.plan import changed
 from dltasks.tasks.image import TASK, ImagePlan, folders, pixels
 from dltasks.tasks.image.certainty import threshold
-from dltasks.tasks.image.duplicates import groups
 from dltasks.tasks.image.parts import divide
+from dltasks.tasks.image.pictures import groups
 
 COFFEE = ROOT / "samples/image/coffee.jpg"
 
@@ -277,7 +277,7 @@ def test_a_split_is_stratified_and_keeps_the_same_pictures_together(tmp_path):
     examples = folders.examples(tmp_path)
     plan = changed(TASK.plan(), {"val": 0.2, "test": 0.2})
     encoded, _ = TASK(size=64).encode(examples.raws)
-    parts = divide(examples, encoded["pixels"], plan)
+    parts = divide(examples, groups(encoded["pixels"]), plan)
     assert sorted(parts.train + parts.val + parts.test) == list(range(65))
     sides = {
         name
@@ -287,7 +287,7 @@ def test_a_split_is_stratified_and_keeps_the_same_pictures_together(tmp_path):
     }
     assert len(sides) == 1
     squares = [examples.truths[i] for i in parts.test].count("square")
-    assert squares == 4 and parts == divide(examples, encoded["pixels"], plan)
+    assert squares == 4 and parts == divide(examples, groups(encoded["pixels"]), plan)
 
 
 def test_declared_parts_stand_and_the_missing_one_is_cut_from_train(tmp_path):
@@ -295,7 +295,7 @@ def test_declared_parts_stand_and_the_missing_one_is_cut_from_train(tmp_path):
     drawings.folder(tmp_path / "test", 4, first=50)
     examples = folders.examples(tmp_path)
     encoded, _ = TASK(size=32).encode(examples.raws)
-    parts = divide(examples, encoded["pixels"], TASK.plan())
+    parts = divide(examples, groups(encoded["pixels"]), TASK.plan())
     assert [examples.splits[i] for i in parts.test] == ["test"] * 12
     assert len(parts.val) == 3 and len(parts.train) == 27
 

@@ -1,7 +1,8 @@
 """Which transactions are frauds, and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,9 +11,11 @@ from dltasks.columns import SHARED, Columns
 from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, Score, Table
 from dltasks.plan import LEVELS, Length, Plan, setting
+from dltasks.report import Report
 from dltasks.task import Arrays, Batch, Parts, Run, Task
 
 if TYPE_CHECKING:
+    from dltasks.inspection import Inspection
     from dltasks.metadata import Described
 
 DELAY = "7d"
@@ -279,6 +282,28 @@ class FraudTask(Task):
         return (
             transactions.to_judge_by(source, self) if plan is None else transactions.to_train_on(source, plan)
         )
+
+    @classmethod
+    def holds(cls, source: Any) -> bool:
+        from dltasks import tables
+        from dltasks.tasks.fraud import layout
+
+        names = tables.header(source)
+        return (
+            layout.first_named(names, layout.LABEL) is not None
+            and layout.first_named(names, layout.AMOUNT) is not None
+        )
+
+    def inspect(self, source: Any, plan: Plan, report: Report) -> "Inspection":
+        from dltasks.tasks.fraud.inspection import inspect
+
+        return inspect(source, plan, report)
+
+    @staticmethod
+    def without(path: Path, rows: Container[int]) -> bytes:
+        from dltasks import tables
+
+        return tables.without(path, rows)
 
     def learn(self, examples: Batch, plan: Plan) -> "FraudTask":
         table = examples.raws.table

@@ -119,7 +119,7 @@ def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
     require(frame, [each for each in named if each], where)
     columns = [each for each in frame.columns if each not in (FILE, ROW, SPLIT, *plan.ignore)]
     free = [each for each in columns if each not in (*plan.number, *plan.category)]
-    label = None if plan.unsupervised and not plan.label else plan.label or _first(free, LABEL)
+    label = None if plan.unsupervised and not plan.label else plan.label or first_named(free, LABEL)
     if label is None and not plan.unsupervised:
         raise DataError(
             f"{where}: which column says what was fraud? name it with --label ({', '.join(columns)}), or learn without "
@@ -127,7 +127,7 @@ def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
         )
     free = [each for each in free if each != label]
     time = plan.time or _time(frame, free)
-    amount = plan.amount or _first(free, AMOUNT)
+    amount = plan.amount or first_named(free, AMOUNT)
     free = [each for each in free if each not in (time, amount)]
     entities = plan.entity or (tuple(_entities(frame, free)) if time else ())
     if plan.card and plan.card not in entities:
@@ -153,10 +153,19 @@ def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
     )
 
 
+def without(layout: Layout, left: Sequence[str]) -> Layout:
+    """The layout without these numbers and categories."""
+    numbers = tuple(each for each in layout.numbers if each not in left)
+    categories = tuple(each for each in layout.categories if each not in left)
+    return replace(layout, numbers=numbers, categories=categories)
+
+
 def with_label(layout: Layout, frame: pl.DataFrame) -> Layout:
     """The layout with the label that a frame seems to have."""
     used = (layout.id, *layout.needed())
-    return replace(layout, label=_first([e for e in frame.columns if e not in (FILE, ROW, *used)], LABEL))
+    return replace(
+        layout, label=first_named([e for e in frame.columns if e not in (FILE, ROW, *used)], LABEL)
+    )
 
 
 def said(layout: Layout, columns: Sequence[str], passed: Sequence[str]) -> list[str]:
@@ -194,7 +203,7 @@ def _like(name: str, known: Sequence[str]) -> bool:
     return bool(_words(name) & set(known))
 
 
-def _first(columns: Sequence[str], known: Sequence[str]) -> str | None:
+def first_named(columns: Sequence[str], known: Sequence[str]) -> str | None:
     """The column named exactly so; failing that one with such a word in its name."""
     plain = {_plain(each): each for each in reversed(columns)}
     exact = next((plain[_plain(each)] for each in known if _plain(each) in plain), None)
@@ -203,7 +212,7 @@ def _first(columns: Sequence[str], known: Sequence[str]) -> str | None:
 
 def _time(frame: pl.DataFrame, columns: Sequence[str]) -> str | None:
     dated = [each for each in columns if frame.schema[each].is_temporal()]
-    return dated[0] if dated else _first([e for e in columns if not _like(e, ("zone",))], TIME)
+    return dated[0] if dated else first_named([e for e in columns if not _like(e, ("zone",))], TIME)
 
 
 def _entities(frame: pl.DataFrame, columns: Sequence[str]) -> list[str]:

@@ -30,18 +30,22 @@ NO = (
 )
 
 
+STRAY = 0.02
+"""Share of the labels that may say neither; with more of them the column is another kind of label."""
+
 LARGEST = 1e30
 """A number beyond this is no measurement; single precision, which networks compute in, ends soon after."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A row that can't be used, and why; `place` is its position in the frame."""
+    """A row that can't be used, and why; `place` is its position in the frame. kind: of the reason."""
 
     place: int
     file: str
     row: int
     reason: str
+    kind: str
 
     def error(self) -> DataError:
         return DataError(f"{self.file}, row {self.row}: {self.reason}")
@@ -77,19 +81,23 @@ def typed(
         frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(layout.id))
     problems: list[Problem] = []
 
-    def complain(bad: pl.Series, reason) -> None:
+    def complain(kind: str, bad: pl.Series, reason) -> None:
         for place in bad.arg_true().to_list():
-            problems.append(Problem(place, str(frame[FILE][place]), int(frame[ROW][place]), reason(place)))
+            row = int(frame[ROW][place])
+            problems.append(Problem(place, str(frame[FILE][place]), row, reason(place), kind))
 
-    columns = [label(frame, layout, positive)]
+    columns = [label(frame, layout, positive, complain)]
     if layout.time:
         clock = times.fitted(clock, frame[layout.time], str(frame[FILE][0]))
         moments, wanted = clock.moments(frame[layout.time]), clock.wanted(frame[layout.time])
         complain(
-            moments.is_null(), lambda i: f"{layout.time} is {_shown(frame[layout.time][i])}; wanted {wanted}"
+            f"{layout.time} not a time",
+            moments.is_null(),
+            lambda i: f"{layout.time} is {_shown(frame[layout.time][i])}; wanted {wanted}",
         )
         if now is not None and clock.dated:
             complain(
+                f"{layout.time} still to come",
                 (moments > now).fill_null(False),
                 lambda i: f"{layout.time} is {clock.told(moments[i])}, which is still to come",
             )
@@ -112,19 +120,23 @@ def _number(frame: pl.DataFrame, name: str, required: bool, complain) -> pl.Seri
     column = frame[name]
     found = column.cast(pl.Float64, strict=False)
     complain(
-        found.is_null() & column.is_not_null(), lambda i: f"{name} is {_shown(column[i])}; wanted a number"
+        f"{name} not a number",
+        found.is_null() & column.is_not_null(),
+        lambda i: f"{name} is {_shown(column[i])}; wanted a number",
     )
-    complain(found.is_infinite().fill_null(False), lambda i: f"{name} is infinite; wanted a number")
-    huge = found.is_finite() & (found.abs() > LARGEST)
+    infinite = found.is_infinite().fill_null(False)
+    complain(f"{name} infinite", infinite, lambda i: f"{name} is infinite; wanted a number")
     complain(
-        huge.fill_null(False), lambda i: f"{name} is {found[i]:g}; wanted a number of at most {LARGEST:g}"
+        f"{name} too large",
+        (found.is_finite() & (found.abs() > LARGEST)).fill_null(False),
+        lambda i: f"{name} is {found[i]:g}; wanted a number of at most {LARGEST:g}",
     )
     found = found.fill_nan(None)
     if required:
         absent = found.is_null() & (
             column.is_null() | column.cast(pl.Float64, strict=False).is_nan().fill_null(False)
         )
-        complain(absent, lambda i: f"{name} is missing; wanted a number")
+        complain(f"{name} missing", absent, lambda i: f"{name} is missing; wanted a number")
     return found.alias(name)
 
 
@@ -133,20 +145,27 @@ def _complain_of_twins(frame: pl.DataFrame, name: str, complain) -> None:
     again = ids.is_not_null() & ~ids.is_first_distinct()
     if not again.any():
         return
+    firsts = frame.select(pl.int_range(pl.len()).first().over(name).alias("first"))["first"]
 
     def reason(place):
-        first = int((ids == ids[place]).arg_max())
-        return f"{name} {_shown(ids[place])} came already in {frame[FILE][first]}, row {frame[ROW][first]}"
+        file, row = frame[FILE][firsts[place]], frame[ROW][firsts[place]]
+        return f"{name} {_shown(ids[place])} came already in {file}, row {row}"
 
-    complain(again, reason)
+    complain(f"{name} repeated", again, reason)
 
 
-def label(frame: pl.DataFrame, layout: Layout, positive: str | None) -> pl.Series:
-    """FRAUD as 1, 0 or null. Raises DataError for labels of more than two kinds."""
+def label(frame: pl.DataFrame, layout: Layout, positive: str | None, complain) -> pl.Series:
+    """FRAUD as 1, 0 or null. Raises DataError for labels of more than two kinds; a few stray ones are complained of."""
     if not layout.label or layout.label not in frame.columns:
         return pl.Series(FRAUD, [None], dtype=pl.Float64).new_from_index(0, frame.height).alias(FRAUD)
     column = frame[layout.label]
     texts = column.cast(pl.String).str.strip_chars().str.to_lowercase()
+    stray = texts.is_not_null() & ~texts.is_in([*YES, *NO]).fill_null(False)
+    if positive is None and 0 < stray.sum() <= STRAY * stray.len():
+        wanted = "wanted 1 for fraud and 0 for none"
+        name = layout.label
+        complain(f"{name} not a label", stray, lambda i: f"{name} is {_shown(column[i])}; {wanted}")
+        texts = texts.set(stray, None)
     yes, no = _meaning(texts, layout.label, positive, str(frame[FILE][0]))
     found = pl.Series(FRAUD, [None], dtype=pl.Float64).new_from_index(0, frame.height)
     found = found.set(texts.is_in(no).fill_null(False), 0.0).set(texts.is_in(yes).fill_null(False), 1.0)

@@ -1,5 +1,6 @@
 """Transactions with their features, as the task's raw inputs: read to train on, to judge by, or to score."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,23 @@ from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT
 
 LEAK = 0.999
 """A column that tells the label as well as this (ROC AUC) was made from it."""
+
+
+@dataclass(frozen=True)
+class Useless:
+    """A column that is left out: it is constant or, where there is an `auc`, tells the label by itself."""
+
+    column: str
+    auc: float | None = None
+
+    def told(self) -> str:
+        """For people."""
+        if self.auc is None:
+            return f"{self.column!r} left out: it is the same, or missing, in all of the training part"
+        return (
+            f"{self.column!r} left out: alone it tells the label (ROC AUC {self.auc:.4f}), as if it was made from it; "
+            f"--number {self.column} or --category {self.column} keeps it"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,25 +126,70 @@ def _past(moments: np.ndarray, cards: np.ndarray, steps: int) -> np.ndarray:
     return found
 
 
-def to_train_on(source: Any, plan) -> Batch:
-    """All transactions that are trained on, chosen by or judged by; the others are in their features. Raises DataError."""
+@dataclass(frozen=True, eq=False)
+class Arranged:
+    """A table to train on before anything is made of it. typed: all rows, with what is wrong with some. splits, spans: of
+    those that are right. useless: columns left out."""
+
+    layout: layout.Layout
+    clock: Clock
+    typed: Typed
+    delay: int
+    splits: np.ndarray
+    spans: Spans | None
+    useless: tuple[Useless, ...]
+    notes: tuple[str, ...]
+
+
+def arranged(source: Any, plan) -> Arranged:
+    """What a table's columns are for, and what its rows are for. Raises DataError."""
     where = tables.name_of(source)
     frame = tables.read(source)
+    plan, notes = _without_label(frame, plan)
     columns = frame.columns
     named = layout.guessed(frame, plan, where)
     layout.require_keys(frame, named)
     clock = clock_of(frame[named.time], plan, where) if named.time else Clock()
-    frame = _usable(frame, named, clock, plan.positive)
-    delay, notes = _delay(frame, named, plan)
-    splits, spans, more = _divided(frame, named, clock, plan, delay)
-    named, useless, left = _without_useless(frame, named, splits == "train", plan)
-    notes = [*layout.said(named, columns, (*plan.ignore, *useless)), *left, *notes, *more]
+    found = reading.typed(frame, named, clock, plan.positive, _now())
+    good = found.without_problems().frame
+    try:
+        delay, short = _delay(good, named, plan)
+        splits, spans, divided = _divided(good, named, clock, plan, delay)
+    except DataError:
+        # Too little is left of a table whose rows make no sense: that they do not is what to know.
+        _usable(found)
+        raise
+    useless = tuple(_useless(good.filter(splits == "train"), named, plan))
+    left = [each.column for each in useless]
+    notes += layout.said(layout.without(named, left), columns, (*plan.ignore, *left))
+    notes += [*(each.told() for each in useless), *short, *divided]
     if named.time and not clock.dated:
         notes.append(
             f"0 of {named.time!r} is taken for midnight, and weekends are not known; --time-origin says its date"
         )
+    return Arranged(named, clock, found, delay, splits, spans, useless, tuple(notes))
+
+
+def _without_label(frame: pl.DataFrame, plan):
+    """The plan, and notes: what is named like a label is nothing that a network without labels may see."""
+    label = layout.first_named([e for e in frame.columns if e not in (FILE, ROW, *plan.ignore)], layout.LABEL)
+    if not plan.unsupervised or plan.label or label is None or frame[label].n_unique() > 2:
+        return plan, []
+    if label in (*plan.number, *plan.category):
+        return plan, []
+    return replace(plan, ignore=(*plan.ignore, label)), [f"{label!r} left out: it looks like the label"]
+
+
+def to_train_on(source: Any, plan) -> Batch:
+    """All transactions that are trained on, chosen by or judged by; the others are in their features. Raises DataError
+    for the first row that makes no sense, and says how many there are."""
+    where = tables.name_of(source)
+    found = arranged(source, plan)
+    frame = _usable(found.typed)
+    clock, delay, splits, spans = found.clock, found.delay, found.splits, found.spans
+    named, notes = layout.without(found.layout, [each.column for each in found.useless]), list(found.notes)
     recipe = _learned(frame.filter(splits == "train"), named, clock, plan, delay)
-    _require_features(recipe, plan, left, where)
+    _require_features(recipe, plan, [each.told() for each in found.useless], where)
     drops = bool(spans and named.card and named.label) and plan.drop_known is not False
     learned = {
         "layout": asdict(named),
@@ -151,7 +214,7 @@ def to_train_on(source: Any, plan) -> Batch:
                 "(--no-drop-known keeps them)"
             )
     if not plan.unsupervised:
-        _require_both(splits, table.outcomes, named, where)
+        require_both(table.outcomes.fraud[splits == "train"], named, where)
     splits = division.held_out(splits, table.outcomes, plan.val, plan.seed)
     places = np.flatnonzero(splits != division.NONE)
     return _batch(replace(table, splits=splits), places, splits[places], notes, source)
@@ -179,7 +242,7 @@ def to_judge_by(source: Any, task) -> Batch:
     named = recipe.layout if recipe.layout.label else layout.with_label(recipe.layout, frame)
     layout.require(frame, [*named.needed(), *([named.label] if named.label else [])], where)
     layout.require_keys(frame, named)
-    frame = _usable(frame, named, recipe.clock, task.positive)
+    frame = _usable(reading.typed(frame, named, recipe.clock, task.positive, _now()))
     table = table_of(frame, recipe, task.steps, {})
     splits, notes = np.full(frame.height, division.NONE, "<U5"), []
     if task.spans:
@@ -235,9 +298,8 @@ def _batch(table: Table, places: np.ndarray, splits, notes, source) -> Batch:
     return Batch(Transactions(places, table), table.files[places], outcomes, splits, tuple(notes), files)
 
 
-def _usable(frame: pl.DataFrame, named, clock: Clock, positive: str | None) -> pl.DataFrame:
+def _usable(found: Typed) -> pl.DataFrame:
     """The typed frame. Raises DataError for the first row that makes no sense, and says how many there are."""
-    found = reading.typed(frame, named, clock, positive, _now())
     if found.problems:
         first, more = found.problems[0].error(), len(found.problems) - 1
         raise DataError(f"{first}{f' (and {more} more such rows)' if more else ''}; mend or remove it")
@@ -249,7 +311,7 @@ def _delay(frame: pl.DataFrame, named, plan) -> tuple[int, list[str]]:
     delay = duration(plan.delay or DELAY, "--delay")
     if plan.delay or not named.time:
         return delay, []
-    span = frame[MOMENT].max() - frame[MOMENT].min()
+    span = (frame[MOMENT].max() or 0) - (frame[MOMENT].min() or 0)
     if span >= 4 * delay:
         return delay, []
     return 0, [
@@ -267,6 +329,8 @@ def _divided(frame: pl.DataFrame, named, clock: Clock, plan, delay: int):
         if (splits == "train").any():
             spans = division.spans_within(splits, frame[MOMENT].to_numpy()) if named.time else None
             return splits, spans, ["divided as the column 'split' says"]
+    if not frame.height:
+        raise DataError("no row makes sense")
     if not named.time:
         splits = division.at_random(frame[FRAUD].fill_null(0).to_numpy(), plan.test, plan.seed)
         note = "no time column, so divided at random, frauds and others alike; name one with --time if there is one"
@@ -281,31 +345,15 @@ def _divided(frame: pl.DataFrame, named, clock: Clock, plan, delay: int):
     return division.by_time(frame[MOMENT].to_numpy(), spans), spans, notes
 
 
-def _without_useless(frame: pl.DataFrame, named, train: np.ndarray, plan):
-    """The layout without columns that are constant or that tell the label by themselves; these, and notes on them."""
-    rows = frame.filter(train)
-    constant = [
-        each for each in (*named.numbers, *named.categories) if rows[each].drop_nulls().n_unique() < 2
-    ]
+def _useless(rows: pl.DataFrame, named, plan) -> Iterator[Useless]:
+    """Columns of the training part that are constant, or that tell the label by themselves."""
     kept = (*plan.number, *plan.category, named.amount)
     labelled = rows.filter(pl.col(FRAUD).is_not_null())
-    leaks = {
-        each: auc
-        for each in (*named.numbers, *named.categories)
-        if each not in (*constant, *kept) and (auc := _tells(labelled[each], labelled[FRAUD])) >= LEAK
-    }
-    notes = [
-        f"{each!r} left out: it is the same, or missing, in all of the training part" for each in constant
-    ]
-    notes += [
-        f"{each!r} left out: alone it tells the label (ROC AUC {auc:.4f}), as if it was made from it; --number {each} or "
-        f"--category {each} keeps it"
-        for each, auc in leaks.items()
-    ]
-    useless = {*constant, *leaks}
-    numbers = tuple(each for each in named.numbers if each not in useless)
-    categories = tuple(each for each in named.categories if each not in useless)
-    return replace(named, numbers=numbers, categories=categories), useless, notes
+    for each in (*named.numbers, *named.categories):
+        if rows[each].drop_nulls().n_unique() < 2:
+            yield Useless(each)
+        elif each not in kept and (auc := _tells(labelled[each], labelled[FRAUD])) >= LEAK:
+            yield Useless(each, auc)
 
 
 def _tells(column: pl.Series, fraud: pl.Series) -> float:
@@ -335,8 +383,8 @@ def _learned(rows: pl.DataFrame, named, clock: Clock, plan, delay: int) -> Recip
     return Recipe(named, clock, lengths, delay, indicated, fills, vocabularies)
 
 
-def _require_both(splits: np.ndarray, outcomes: Outcomes, named, where: str) -> None:
-    fraud = outcomes.fraud[splits == "train"]
+def require_both(fraud: np.ndarray, named, where: str) -> None:
+    """Raises DataError where labels to train on are missing, or all the same. fraud: 1, 0 or NaN."""
     if np.isnan(fraud).any():
         raise DataError(
             f"{where}: {int(np.isnan(fraud).sum())} transactions to train on have no {named.label}; give them one, or end "

@@ -1,7 +1,8 @@
 """What is in this photo: labels with their probabilities."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,10 +12,12 @@ from dltasks.classifier import Choice, one_hot
 from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, classification
 from dltasks.plan import Plan, setting
+from dltasks.report import Report
 from dltasks.task import Arrays, Batch, Parts, Task, words
 from dltasks.tasks.image import folders, pixels
 
 if TYPE_CHECKING:
+    from dltasks.inspection import Inspection
     from dltasks.metadata import Described
     from dltasks.stranger import Adopted, Stranger
 
@@ -129,6 +132,19 @@ class ImageTask(Task):
     def examples(self, source: Any, plan: Plan | None = None) -> Batch:
         return folders.examples(source)
 
+    @classmethod
+    def holds(cls, source: Any) -> bool:
+        return labelled.holds(source, folders.PHOTOS)
+
+    def inspect(self, source: Any, plan: Plan, report: Report) -> "Inspection":
+        from dltasks.tasks.image.inspection import inspect
+
+        return inspect(self, source, plan, report)
+
+    @staticmethod
+    def without(path: Path, rows: Container[int]) -> bytes:
+        return labelled.without(path, rows)
+
     def learn(self, examples: Batch, plan: Plan) -> "ImageTask":
         labels = tuple(sorted(set(examples.truths)))
         if len(labels) < 2:
@@ -166,8 +182,9 @@ class ImageTask(Task):
 
     def split(self, examples: Batch, inputs: Arrays, plan: Plan) -> Parts:
         from dltasks.tasks.image.parts import divide
+        from dltasks.tasks.image.pictures import groups
 
-        return divide(examples, inputs["pixels"], plan)
+        return divide(examples, groups(inputs["pixels"]), plan)
 
     def encode(self, raws: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
         photos, failures = [], {}

@@ -12,7 +12,7 @@ def examples(source) -> Batch:
     if str(source).startswith("tfds:"):
         name = str(source).removeprefix("tfds:")
         return labelled.from_tensorflow_datasets(name, PHOTOS, bytes, _undecoded)
-    return labelled.batch(*labelled.rows(source, PHOTOS), PHOTOS)
+    return labelled.found(source, PHOTOS).batch()
 
 
 def _undecoded(tensorflow_datasets) -> dict:

@@ -4,13 +4,12 @@ import numpy as np
 
 from dltasks.errors import DataError
 from dltasks.task import Batch, Parts
-from dltasks.tasks.image.duplicates import groups
 
 
-def divide(examples: Batch, pixels: np.ndarray, plan) -> Parts:
+def divide(examples: Batch, pictures: np.ndarray, plan) -> Parts:
     """Positions of each part. Parts that the data declares stand; those it lacks are cut from train.
 
-    pixels: uint8 (count, size, size, 3) of the examples. Photos of the same picture stay together.
+    pictures: for each example the position of the first that shows the same picture (pictures.groups); these stay together.
     Raises DataError for a class with too few pictures.
     """
     parts = {"train": [], "val": [], "test": []}
@@ -21,7 +20,6 @@ def divide(examples: Batch, pixels: np.ndarray, plan) -> Parts:
     }
     if not shares:
         return Parts(**parts)
-    pictures = groups(pixels)
     random = np.random.default_rng(plan.seed)
     kept = []
     for label, members in _by_label(examples.truths, pictures, parts["train"]).items():

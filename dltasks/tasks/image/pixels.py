@@ -4,6 +4,7 @@ import os
 import struct
 import threading
 import warnings
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -53,6 +54,32 @@ def load(photo, size: int) -> np.ndarray:
     finally:
         if isinstance(photo, str | os.PathLike | bytes):
             image.close()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the header of a photo says. mode: Pillow's word for its colours. misnamed: whether its name says another format."""
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    frames: int
+    misnamed: bool
+
+
+def facts(photo) -> Facts:
+    """What the header of a photo, a path or bytes, says. Raises DataError."""
+    name = describe(photo)
+    try:
+        with _opened(photo, name) as image:
+            endings = [end for end, each in Image.registered_extensions().items() if each == image.format]
+            own = Path(name).suffix.lower()
+            misnamed = own in suffixes() and own not in endings and own != ".jfif"
+            frames = getattr(image, "n_frames", 1)
+            return Facts(image.format or "", image.mode, image.width, image.height, frames, misnamed)
+    except _DAMAGE as error:
+        raise DataError(f"{name}: damaged image ({_reason(error)}); replace it or remove it") from error
 
 
 def describe(photo) -> str:

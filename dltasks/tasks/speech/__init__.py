@@ -1,8 +1,9 @@
 """Which command is spoken: in a clip, or when in a stream."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,12 +13,14 @@ from dltasks.classifier import Choice, one_hot
 from dltasks.errors import DataError, ModelError, PlanError, SettingError
 from dltasks.evaluation import Evaluation
 from dltasks.plan import Length, Plan, setting
+from dltasks.report import Report
 from dltasks.task import Arrays, Batch, Parts, Run, Task, words
 from dltasks.tasks.speech import folders, sound
 from dltasks.tasks.speech.folders import SILENCE, UNKNOWN
 from dltasks.tasks.speech.listening import Hearing, smoothed
 
 if TYPE_CHECKING:
+    from dltasks.inspection import Inspection
     from dltasks.metadata import Described
     from dltasks.stranger import Adopted, Stranger
 
@@ -209,6 +212,19 @@ class SpeechTask(Task):
 
     def examples(self, source: Any, plan: Plan | None = None) -> Batch:
         return folders.examples(source)
+
+    @classmethod
+    def holds(cls, source: Any) -> bool:
+        return labelled.holds(source, folders.SOUNDS)
+
+    def inspect(self, source: Any, plan: Plan, report: Report) -> "Inspection":
+        from dltasks.tasks.speech.inspection import inspect
+
+        return inspect(self, source, plan, report)
+
+    @staticmethod
+    def without(path: Path, rows: Container[int]) -> bytes:
+        return labelled.without(path, rows)
 
     def learn(self, examples: Batch, plan: Plan) -> "SpeechTask":
         there = set(examples.truths)

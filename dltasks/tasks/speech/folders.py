@@ -8,7 +8,7 @@ import numpy as np
 from dltasks import labelled
 from dltasks.errors import DataError
 from dltasks.task import Batch
-from dltasks.tasks.speech.sound import Clip, describe, duration, is_sound
+from dltasks.tasks.speech.sound import Clip, describe, header, is_sound
 
 NOISE = "_background_noise_"
 """The folder of long recordings without words."""
@@ -32,12 +32,9 @@ def examples(source) -> Batch:
     if str(source).startswith("tfds:"):
         name = str(source).removeprefix("tfds:")
         return labelled.from_tensorflow_datasets(name, SOUNDS, _sixteen_bit, lambda _: None)
-    found, notes = labelled.rows(source, SOUNDS)
-    rows = [
-        (Clip(each.path, speaker=each.more[0] or _speaker(each.path)), each.label, each.split)
-        for each in found
-    ]
-    noise = list(_noise(Path(source), divided=labelled.splits_of(found) is not None))
+    found = labelled.found(source, SOUNDS)
+    rows, notes = [(clip(each), each.label, each.split) for each in found.rows], found.notes()
+    noise = list(_noise(Path(source), divided=found.splits() is not None))
     if noise:
         notes = (*notes, f"{len(noise)} stretches of a second from {NOISE}/ count as {SILENCE}")
     rows += noise
@@ -47,6 +44,11 @@ def examples(source) -> Batch:
 
 def _sixteen_bit(samples: np.ndarray) -> np.ndarray:
     return samples.astype(np.int16) if samples.dtype.kind == "i" else samples.astype(np.float32)
+
+
+def clip(row: labelled.Row) -> Clip:
+    """A labelled recording, and who speaks, if the data says that."""
+    return Clip(row.path, speaker=row.more[0] or _speaker(row.path))
 
 
 def _speaker(path: Path) -> str:
@@ -70,7 +72,7 @@ def _noise(source: Path, divided: bool) -> Iterator[tuple[Clip, str, str | None]
 def _seconds(path: Path) -> float:
     """Length of a recording; one that can't be read counts as a second, so that its failure is told later."""
     try:
-        return duration(path)
+        return header(path)[0]
     except DataError:
         return 1.0
 

@@ -63,14 +63,15 @@ def load(sound, rate: int, length: int) -> np.ndarray:
     return fitted(np.concatenate(list(blocks(sound, rate))), length)
 
 
-def duration(path) -> float:
-    """Seconds of a sound file, as its header says. Raises DataError."""
+def header(sound) -> tuple[float, int, int]:
+    """Seconds, samples a second and channels of a sound file or its bytes, as its header says. Raises DataError."""
     import soundfile
 
     try:
-        return soundfile.info(_opened(path, describe(path))).duration
+        told = soundfile.info(_opened(sound, describe(sound)))
+        return told.duration, told.samplerate, told.channels
     except soundfile.LibsndfileError as error:
-        raise DataError(f"{path}: {_reason(error)}") from error
+        raise DataError(f"{describe(sound)}: {_reason(error)}") from error
 
 
 def blocks(sound, rate: int, start: float = 0.0, seconds: float = np.inf) -> Iterator[np.ndarray]:

@@ -1,9 +1,10 @@
 """What a text says, in few of its sentences or in one new line."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,11 +13,13 @@ from dltasks import labelled
 from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, Score
 from dltasks.plan import LEVELS, Length, Plan, setting
+from dltasks.report import Report
 from dltasks.task import Arrays, Batch, Parts, Run, Signature, Task, content
 from dltasks.tasks.summary import centrality, documents, headlines, selection, vocabulary
 from dltasks.tasks.summary.documents import Document
 
 if TYPE_CHECKING:
+    from dltasks.inspection import Inspection
     from dltasks.metadata import Described
 
 STYLES = ("extract", "headline")
@@ -211,6 +214,25 @@ class SummaryTask(Task):
         if plan is None:
             return found
         return _with_gains(found) if plan.style == "extract" else _with_summaries(found)
+
+    @classmethod
+    def holds(cls, source: Any) -> bool:
+        from dltasks import tables
+        from dltasks.tasks.summary import pairs
+
+        names = {each.lower() for each in tables.header(source)}
+        return bool(names & set(pairs.TEXTS) and names & set(pairs.SUMMARIES))
+
+    def inspect(self, source: Any, plan: Plan, report: Report) -> "Inspection":
+        from dltasks.tasks.summary.inspection import inspect
+
+        return inspect(source, plan, report)
+
+    @staticmethod
+    def without(path: Path, rows: Container[int]) -> bytes:
+        from dltasks import tables
+
+        return tables.without(path, rows)
 
     def learn(self, examples: Batch, plan: Plan) -> "SummaryTask":
         from dltasks.tasks.summary import learning

@@ -1,0 +1,133 @@
+"""What is wrong with a data set, found before anything is trained on it: findings, and what to do about each."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dltasks import tasks
+from dltasks.errors import DataError
+from dltasks.plan import Plan
+from dltasks.report import Report
+
+ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
+"""An error would end the training or make its scores wrong; a warning costs quality; a note is good to know."""
+
+SHOWN = 5
+"""Examples of a finding."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an item of a data set stands: a file, or a row of one, counted as the task counts them."""
+
+    path: Path
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is out of order.
+
+    kind: its name. count: items it touches. found, advice: a line each, what it is and what to do. examples: SHOWN at most.
+    offenders: what a fix takes out of the data; nothing where only a person can say.
+    """
+
+    kind: str
+    severity: str
+    count: int
+    found: str
+    advice: str
+    examples: tuple[str, ...] = ()
+    offenders: tuple[Place, ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        shown = f" ({', '.join(self.examples[:3])}{', ...' if self.count > 3 < len(self.examples) else ''})"
+        return f"{self.found}{shown if self.examples else ''}{f'; {self.advice}' if self.advice else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        named = {name: getattr(self, name) for name in ("kind", "severity", "count", "found", "advice")}
+        return named | {"examples": list(self.examples), "fixable": len(self.offenders)}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in `count` items ("photos", say) of a data set, the worst first.
+
+    failure: why nothing could be looked at, if so; it is among the findings too.
+    """
+
+    task: str
+    count: int
+    things: str
+    findings: tuple[Finding, ...]
+    failure: DataError | None = None
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that a training stops at."""
+        return [each for each in self.findings if each.severity == ERROR]
+
+    def told(self) -> str:
+        """How many of each severity, for people."""
+        parts = []
+        for severity in SEVERITIES:
+            count = sum(each.severity == severity for each in self.findings)
+            parts.append(f"{count} {severity}{'s' * (count != 1)}")
+        return f"{self.count:,} {self.things}: {', '.join(parts)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        findings = [each.to_json() for each in self.findings]
+        return {"task": self.task, "count": self.count, "things": self.things, "findings": findings}
+
+
+def inspect(task: str, source: Any, plan: Plan | None = None, report: Report | None = None) -> Inspection:
+    """Look at the data that `task` is to be trained on, with the settings of `plan`; nothing is changed.
+
+    Raises ModelError where there is no such task; what is wrong with the data is in the findings.
+    """
+    kind = tasks.find(task)
+    try:
+        found = kind().inspect(source, plan or kind.plan(), report or Report())
+    except DataError as error:
+        unusable = Finding("unusable", ERROR, 1, str(error), "")
+        return Inspection(task, 0, "examples", (unusable,), error)
+    ordered = sorted(found.findings, key=lambda each: SEVERITIES.index(each.severity))
+    return Inspection(task, found.count, found.things, tuple(ordered))
+
+
+def task_for(source: Any) -> str:
+    """The one task whose data this looks like. Raises DataError."""
+    found = [name for name in tasks.names() if tasks.find(name).holds(source)]
+    if len(found) == 1:
+        return found[0]
+    why = f"it may be for {' or '.join(found)}" if found else "it looks like none that a task knows"
+    raise DataError(
+        f"{source}: which task is this data for? {why}; say it with --task ({', '.join(tasks.names())})"
+    )
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """ "1 photo" or "12 photos"."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def some(names: Iterable[str]) -> tuple[str, ...]:
+    """The first of them, as many as a finding shows."""
+    return tuple(name for name, _ in zip(names, range(SHOWN), strict=False))
+
+
+def by_value(values: Sequence[Any]) -> dict[Any, list[int]]:
+    """Positions by what stands there; None is no value."""
+    places: dict[Any, list[int]] = {}
+    for position, value in enumerate(values):
+        if value is not None:
+            places.setdefault(value, []).append(position)
+    return places
+
+
+def same(values: Sequence[Any]) -> Iterator[list[int]]:
+    """Groups of two or more positions where the same stands."""
+    return (places for places in by_value(values).values() if len(places) > 1)

@@ -1,0 +1,227 @@
+"""What is wrong with a table of transactions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from dltasks import tables
+from dltasks.errors import DataError
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, Place, by_value, counted, same, some
+from dltasks.report import Report
+from dltasks.tables import FILE, ROW
+from dltasks.tasks.fraud import transactions
+from dltasks.tasks.fraud.reading import Problem
+from dltasks.tasks.fraud.windows import FRAUD, PLACE
+
+FEW = 50
+"""Frauds below which little is learned of them."""
+
+ABSENT = 0.5
+"""Share of a column's values that may be missing before it is said."""
+
+COMPARED = 100_000
+"""Rows that columns are compared on."""
+
+TWINS = 0.9999
+"""Correlation of two columns that say the same."""
+
+NOISE = 0.001
+"""Share of the rows that may contradict another before it is a warning."""
+
+
+def inspect(source, plan, report: Report) -> Inspection:
+    """Findings of a table of transactions. Raises DataError where its columns can't be understood."""
+    found = transactions.arranged(source, plan)
+    frame, rows = found.typed.without_problems().frame, found.typed.frame.height
+    there = [each for each in tables.files(source) if each.is_file()]
+    findings = [
+        *_problems(found.typed.problems, rows, there),
+        *_columns(frame, found),
+        *_rows(frame, found, there),
+    ]
+    try:
+        if not plan.unsupervised:
+            fraud = frame[FRAUD].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+            transactions.require_both(fraud[found.splits == "train"], found.layout, tables.name_of(source))
+    except DataError as error:
+        findings.append(Finding("labels", ERROR, 1, str(error), ""))
+    return Inspection("fraud", rows, "transactions", tuple(findings))
+
+
+def _problems(problems: tuple[Problem, ...], rows: int, files: list[Path]) -> Iterator[Finding]:
+    """Rows that make no sense, by what is wrong with them."""
+    for kind, positions in by_value([each.kind for each in problems]).items():
+        of = [problems[i] for i in positions]
+        yield Finding(
+            kind,
+            ERROR,
+            len(of),
+            f"{_rows_of(len(of))} of {rows:,} make{'s' * (len(of) == 1)} no sense: {kind}",
+            "mend them, or take them out (--fix)",
+            some(str(each.error()) for each in of),
+            _places([(each.file, each.row) for each in of], files),
+        )
+
+
+def _columns(frame: pl.DataFrame, found: transactions.Arranged) -> Iterator[Finding]:
+    """Columns that are constant, leak the label, say the same, or are mostly empty."""
+    constant = [each.column for each in found.useless if each.auc is None]
+    leaking = [each for each in found.useless if each.auc is not None]
+    if constant:
+        yield Finding(
+            "constant column",
+            WARNING,
+            len(constant),
+            f"{counted(len(constant), 'column is', 'columns are')} the same, or missing, in all of the training part",
+            "left out of the training; remove it, or look why nothing is in it",
+            some(map(repr, constant)),
+        )
+    if leaking:
+        yield Finding(
+            "leaking column",
+            WARNING,
+            len(leaking),
+            f"{counted(len(leaking), 'column tells', 'columns tell')} the label alone, as if made from it",
+            "left out of the training; --number or --category keeps one that is known before the label is",
+            some(f"{each.column!r} (ROC AUC {each.auc:.4f})" for each in leaking),
+        )
+    names = [each for each in (*found.layout.numbers, *found.layout.categories) if each not in constant]
+    yield from _alike(frame, names)
+    empty = [(each, frame[each].null_count() / frame.height) for each in names]
+    empty = [(name, share) for name, share in empty if share > ABSENT]
+    if empty:
+        yield Finding(
+            "missing values",
+            NOTE,
+            len(empty),
+            f"{counted(len(empty), 'column is', 'columns are')} missing in more than half of the rows",
+            "the network is told where; remove it if that says nothing",
+            some(f"{name!r} ({share:.0%})" for name, share in empty),
+        )
+
+
+def _alike(frame: pl.DataFrame, names: list[str]) -> Iterator[Finding]:
+    """Columns that are equal, or rise and fall together."""
+    part = frame.head(COMPARED)
+    hashes = [
+        part[each].cast(pl.String).hash().sum() if part[each].null_count() < part.height else None
+        for each in names
+    ]
+    groups = [[names[i] for i in group] for group in same(hashes)]
+    groups = [
+        group
+        for group in groups
+        if all(frame[group[0]].equals(frame[each], check_names=False) for each in group)
+    ]
+    if groups:
+        yield Finding(
+            "duplicate column",
+            WARNING,
+            len(groups),
+            f"{counted(len(groups), 'group', 'groups')} of columns with the same values",
+            "keep one of each (--ignore leaves the others out)",
+            some(" = ".join(map(repr, group)) for group in groups),
+        )
+    numbers = [
+        each for each in names if part[each].dtype.is_numeric() and not any(each in g[1:] for g in groups)
+    ]
+    pairs = list(_correlated(part, numbers))
+    if pairs:
+        yield Finding(
+            "correlated columns",
+            NOTE,
+            len(pairs),
+            f"{counted(len(pairs), 'pair', 'pairs')} of columns say the same (correlation above {TWINS})",
+            "one of them is enough",
+            some(f"{one!r} and {other!r}" for one, other in pairs),
+        )
+
+
+def _correlated(part: pl.DataFrame, names: list[str]) -> Iterator[tuple[str, str]]:
+    if len(names) < 2 or part.height < 3:
+        return
+    values = part.select(pl.col(names).cast(pl.Float64).fill_null(strategy="mean").fill_null(0)).to_numpy()
+    varying = values.std(axis=0) > 0
+    names, values = [n for n, v in zip(names, varying, strict=True) if v], values[:, varying]
+    together = np.abs(np.atleast_2d(np.corrcoef(values, rowvar=False))) > TWINS
+    for one, other in zip(*np.nonzero(np.triu(together, 1)), strict=True):
+        yield names[one], names[other]
+
+
+def _rows(frame: pl.DataFrame, found: transactions.Arranged, files: list[Path]) -> Iterator[Finding]:
+    """Rows that come again, those that contradict another, missing labels, and few frauds."""
+    plain = frame.select(FILE, ROW, PLACE)
+    own = [each for each in found.typed.plain.columns if each != found.layout.id]
+    plain = plain.hstack(found.typed.plain[frame[PLACE].to_list()].select(own)) if own else plain
+    label = found.layout.label
+    again = plain.filter(~pl.struct(own).is_first_distinct()) if own else plain.clear()
+    if again.height:
+        yield Finding(
+            "identical",
+            WARNING if again.height > NOISE * frame.height else NOTE,
+            again.height,
+            f"{_rows_of(again.height)} {'is' if again.height == 1 else 'are'} equal to another in all columns"
+            + (f" but {found.layout.id!r}" if found.layout.id else ""),
+            "if they were written twice, --fix leaves one of each",
+            some(_told(again)),
+            _places(again.select(FILE, ROW).iter_rows(), files),
+        )
+    if label is None:
+        return
+    rest = [each for each in own if each != label]
+    noisy = (
+        plain.with_columns(frame[FRAUD]).filter(pl.col(FRAUD).n_unique().over(rest) > 1)
+        if rest
+        else plain.clear()
+    )
+    if noisy.height:
+        yield Finding(
+            "label noise",
+            WARNING if noisy.height > NOISE * frame.height else NOTE,
+            noisy.height,
+            f"{_rows_of(noisy.height)} {'is' if noisy.height == 1 else 'are'} equal to another in all but {label!r}",
+            "one of them has a wrong label: mend it, or take all out (--fix)",
+            some(_told(noisy.sort(rest))),
+            _places(noisy.select(FILE, ROW).iter_rows(), files),
+        )
+    yield from _labels(frame, found)
+
+
+def _labels(frame: pl.DataFrame, found: transactions.Arranged) -> Iterator[Finding]:
+    fraud = frame[FRAUD].filter(pl.Series(found.splits == "train"))
+    count = int((fraud == 1).sum())
+    if 0 < count < FEW:
+        yield Finding(
+            "few frauds",
+            WARNING,
+            count,
+            f"{counted(count, 'fraud', 'frauds')} among {len(fraud):,} transactions to train on",
+            "with fewer than 50 the scores say little: train on a longer time",
+        )
+    judged = frame[FRAUD].filter(pl.Series(found.splits == "test"))
+    if len(judged) and not (judged == 1).any():
+        yield Finding(
+            "no frauds to judge by",
+            WARNING,
+            len(judged),
+            f"none of the {len(judged):,} transactions to judge by is a fraud",
+            "judge a longer time (--test-from)",
+        )
+
+
+def _places(rows, files: list[Path]) -> tuple[Place, ...]:
+    known = {str(each): each for each in files}
+    return tuple(Place(known[str(file)], row) for file, row in rows if str(file) in known)
+
+
+def _told(rows: pl.DataFrame) -> Iterator[str]:
+    alone = rows[FILE].n_unique() == 1
+    return (
+        f"row {row}" if alone else f"{file}, row {row}" for file, row in rows.select(FILE, ROW).iter_rows()
+    )
+
+
+def _rows_of(count: int) -> str:
+    return counted(count, "row", "rows")

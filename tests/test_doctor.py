@@ -1,0 +1,275 @@
+"""The doctor: what it finds in data of every task, and that a fix can be undone."""
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+
+import drawings
+import numpy as np
+import pytest
+import soundfile
+import sounds
+from conftest import dltasks
+from PIL import Image
+
+from dltasks import inspection, tasks
+from dltasks.inspection import inspect
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    every = path.rglob("*") if path.is_dir() else [path]
+    return {str(each): each.read_bytes() for each in every if each.is_file()}
+
+
+def kinds(found) -> dict[str, tuple[str, int]]:
+    """Severity and count of each finding by its kind."""
+    return {each.kind: (each.severity, each.count) for each in found.findings}
+
+
+def finding(found, kind: str):
+    return next(each for each in found.findings if each.kind == kind)
+
+
+@pytest.mark.parametrize("task", tasks.names())
+def test_data_that_is_in_order_has_no_errors_and_tells_its_task(task, tmp_path):
+    data = importlib.import_module(f"data_{task}").make(tmp_path / "data")
+    said = dltasks("doctor", data, "--json")
+    found = json.loads(said.stdout)
+    assert said.returncode == 0, said.stdout
+    assert found["task"] == task and found["count"] > 50
+    assert not [each for each in found["findings"] if each["severity"] == "error"]
+
+
+@pytest.mark.parametrize("task", tasks.names())
+def test_a_fix_moves_what_is_in_the_way_and_can_be_undone(task, tmp_path):
+    kind = importlib.import_module(f"data_{task}")
+    data = kind.make(tmp_path / "data")
+    clean = contents(data)
+    count = kind.spoil(data)
+    before = contents(data)
+    said = dltasks("doctor", data, "--fix", "--json")
+    found = json.loads(said.stdout)
+    assert found["moved"] == count, said.stdout
+    assert any(each["fixable"] for each in found["findings"])
+    assert not any(each["fixable"] for each in found["left"])
+    assert contents(data) == clean
+    undone = dltasks("doctor", data, "--undo")
+    assert undone.returncode == 0 and contents(data) == before
+    assert not data.with_name(data.name + ".quarantine").exists()
+    again = dltasks("doctor", data, "--undo")
+    assert again.returncode == 1 and "nothing to put back" in again.stderr
+
+
+def test_photos_that_are_broken_repeated_or_named_wrongly_are_found(tmp_path):
+    data = drawings.folder(tmp_path / "data", 30, ("disc", "square"))
+    photos = sorted((data / "disc").iterdir())
+    (data / "disc" / "empty.jpg").write_bytes(b"")
+    (data / "disc" / "text.png").write_text("not a photo")
+    shutil.copy(photos[0], data / "disc" / "again.jpg")
+    shutil.copy(photos[1], data / "square" / "other.jpg")
+    Image.open(photos[2]).save(data / "disc" / "smaller.png")
+    Image.open(photos[3]).save(data / "disc" / "jpeg.png", "JPEG")
+    Image.new("RGB", (60, 60), "red").save(data / "square" / "red.png")
+    Image.new("RGB", (20, 20), "red").resize((20, 90)).save(data / "square" / "thin.png")
+    shutil.copy(photos[4], data / "disc" / "photo.dat")
+    (data / "disc" / "notes.txt").write_text("hello")
+    (data / "hollow").mkdir()
+    for first, (name, count) in enumerate((("Disc", 30), ("discs", 5), ("mug 1", 30))):
+        drawings.folder(tmp_path / "more", count, ("disc",), first=200 * (first + 1))
+        (tmp_path / "more" / "disc").rename(data / name)
+    found = inspect("image", data)
+    assert kinds(found) == {
+        "unreadable": ("warning", 2),
+        "identical across classes": ("warning", 2),
+        "tiny class": ("warning", 1),
+        "names alike": ("warning", 3),
+        "misnamed": ("warning", 1),
+        "empty class": ("warning", 1),
+        "blank": ("warning", 2),
+        "identical": ("note", 1),
+        "near-identical": ("note", 1),
+        "uneven classes": ("note", 5),
+        "passed over": ("note", 1),
+        "small": ("note", 1),
+        "long": ("note", 1),
+        "wrong ending": ("note", 1),
+    }
+    assert finding(found, "names alike").examples[0] == "'Disc' (30) and 'disc' (33)"
+    assert finding(found, "misnamed").examples == ("disc/photo.dat",)
+
+
+def test_photos_in_train_and_test_are_an_error_and_taken_out_of_train(tmp_path):
+    for part, first, count in (("train", 0, 24), ("val", 100, 8), ("test", 200, 8)):
+        drawings.folder(tmp_path / "data" / part, count, first=first)
+    data = tmp_path / "data"
+    shutil.copy(data / "train/disc/000.jpg", data / "test/disc/leak.jpg")
+    Image.open(data / "train/disc/001.jpg").save(data / "val/disc/leak.png")
+    found = inspect("image", data)
+    identical = finding(found, "identical across splits")
+    assert identical.severity == "error" and identical.count == 1
+    assert [each.path for each in identical.offenders] == [data / "train/disc/000.jpg"]
+    assert finding(found, "near-identical across splits").severity == "warning"
+    said = dltasks("train", "image", data, "--out", tmp_path / "out", "--epochs", 1)
+    assert said.returncode == 1 and "stands in another part too" in said.stderr.splitlines()[-1]
+    assert "--no-inspect" in said.stderr and not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.partial").exists()
+    dltasks("doctor", data, "--fix")
+    assert not (data / "train/disc/000.jpg").exists() and (data / "test/disc/leak.jpg").exists()
+    assert (tmp_path / "data.quarantine/train/disc/000.jpg").exists()
+
+
+def test_rows_of_an_index_are_taken_out_and_its_files_stay(tmp_path):
+    data = drawings.folder(tmp_path / "data", 20)
+    (data / "disc/000.jpg").write_bytes(b"broken")
+    rows = [f"{each.relative_to(data)},{each.parent.name}" for each in sorted(data.rglob("*.jpg"))]
+    (data / "index.csv").write_text("\n".join(["file,label", *rows]) + "\n")
+    dltasks("doctor", data, "--fix")
+    left = (data / "index.csv").read_text().splitlines()
+    assert left == ["file,label", *(each for each in rows if not each.startswith("disc/000"))]
+    assert (data / "disc/000.jpg").exists()
+
+
+def test_what_has_changed_since_a_fix_is_not_overwritten(tmp_path):
+    data = drawings.folder(tmp_path / "data", 20)
+    shutil.copy(data / "disc/000.jpg", data / "disc/copy.jpg")
+    dltasks("doctor", data, "--fix")
+    (data / "disc/copy.jpg").write_bytes(b"new")
+    said = dltasks("doctor", data, "--undo")
+    assert said.returncode == 1 and "something else stands there now" in said.stderr
+    assert (data / "disc/copy.jpg").read_bytes() == b"new"
+    (data / "disc/copy.jpg").unlink()
+    assert dltasks("doctor", data, "--undo").returncode == 0
+    assert (data / "disc/copy.jpg").read_bytes() == (data / "disc/000.jpg").read_bytes()
+
+
+def test_sounds_that_are_silent_clipped_short_or_repeated_are_found(tmp_path):
+    data = sounds.folder(tmp_path / "data", 24)
+    loud = sounds.whistle("rise", 900)
+    soundfile.write(data / "rise/f_nohash_0.wav", np.clip(loud * 40, -1, 1), sounds.RATE)
+    soundfile.write(data / "rise/f_nohash_1.wav", np.zeros(sounds.RATE), sounds.RATE)
+    soundfile.write(data / "rise/f_nohash_2.wav", loud[7000:9000], sounds.RATE)
+    soundfile.write(data / "rise/f_nohash_3.wav", sounds.whistle("rise", 901, rate=8000), 8000)
+    soundfile.write(data / "rise/f_nohash_4.wav", sounds.whistle("rise", 902, 5.0), sounds.RATE)
+    first = min((data / "rise").iterdir())
+    shutil.copy(first, data / "fall/f_nohash_5.wav")
+    soundfile.write(data / "rise/f_nohash_6.flac", sounds.whistle("rise", 1) * 0.7, sounds.RATE)
+    (data / "fall/cut.wav").write_bytes(first.read_bytes()[:20])
+    soundfile.write(data / "_background_noise_/mute.wav", np.zeros(sounds.RATE), sounds.RATE)
+    found = inspect("speech", data)
+    assert kinds(found) == {
+        "unreadable": ("warning", 1),
+        "identical across classes": ("warning", 2),
+        "silent": ("warning", 1),
+        "short": ("warning", 1),
+        "low rate": ("warning", 1),
+        "useless noise": ("warning", 1),
+        "near-identical": ("note", 1),
+        "clipped": ("note", 1),
+        "long": ("note", 1),
+    }
+    assert finding(found, "clipped").examples[0].startswith("rise/f_nohash_0.wav")
+
+
+def test_a_speaker_in_two_parts_is_an_error(tmp_path):
+    data = tmp_path / "data"
+    sounds.folder(data / "train", 24)
+    sounds.folder(data / "test", 4, first=24)
+    found = inspect("speech", data)
+    assert finding(found, "speaker across splits").severity == "error"
+
+
+HEADER = "id,time,customer,terminal,amount,vat,total2,note,marker,fraud\n"
+
+
+def transactions(count: int = 400) -> str:
+    random = np.random.default_rng(0)
+    rows = []
+    for i in range(count):
+        fraud = int(i % 20 == 3)
+        amount = round(float(random.uniform(5, 90)), 2)
+        day = f"2026-{1 + i // 28 % 6:02}-{1 + i % 28:02}"
+        customer, shop = f"C{random.integers(20)}", f"S{random.integers(9)}"
+        rows.append(
+            f"T{i},{day},{customer},{shop},{amount},{amount * 0.2:.4f},{amount},same,{fraud * 7},{fraud}"
+        )
+    return HEADER + "\n".join(rows) + "\n"
+
+
+def test_columns_and_rows_of_a_table_that_are_wrong_are_found(tmp_path):
+    data = tmp_path / "data.csv"
+    lines = transactions().splitlines()
+    lines[5] = lines[5].replace("2026-", "2099-")
+    lines[6] = lines[6].replace("2026-01-06", "yesterday")
+    lines[7] = ",".join([*lines[7].split(",")[:4], "many", *lines[7].split(",")[5:]])
+    twin = lines[30].split(",")
+    lines += [",".join(["T9001", *twin[1:]]), ",".join(["T9002", *lines[24].split(",")[1:-1], "0"])]
+    lines += [lines[9]]
+    data.write_text("\n".join(lines) + "\n")
+    found = inspect("fraud", data)
+    assert kinds(found) == {
+        "time still to come": ("error", 1),
+        "time not a time": ("error", 1),
+        "amount not a number": ("error", 1),
+        "id repeated": ("error", 1),
+        "constant column": ("warning", 1),
+        "duplicate column": ("warning", 1),
+        "identical": ("warning", 1),
+        "label noise": ("warning", 2),
+        "few frauds": ("warning", 16),
+        "correlated columns": ("note", 1),
+    }
+    assert finding(found, "time not a time").examples == (
+        f"{data}, row 6: time is 'yesterday'; wanted a time like 2026-02-01 09:30:00",
+    )
+
+
+def test_a_column_that_tells_the_label_is_found(tmp_path):
+    (tmp_path / "data.csv").write_text(transactions())
+    found = inspect("fraud", tmp_path / "data.csv")
+    assert finding(found, "leaking column").examples == ("'marker' (ROC AUC 1.0000)",)
+
+
+def test_texts_that_are_empty_repeated_or_swapped_are_found(tmp_path):
+    text = "The {0} of Lund was painted. It rained for {1} days. Nobody minded the {0}. A {0} is old."
+    rows = [{"text": text.format(f"thing{i}", i), "summary": f"Lund painted thing {i}"} for i in range(300)]
+    rows += [rows[0], rows[1] | {"split": "test"}, rows[2] | {"summary": "Another"}]
+    rows += [{"text": "Short one. Yes.", "summary": "This summary is much longer than its text"}]
+    rows += [{"text": "", "summary": "Empty"}, {"text": "A text. Of two.", "summary": None}]
+    rows += [{"text": text.format(f"cafÃ©{i}", i), "summary": "No summary available"} for i in range(3)]
+    rows += [{"text": "<p>" + text.format("tag", 5) + "</p>", "summary": "The tag of Lund"}]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+    found = inspect("summary", data)
+    assert kinds(found) == {
+        "unusable row": ("warning", 2),
+        "identical across splits": ("error", 1),
+        "identical": ("note", 1),
+        "several summaries": ("note", 2),
+        "same summary": ("note", 3),
+        "summary too long": ("warning", 1),
+        "markup": ("note", 1),
+        "broken letters": ("note", 3),
+    }
+
+
+def test_data_that_looks_like_none_or_several_is_asked_about(tmp_path):
+    (tmp_path / "data").mkdir()
+    said = dltasks("doctor", tmp_path / "data")
+    assert said.returncode == 1 and "say it with --task" in said.stderr
+    said = dltasks("doctor", tmp_path / "missing", "--task", "image")
+    assert said.returncode == 1 and "no such file or folder" in said.stdout
+    said = dltasks("doctor", tmp_path / "data", "--task", "imag")
+    assert said.returncode == 1 and "there are fraud, image" in said.stderr
+
+
+def test_settings_of_the_training_say_how_data_is_read(tmp_path):
+    data = tmp_path / "data.csv"
+    data.write_text(transactions().replace("fraud\n", "bad\n", 1))
+    assert dltasks("doctor", data, "--task", "fraud").returncode == 1
+    assert dltasks("doctor", data, "--task", "fraud", "--label", "bad").returncode == 0
+    assert dltasks("doctor", data, "--task", "fraud", "--lable", "bad").returncode == 2
+
+
+def test_every_severity_is_one_of_three():
+    assert inspection.SEVERITIES == ("error", "warning", "note")
