@@ -91,7 +91,7 @@ def _show(found) -> None:
         click.echo(
             (severity if plain else click.style(severity, fg=COLOURS[each.severity], bold=True)) + each.found
         )
-        for line in (*each.examples, *(["..."] if each.count > len(each.examples) > 0 else [])):
+        for line in (*each.examples, *(["..."] if len(each.named) > len(each.examples) else [])):
             click.echo(f"            {line}")
         if each.advice:
             click.echo(f"          > {each.advice}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dltasks.copies import Items
 from dltasks.errors import DataError
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Place, counted, some
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Place, counted
 from dltasks.labelled import Found
 
 FEW = 20
@@ -53,7 +53,7 @@ def unreadable(failures: dict[int, DataError], items: Items) -> Iterator[Finding
         len(failures),
         f"{counted(len(failures), items.one, items.many)} of {len(items.names):,} can't be read{whole}",
         "get them anew, or take them out (--fix); training skips them",
-        some(str(each) for each in failures.values()),
+        tuple(str(each) for each in failures.values()),
         items.offenders(failures),
     )
 
@@ -70,7 +70,7 @@ def passed_over(found: Found, holds: Callable[[Path], bool]) -> Iterator[Finding
             len(misnamed),
             f"{len(misnamed):,} {found.kind.many} or more are passed over, as their names or folders do not say what they are",
             f"put them into a folder of their class and name them like 1{found.kind.suffix}",
-            some(named(each, top) for each in misnamed),
+            tuple(named(each, top) for each in misnamed),
         )
     if others:
         yield Finding(
@@ -79,7 +79,7 @@ def passed_over(found: Found, holds: Callable[[Path], bool]) -> Iterator[Finding
             len(others),
             f"{len(others):,} file{'s that are' if len(others) > 1 else ' that is'} not {found.kind.many} in a class folder",
             "nothing need be done",
-            some(named(each, top) for each in others),
+            tuple(named(each, top) for each in others),
         )
     if found.empty:
         yield Finding(
@@ -88,7 +88,7 @@ def passed_over(found: Found, holds: Callable[[Path], bool]) -> Iterator[Finding
             len(found.empty),
             f"{len(found.empty):,} class folder{'s hold' if len(found.empty) > 1 else ' holds'} no {found.kind.many}",
             "fill or remove it",
-            some(named(each, top) for each in found.empty),
+            tuple(named(each, top) for each in found.empty),
         )
 
 
@@ -109,7 +109,7 @@ def balance(items: Items, kept: Sequence[int], aside: Iterable[str] = ()) -> Ite
             len(few),
             f"{len(few):,} class{'es have' if len(few) > 1 else ' has'} fewer than {FEW} {items.many}",
             f"add {items.many}, or take the class out",
-            some(f"{name} {count}" for count, name in few),
+            tuple(f"{name} {count}" for count, name in few),
         )
     if counts and max(counts.values()) >= UNEVEN * min(counts.values()):
         most, least = max(counts, key=counts.get), min(counts, key=counts.get)
@@ -138,7 +138,7 @@ def _missing(items: Items, kept: Sequence[int], counts: Counter) -> Iterator[Fin
                 len(absent),
                 f"{len(absent):,} class{'es have' if len(absent) > 1 else ' has'} no {items.many} in {split}",
                 "it can't be learned: move some there" if learned else "how well it is known stays open",
-                some(absent),
+                tuple(absent),
             )
 
 
@@ -159,7 +159,7 @@ def _alike(counts: Counter) -> Iterator[Finding]:
             len(pairs),
             f"{len(pairs):,} pair{'s' * (len(pairs) > 1)} of classes may be one class under two names",
             "if so, move them into one folder",
-            some(f"{less!r} ({counts[less]}) and {more!r} ({counts[more]})" for less, more in pairs),
+            tuple(f"{less!r} ({counts[less]}) and {more!r} ({counts[more]})" for less, more in pairs),
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Place, counted, some
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Place, counted
 
 LEAKED = 0.01
 """Share of the examples to judge by that may stand in another part, before the scores are called wrong."""
@@ -74,7 +74,7 @@ def _contradicted(groups, items: Items, alike: str, sure: bool) -> Finding:
         len(touched),
         items.told(len(touched), f"stand under two classes, {alike}"),
         "keep each under the class that it shows" + (", --fix takes all of them out" if sure else ""),
-        some(_equal(group, items) for group in groups),
+        tuple(_equal(group, items) for group in groups),
         items.offenders(touched) if sure else (),
     )
 
@@ -92,7 +92,7 @@ def _divided(groups, items: Items, alike: str, sure: bool) -> Finding:
         judged,
         f"{items.told(judged, 'stand in another part too')}, {alike}, of {whole:,} to judge or choose by: scores flatter",
         "keep each in one part; --fix takes them out of the training part",
-        some(_equal(group, items) for group in groups),
+        tuple(_equal(group, items) for group in groups),
         items.offenders(extra),
     )
 
@@ -106,7 +106,7 @@ def _within(groups: list[list[int]], items: Items, alike: str, sure: bool) -> Fi
         len(extra),
         items.told(len(extra), f"repeat another of the same {of}, {alike}"),
         "--fix leaves one of each" if sure else "of a series a few are enough",
-        some(_equal(group, items) for group in groups),
+        tuple(_equal(group, items) for group in groups),
         items.offenders(extra) if sure else (),
     )
 
@@ -120,4 +120,4 @@ def _repeated(group: list[int], items: Items) -> Iterator[list[int]]:
 
 
 def _equal(group: Sequence[int], items: Items) -> str:
-    return " = ".join(items.names[i] for i in group[:3]) + (" = ..." if len(group) > 3 else "")
+    return " = ".join(items.names[i] for i in group)

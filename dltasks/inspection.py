@@ -1,6 +1,6 @@
 """What is wrong with a data set, found before anything is trained on it: findings, and what to do about each."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from dltasks.report import Report
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 """An error would end the training or make its scores wrong; a warning costs quality; a note is good to know."""
 
-SHOWN = 5
-"""Examples of a finding."""
+SHOWN, WIDE = 5, 160
+"""Examples of a finding that people are shown, and the characters of one."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Place:
 class Finding:
     """One thing that is out of order.
 
-    kind: its name. count: items it touches. found, advice: a line each, what it is and what to do. examples: SHOWN at most.
-    offenders: what a fix takes out of the data; nothing where only a person can say.
+    kind: its name. count: items it touches. found, advice: a line each, what it is and what to do. named: these items, or
+    groups of them. offenders: what a fix takes out of the data; nothing where only a person can say.
     """
 
     kind: str
@@ -38,17 +38,28 @@ class Finding:
     count: int
     found: str
     advice: str
-    examples: tuple[str, ...] = ()
+    named: tuple[str, ...] = field(default=(), repr=False)
     offenders: tuple[Place, ...] = field(default=(), repr=False)
 
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """The first that are named, long ones cut."""
+        return tuple(each if len(each) <= WIDE else each[: WIDE - 3] + "..." for each in self.named[:SHOWN])
+
     def __str__(self) -> str:
-        shown = f" ({', '.join(self.examples[:3])}{', ...' if self.count > 3 < len(self.examples) else ''})"
-        return f"{self.found}{shown if self.examples else ''}{f'; {self.advice}' if self.advice else ''}"
+        shown = (
+            f" ({', '.join(self.examples[:3])}{', ...' if len(self.named) > 3 else ''})" if self.named else ""
+        )
+        return f"{self.found}{shown}{f'; {self.advice}' if self.advice else ''}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        named = {name: getattr(self, name) for name in ("kind", "severity", "count", "found", "advice")}
-        return named | {"examples": list(self.examples), "fixable": len(self.offenders)}
+        plain = {name: getattr(self, name) for name in ("kind", "severity", "count", "found", "advice")}
+        return plain | {
+            "examples": list(self.examples),
+            "fixable": len(self.offenders),
+            "named": list(self.named),
+        }
 
 
 @dataclass(frozen=True)
@@ -112,11 +123,6 @@ def task_for(source: Any) -> str:
 def counted(count: int, one: str, many: str) -> str:
     """ "1 photo" or "12 photos"."""
     return f"{count:,} {one if count == 1 else many}"
-
-
-def some(names: Iterable[str]) -> tuple[str, ...]:
-    """The first of them, as many as a finding shows."""
-    return tuple(name for name, _ in zip(names, range(SHOWN), strict=False))
 
 
 def by_value(values: Sequence[Any]) -> dict[Any, list[int]]:

@@ -83,6 +83,8 @@ def train(
     kind = tasks.find(task)
     plan = changed(plan or kind.plan(), {} if resume else settings)
     check_out(out)
+    import_frameworks()
+    kind().check(plan)
     if inspect and not resume:
         _inspect(task, source, plan, report)
     with _alone(work_folder(out)) as work:
@@ -90,8 +92,6 @@ def train(
 
 
 def _trained(kind, source, out, work: "Work", task, plan, settings, resume, about, report, started):
-    import_frameworks()
-    kind().check(plan)
     with damage_as(PlanError, out):
         state, plan, about = _begun(work.folder, task, plan, settings, resume, about)
     work.kept = True

@@ -176,7 +176,7 @@ def test_a_speaker_in_two_parts_is_an_error(tmp_path):
     sounds.folder(data / "train", 24)
     sounds.folder(data / "test", 4, first=24)
     found = inspect("speech", data)
-    assert finding(found, "speaker across splits").severity == "error"
+    assert "speaker '0000' stands in " in finding(found, "can't be divided").found
 
 
 HEADER = "id,time,customer,terminal,amount,vat,total2,note,marker,fraud\n"
@@ -220,7 +220,7 @@ def test_columns_and_rows_of_a_table_that_are_wrong_are_found(tmp_path):
         "correlated columns": ("note", 1),
     }
     assert finding(found, "time not a time").examples == (
-        f"{data}, row 6: time is 'yesterday'; wanted a time like 2026-02-01 09:30:00",
+        f"{data}, row 6: time is 'yesterday'; wanted a time",
     )
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from dltasks import tables
 from dltasks.errors import DataError
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, Place, by_value, counted, same, some
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, Place, by_value, counted, same
 from dltasks.report import Report
 from dltasks.tables import FILE, ROW
 from dltasks.tasks.fraud import transactions
@@ -60,7 +60,7 @@ def _problems(problems: tuple[Problem, ...], rows: int, files: list[Path]) -> It
             len(of),
             f"{_rows_of(len(of))} of {rows:,} make{'s' * (len(of) == 1)} no sense: {kind}",
             "mend them, or take them out (--fix)",
-            some(str(each.error()) for each in of),
+            tuple(str(each.error()) for each in of),
             _places([(each.file, each.row) for each in of], files),
         )
 
@@ -76,7 +76,7 @@ def _columns(frame: pl.DataFrame, found: transactions.Arranged) -> Iterator[Find
             len(constant),
             f"{counted(len(constant), 'column is', 'columns are')} the same, or missing, in all of the training part",
             "left out of the training; remove it, or look why nothing is in it",
-            some(map(repr, constant)),
+            tuple(map(repr, constant)),
         )
     if leaking:
         yield Finding(
@@ -85,7 +85,7 @@ def _columns(frame: pl.DataFrame, found: transactions.Arranged) -> Iterator[Find
             len(leaking),
             f"{counted(len(leaking), 'column tells', 'columns tell')} the label alone, as if made from it",
             "left out of the training; --number or --category keeps one that is known before the label is",
-            some(f"{each.column!r} (ROC AUC {each.auc:.4f})" for each in leaking),
+            tuple(f"{each.column!r} (ROC AUC {each.auc:.4f})" for each in leaking),
         )
     names = [each for each in (*found.layout.numbers, *found.layout.categories) if each not in constant]
     yield from _alike(frame, names)
@@ -98,7 +98,7 @@ def _columns(frame: pl.DataFrame, found: transactions.Arranged) -> Iterator[Find
             len(empty),
             f"{counted(len(empty), 'column is', 'columns are')} missing in more than half of the rows",
             "the network is told where; remove it if that says nothing",
-            some(f"{name!r} ({share:.0%})" for name, share in empty),
+            tuple(f"{name!r} ({share:.0%})" for name, share in empty),
         )
 
 
@@ -122,7 +122,7 @@ def _alike(frame: pl.DataFrame, names: list[str]) -> Iterator[Finding]:
             len(groups),
             f"{counted(len(groups), 'group', 'groups')} of columns with the same values",
             "keep one of each (--ignore leaves the others out)",
-            some(" = ".join(map(repr, group)) for group in groups),
+            tuple(" = ".join(map(repr, group)) for group in groups),
         )
     numbers = [
         each for each in names if part[each].dtype.is_numeric() and not any(each in g[1:] for g in groups)
@@ -135,7 +135,7 @@ def _alike(frame: pl.DataFrame, names: list[str]) -> Iterator[Finding]:
             len(pairs),
             f"{counted(len(pairs), 'pair', 'pairs')} of columns say the same (correlation above {TWINS})",
             "one of them is enough",
-            some(f"{one!r} and {other!r}" for one, other in pairs),
+            tuple(f"{one!r} and {other!r}" for one, other in pairs),
         )
 
 
@@ -165,7 +165,7 @@ def _rows(frame: pl.DataFrame, found: transactions.Arranged, files: list[Path]) 
             f"{_rows_of(again.height)} {'is' if again.height == 1 else 'are'} equal to another in all columns"
             + (f" but {found.layout.id!r}" if found.layout.id else ""),
             "if they were written twice, --fix leaves one of each",
-            some(_told(again)),
+            tuple(_told(again)),
             _places(again.select(FILE, ROW).iter_rows(), files),
         )
     if label is None:
@@ -183,7 +183,7 @@ def _rows(frame: pl.DataFrame, found: transactions.Arranged, files: list[Path]) 
             noisy.height,
             f"{_rows_of(noisy.height)} {'is' if noisy.height == 1 else 'are'} equal to another in all but {label!r}",
             "one of them has a wrong label: mend it, or take all out (--fix)",
-            some(_told(noisy.sort(rest))),
+            tuple(_told(noisy.sort(rest))),
             _places(noisy.select(FILE, ROW).iter_rows(), files),
         )
     yield from _labels(frame, found)

@@ -154,14 +154,14 @@ def _complain_of_twins(frame: pl.DataFrame, name: str, complain) -> None:
     complain(f"{name} repeated", again, reason)
 
 
-def label(frame: pl.DataFrame, layout: Layout, positive: str | None, complain) -> pl.Series:
-    """FRAUD as 1, 0 or null. Raises DataError for labels of more than two kinds; a few stray ones are complained of."""
+def label(frame: pl.DataFrame, layout: Layout, positive: str | None, complain=None) -> pl.Series:
+    """FRAUD as 1, 0 or null. Raises DataError for labels of more than two kinds; of a few stray ones `complain` is told."""
     if not layout.label or layout.label not in frame.columns:
         return pl.Series(FRAUD, [None], dtype=pl.Float64).new_from_index(0, frame.height).alias(FRAUD)
     column = frame[layout.label]
     texts = column.cast(pl.String).str.strip_chars().str.to_lowercase()
     stray = texts.is_not_null() & ~texts.is_in([*YES, *NO]).fill_null(False)
-    if positive is None and 0 < stray.sum() <= STRAY * stray.len():
+    if complain and positive is None and 0 < stray.sum() <= STRAY * stray.len():
         wanted = "wanted 1 for fraud and 0 for none"
         name = layout.label
         complain(f"{name} not a label", stray, lambda i: f"{name} is {_shown(column[i])}; {wanted}")

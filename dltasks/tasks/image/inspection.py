@@ -12,7 +12,7 @@ from dltasks import classes, copies, duplicates, labelled
 from dltasks.copies import Items
 from dltasks.errors import DataError
 from dltasks.files import content
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, same, some
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, same
 from dltasks.report import Report
 from dltasks.runtime import in_order
 from dltasks.task import Batch
@@ -173,7 +173,7 @@ def _unusual(looks, kept: list[int], items: Items, plan) -> Iterator[Finding]:
                 len(there),
                 items.told(len(there), told),
                 advice,
-                some(examples or (items.names[i] for i in there)),
+                tuple(examples or (items.names[i] for i in there)),
                 items.offenders(there) if kind == "blank" else (),
             )
 

@@ -256,7 +256,7 @@ class SpeechTask(Task):
         from dltasks.tasks.speech.parts import silent
 
         notes = []
-        if quiet := silent(examples, inputs["samples"]):
+        if quiet := silent(examples, sound.level(inputs["samples"])):
             shown = ", ".join(examples.origins[i] for i in quiet[:3]) + (", ..." if len(quiet) > 3 else "")
             clips = "1 clip of a word is" if len(quiet) == 1 else f"{len(quiet)} clips of words are"
             notes.append(f"{clips} silent (below {sound.QUIET:g} dB of full scale) and left out: {shown}")

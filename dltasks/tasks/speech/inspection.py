@@ -12,12 +12,12 @@ from dltasks import classes, copies, duplicates, labelled
 from dltasks.copies import Items
 from dltasks.errors import DataError
 from dltasks.files import content
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, by_value, counted, same, some
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, counted, same
 from dltasks.report import Report
 from dltasks.runtime import in_order
-from dltasks.tasks.speech import folders, sound
+from dltasks.task import Batch
+from dltasks.tasks.speech import folders, parts, sound
 from dltasks.tasks.speech.folders import NOISE, SILENCE, UNKNOWN
-from dltasks.tasks.speech.sound import Clip
 
 CHUNK = 32
 
@@ -75,7 +75,7 @@ def inspect(task, source, plan, report: Report) -> Inspection:
         findings += _copied(looks, items)
         findings += _unusual(looks, kept, items, task.sample_rate, plan)
         findings += _missing(examples)
-    findings += _speakers(raws, items)
+        findings += _parts([looks[i] for i in kept], [raws[i] for i in kept], kept, items, plan)
     return Inspection("speech", len(raws), items.many, tuple(findings))
 
 
@@ -214,18 +214,19 @@ def _unusual(looks, kept: list[int], items: Items, rate: int, plan) -> Iterator[
                 len(there),
                 items.told(len(there), told),
                 advice,
-                some(examples),
+                tuple(examples),
                 items.offenders(there) if kind == "silent" else (),
             )
-    dead = [w for w, its in by_value(items.truths).items() if w != SILENCE and set(its) <= set(silent)]
-    if dead:
-        yield Finding(
-            "silent class",
-            ERROR,
-            len(dead),
-            f"all clips of {', '.join(map(repr, dead[:3]))} are silent (below {sound.QUIET:g} dB of full scale)",
-            f"record them again, or name the folder {SILENCE}",
-        )
+
+
+def _parts(looks, raws, kept: list[int], items: Items, plan) -> Iterator[Finding]:
+    """What stands in the way of a division by speaker."""
+    splits = items.splits and [items.splits[i] for i in kept]
+    there = Batch(raws, [items.names[i] for i in kept], [items.truths[i] for i in kept], splits)
+    try:
+        parts.divided(there, [each.level for each in looks], [each.digest for each in looks], plan)
+    except DataError as error:
+        yield Finding("can't be divided", ERROR, 1, str(error), "")
 
 
 def _missing(examples) -> Iterator[Finding]:
@@ -266,28 +267,7 @@ def _noise(examples, found: labelled.Found) -> Iterator[Finding]:
             len(bad),
             f"{counted(len(bad), 'recording', 'recordings')} of {NOISE}/ can't be used",
             "record them again; true silence teaches nothing",
-            some(bad.values()),
-        )
-
-
-def _speakers(raws: Sequence, items: Items) -> Iterator[Finding]:
-    """Speakers whom the data puts into two parts."""
-    if items.splits is None:
-        return
-    spoken = by_value([raw.speaker or None if isinstance(raw, Clip) else None for raw in raws])
-    torn = {
-        each: its
-        for each, its in spoken.items()
-        if len({items.splits[i] for i in its if items.splits[i]}) > 1
-    }
-    if torn:
-        yield Finding(
-            "speaker across splits",
-            ERROR,
-            len(torn),
-            f"{counted(len(torn), 'speaker stands', 'speakers stand')} in two parts: scores would flatter",
-            "put all clips of a speaker into one part",
-            some(f"{name}: {' = '.join(items.names[i] for i in its[:2])}" for name, its in torn.items()),
+            tuple(bad.values()),
         )
 
 

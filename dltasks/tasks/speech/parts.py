@@ -1,6 +1,7 @@
 """Clips divided into train, val and test: by speaker, each recording on one side only."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,19 +11,27 @@ from dltasks.tasks.speech.folders import SILENCE, part_of
 from dltasks.tasks.speech.sound import QUIET, Clip, level
 
 
-def silent(examples: Batch, samples: np.ndarray) -> list[int]:
-    """Positions of clips that are said to hold a word and are silent. samples: float32 (count, samples)."""
-    words = [i for i, truth in enumerate(examples.truths) if truth != SILENCE]
-    return [i for i in words if level(samples[i]) < QUIET]
+def silent(examples: Batch, levels: Sequence[float]) -> list[int]:
+    """Positions of clips that are said to hold a word and are silent. levels: of each clip, in decibels of full scale."""
+    return [i for i, truth in enumerate(examples.truths) if truth != SILENCE and levels[i] < QUIET]
 
 
 def divide(examples: Batch, samples: np.ndarray, plan) -> Parts:
+    """`divided`, of the samples float32 (count, samples) of the examples. Raises DataError."""
+    return divided(examples, level(samples), [_digest(each) for each in samples], plan)
+
+
+def _digest(samples: np.ndarray) -> bytes:
+    return hashlib.sha1(np.ascontiguousarray(samples).tobytes()).digest()
+
+
+def divided(examples: Batch, levels: Sequence[float], digests: Sequence[bytes], plan) -> Parts:
     """Positions of each part. Parts that the data declares stand; those it lacks are cut from train.
 
-    samples: float32 (count, samples) of the examples. Silent clips of words are in no part. Raises DataError
+    levels: see silent. digests: equal for copies. Silent clips of words are in no part. Raises DataError
     for a word that is always silent, or with too few speakers, and for a speaker declared to be in two parts.
     """
-    quiet = set(silent(examples, samples))
+    quiet = set(silent(examples, levels))
     _check_heard(examples, quiet)
     parts = {"train": [], "val": [], "test": []}
     noise: dict[str, list[int]] = {}
@@ -43,7 +52,7 @@ def divide(examples: Batch, samples: np.ndarray, plan) -> Parts:
     shares = {name: share for name, share in shares.items() if share}
     if shares:
         cut = {position for positions in noise.values() for position in positions}
-        _cut(parts, [i for i in parts["train"] if i not in cut], examples, samples, shares, plan.seed)
+        _cut(parts, [i for i in parts["train"] if i not in cut], examples, digests, shares, plan.seed)
     return Parts(**{name: sorted(positions) for name, positions in parts.items()})
 
 
@@ -68,7 +77,7 @@ def _declared(examples: Batch) -> dict[str, str]:
     return found
 
 
-def _cut(parts, positions: list[int], examples: Batch, samples, shares: dict[str, float], seed: int) -> None:
+def _cut(parts, positions: list[int], examples: Batch, digests, shares: dict[str, float], seed: int) -> None:
     """Move speakers, in random order, from train to each part until it has its share of every word."""
     truths = examples.truths
     totals: dict[str, int] = {}
@@ -77,7 +86,7 @@ def _cut(parts, positions: list[int], examples: Batch, samples, shares: dict[str
     wanted = {
         name: {w: max(1, round(share * n)) for w, n in totals.items()} for name, share in shares.items()
     }
-    groups = list(_by_speaker(examples, samples, positions).values())
+    groups = list(_by_speaker(examples, digests, positions).values())
     moved: set[int] = set()
     for i in np.random.default_rng(seed).permutation(len(groups)):
         for name, missing in wanted.items():
@@ -92,15 +101,11 @@ def _cut(parts, positions: list[int], examples: Batch, samples, shares: dict[str
     _check_parts(parts, truths, totals, shares)
 
 
-def _by_speaker(examples: Batch, samples: np.ndarray, positions: list[int]) -> dict[object, list[int]]:
+def _by_speaker(examples: Batch, digests: Sequence[bytes], positions: list[int]) -> dict[object, list[int]]:
     """Positions by speaker; where none is known, by sound, so that copies stay together."""
     groups: dict[object, list[int]] = {}
     for position in positions:
-        key = (
-            _speaker(examples.raws[position])
-            or hashlib.sha1(np.ascontiguousarray(samples[position]).tobytes()).digest()
-        )
-        groups.setdefault(key, []).append(position)
+        groups.setdefault(_speaker(examples.raws[position]) or digests[position], []).append(position)
     return groups
 
 

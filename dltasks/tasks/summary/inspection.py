@@ -8,7 +8,7 @@ import numpy as np
 from dltasks import copies, tables
 from dltasks.copies import Items
 from dltasks.errors import DataError
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, Place, counted, same, some
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, Place, counted, same
 from dltasks.report import Report
 from dltasks.task import Batch
 from dltasks.tasks.summary import learning, pairs
@@ -70,7 +70,7 @@ def _unusable(failures: dict[int, DataError], items: Items) -> Iterator[Finding]
             len(failures),
             f"{counted(len(failures), 'row', 'rows')} of {len(items.names):,} can't be used",
             "training skips them; mend them, or take them out (--fix)",
-            some(str(each) for each in failures.values()),
+            tuple(str(each) for each in failures.values()),
             items.offenders(failures),
         )
 
@@ -97,7 +97,7 @@ def _copied(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Find
             count,
             items.told(count, "share a text and have different summaries"),
             "give a text once, with a list of its summaries",
-            some(" = ".join(items.names[i] for i in group[:3]) for group in several),
+            tuple(" = ".join(items.names[i] for i in group[:3]) for group in several),
         )
     summaries = [
         examples.truths[i].summaries[0].strip().casefold() if texts[i] is not None else None
@@ -112,7 +112,7 @@ def _copied(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Find
             count,
             f"{count:,} pairs of different texts have the same summary",
             "it says nothing of any of them: take them out (--fix)",
-            some(
+            tuple(
                 f"{items.names[g[0]]}: {_brief(examples.truths[g[0]].summaries[0])} ({len(g)} times)"
                 for g in common
             ),
@@ -163,7 +163,7 @@ def _unusual(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Fin
                 len(there),
                 items.told(len(there), told),
                 advice,
-                some(items.names[i] for i in there),
+                tuple(items.names[i] for i in there),
                 items.offenders(there) if fix else (),
             )
     yield from _lengths(text, summary, kept, items)
@@ -183,7 +183,7 @@ def _lengths(text, summary, kept: Sequence[int], items: Items) -> Iterator[Findi
                 len(long), f"have a text more than 20 times as long as most ({usual:,.0f} characters)"
             ),
             "only its first sentences are learned from",
-            some(f"{items.names[i]}: {len(text[i]):,} characters" for i in long),
+            tuple(f"{items.names[i]}: {len(text[i]):,} characters" for i in long),
         )
 
 
