@@ -72,7 +72,7 @@ def _undo(data: str) -> int:
     from dltasks import quarantine
 
     count, problems = quarantine.put_back(data)
-    click.echo(f"{count:,} file{'s' * (count != 1)} put back", err=True)
+    click.echo(f"{count:,} file{'s' * (count != 1)} put back")
     for each in problems:
         output.complain(each)
     return 1 if problems else 0

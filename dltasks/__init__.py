@@ -1,9 +1,9 @@
-"""The front door: load a trained model, train a new one. Importing it imports nothing heavy."""
+"""The front door: load a trained model, look through data, train a new model. Importing it imports nothing heavy."""
 
 from pathlib import Path
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "train"]
+__all__ = ["__version__", "inspect", "load", "train"]
 
 # A checkout that is not installed has cli/ and models/ beside this folder, not inside it.
 _CHECKOUT = Path(__file__).resolve().parent.parent
@@ -16,6 +16,10 @@ def __getattr__(name):
         from dltasks.bundle import load
 
         return load
+    if name == "inspect":
+        from dltasks.inspection import inspect
+
+        return inspect
     if name == "train":
         from dltasks.training import train
 

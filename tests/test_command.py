@@ -58,6 +58,7 @@ def test_the_first_command_classifies_a_sample_rightly():
 def readme_data(place) -> None:
     """The files that the README's examples name."""
     drawings.folder(place / "flowers", 12)
+    shutil.copy(place / "flowers/disc/000.jpg", place / "flowers/disc/copy.jpg")
     drawings.folder(place / "more-flowers", 4, first=100)
     drawings.folder(place / "holiday", 2)
     drawings.draw("disc", 7).save(place / "photo.jpg")
