@@ -102,7 +102,9 @@ def by_peer(output: str) -> dict[str, set[str]]:
     return {"unreadable": set(), "copies": set(told["copies"]), "blank": set(told["blank"])}
 
 
-def shares(found: dict[str, set[str]], planted: dict[str, set[str]], sources: set[str], place: Path) -> list[str]:
+def shares(
+    found: dict[str, set[str]], planted: dict[str, set[str]], sources: set[str], place: Path
+) -> list[str]:
     """The share of each kind that was found, and how many others were called copies."""
     named = {
         kind: {str(Path(each).relative_to(place)) if Path(each).is_absolute() else each for each in names}

@@ -1,7 +1,7 @@
 """What is wrong with a data set, found before anything is trained on it: findings, and what to do about each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,16 @@ def inspect(task: str, source: Any, plan: Plan | None = None, report: Report | N
     except DataError as error:
         unusable = Finding("unusable", ERROR, 1, str(error), "")
         return Inspection(task, 0, "examples", (unusable,), error)
-    ordered = sorted(found.findings, key=lambda each: SEVERITIES.index(each.severity))
+    known = [_moderate(each, found.count) for each in found.findings]
+    ordered = sorted(known, key=lambda each: SEVERITIES.index(each.severity))
     return Inspection(task, found.count, found.things, tuple(ordered))
+
+
+def _moderate(finding: Finding, count: int) -> Finding:
+    """The finding; one that touches half of the data is no matter of taking things out."""
+    if 2 * len(finding.offenders) < count:
+        return finding
+    return replace(finding, offenders=(), advice="so many: look whether the data is what it should be")
 
 
 def task_for(source: Any) -> str:

@@ -230,6 +230,34 @@ def test_a_column_that_tells_the_label_is_found(tmp_path):
     assert finding(found, "leaking column").examples == ("'marker' (ROC AUC 1.0000)",)
 
 
+def test_labels_that_the_other_columns_speak_against_are_named(tmp_path):
+    random = np.random.default_rng(0)
+    fraud = np.arange(600) % 6 == 0
+    numbers = random.normal(0, 1, (600, 6)) + 2.5 * fraud[:, None]
+    labels = fraud.copy()
+    labels[[0, 6, 12, 301, 302]] ^= True
+    rows = [
+        f"{','.join(f'{v:.4f}' for v in row)},{int(label)}"
+        for row, label in zip(numbers, labels, strict=True)
+    ]
+    (tmp_path / "data.csv").write_text("a,b,c,d,e,amount,fraud\n" + "\n".join(rows) + "\n")
+    doubted = [
+        each.named
+        for each in inspect("fraud", tmp_path / "data.csv").findings
+        if each.kind == "doubtful label"
+    ]
+    assert doubted == [("row 1", "row 7", "row 13"), ("row 302", "row 303")]
+
+
+def test_a_number_with_a_comma_is_shown_with_a_point(tmp_path):
+    data = tmp_path / "data.csv"
+    rows = [line.replace(",", ";").replace(".", ",") for line in transactions().splitlines()]
+    data.write_text("\n".join(rows) + "\n")
+    (found,) = [each for each in inspect("fraud", data).findings if each.kind == "amount not a number"]
+    assert found.count == 400 and not found.offenders and found.advice.startswith("so many")
+    assert "wanted a number with a decimal point, " in found.examples[0]
+
+
 def test_texts_that_are_empty_repeated_or_swapped_are_found(tmp_path):
     text = "The {0} of Lund was painted. It rained for {1} days. Nobody minded the {0}. A {0} is old."
     rows = [{"text": text.format(f"thing{i}", i), "summary": f"Lund painted thing {i}"} for i in range(300)]

@@ -1,6 +1,7 @@
 """What is wrong with a table of transactions."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from dltasks.errors import DataError
 from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, Place, by_value, counted, same
 from dltasks.report import Report
 from dltasks.tables import FILE, ROW
-from dltasks.tasks.fraud import transactions
+from dltasks.tasks.fraud import doubt, transactions
 from dltasks.tasks.fraud.reading import Problem
+from dltasks.tasks.fraud.transactions import Arranged, Understood
 from dltasks.tasks.fraud.windows import FRAUD, PLACE
 
 FEW = 50
@@ -27,27 +29,41 @@ COMPARED = 100_000
 TWINS = 0.9999
 """Correlation of two columns that say the same."""
 
+TELLING = 5
+"""Columns from which on they may tell frauds without windows over the past."""
+
 NOISE = 0.001
 """Share of the rows that may contradict another before it is a warning."""
 
 
 def inspect(source, plan, report: Report) -> Inspection:
     """Findings of a table of transactions. Raises DataError where its columns can't be understood."""
-    found = transactions.arranged(source, plan)
-    frame, rows = found.typed.without_problems().frame, found.typed.frame.height
+    read = transactions.understood(source, plan)
+    rows, problems = read.typed.frame.height, read.typed.problems
     there = [each for each in tables.files(source) if each.is_file()]
-    findings = [
-        *_problems(found.typed.problems, rows, there),
-        *_columns(frame, found),
-        *_rows(frame, found, there),
-    ]
-    try:
-        if not plan.unsupervised:
-            fraud = frame[FRAUD].cast(pl.Float32).fill_null(float("nan")).to_numpy()
-            transactions.require_both(fraud[found.splits == "train"], found.layout, tables.name_of(source))
-    except DataError as error:
-        findings.append(Finding("labels", ERROR, 1, str(error), ""))
+    findings = [*_problems(problems, rows, there)]
+    report.step("inspecting", rows // 2, rows)
+    if len({each.place for each in problems}) < rows:
+        findings += _sensible(read, there, tables.name_of(source))
+    report.step("inspecting", rows, rows)
     return Inspection("fraud", rows, "transactions", tuple(findings))
+
+
+def _sensible(read: Understood, files: list[Path], where: str) -> Iterator[Finding]:
+    """Findings of the rows that make sense."""
+    frame = read.typed.without_problems().frame
+    yield from _rows(frame, read, files)
+    try:
+        found = transactions.arranged(read)
+        yield from _columns(frame, read, found)
+        if read.layout.label:
+            yield from _labels(frame, found)
+        if not read.plan.unsupervised:
+            fraud = frame[FRAUD].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+            transactions.require_both(fraud[found.splits == "train"], read.layout, where)
+            yield from _doubted(frame, read, found)
+    except DataError as error:
+        yield Finding("can't be trained on", ERROR, 1, str(error), "")
 
 
 def _problems(problems: tuple[Problem, ...], rows: int, files: list[Path]) -> Iterator[Finding]:
@@ -65,7 +81,7 @@ def _problems(problems: tuple[Problem, ...], rows: int, files: list[Path]) -> It
         )
 
 
-def _columns(frame: pl.DataFrame, found: transactions.Arranged) -> Iterator[Finding]:
+def _columns(frame: pl.DataFrame, read: Understood, found: Arranged) -> Iterator[Finding]:
     """Columns that are constant, leak the label, say the same, or are mostly empty."""
     constant = [each.column for each in found.useless if each.auc is None]
     leaking = [each for each in found.useless if each.auc is not None]
@@ -87,7 +103,7 @@ def _columns(frame: pl.DataFrame, found: transactions.Arranged) -> Iterator[Find
             "left out of the training; --number or --category keeps one that is known before the label is",
             tuple(f"{each.column!r} (ROC AUC {each.auc:.4f})" for each in leaking),
         )
-    names = [each for each in (*found.layout.numbers, *found.layout.categories) if each not in constant]
+    names = [each for each in (*read.layout.numbers, *read.layout.categories) if each not in constant]
     yield from _alike(frame, names)
     empty = [(each, frame[each].null_count() / frame.height) for each in names]
     empty = [(name, share) for name, share in empty if share > ABSENT]
@@ -150,12 +166,12 @@ def _correlated(part: pl.DataFrame, names: list[str]) -> Iterator[tuple[str, str
         yield names[one], names[other]
 
 
-def _rows(frame: pl.DataFrame, found: transactions.Arranged, files: list[Path]) -> Iterator[Finding]:
+def _rows(frame: pl.DataFrame, read: Understood, files: list[Path]) -> Iterator[Finding]:
     """Rows that come again, those that contradict another, missing labels, and few frauds."""
     plain = frame.select(FILE, ROW, PLACE)
-    own = [each for each in found.typed.plain.columns if each != found.layout.id]
-    plain = plain.hstack(found.typed.plain[frame[PLACE].to_list()].select(own)) if own else plain
-    label = found.layout.label
+    own = [each for each in read.typed.plain.columns if each != read.layout.id]
+    plain = plain.hstack(read.typed.plain[frame[PLACE].to_list()].select(own)) if own else plain
+    label = read.layout.label
     again = plain.filter(~pl.struct(own).is_first_distinct()) if own else plain.clear()
     if again.height:
         yield Finding(
@@ -163,7 +179,7 @@ def _rows(frame: pl.DataFrame, found: transactions.Arranged, files: list[Path]) 
             WARNING if again.height > NOISE * frame.height else NOTE,
             again.height,
             f"{_rows_of(again.height)} {'is' if again.height == 1 else 'are'} equal to another in all columns"
-            + (f" but {found.layout.id!r}" if found.layout.id else ""),
+            + (f" but {read.layout.id!r}" if read.layout.id else ""),
             "if they were written twice, --fix leaves one of each",
             tuple(_told(again)),
             _places(again.select(FILE, ROW).iter_rows(), files),
@@ -186,10 +202,32 @@ def _rows(frame: pl.DataFrame, found: transactions.Arranged, files: list[Path]) 
             tuple(_told(noisy.sort(rest))),
             _places(noisy.select(FILE, ROW).iter_rows(), files),
         )
-    yield from _labels(frame, found)
 
 
-def _labels(frame: pl.DataFrame, found: transactions.Arranged) -> Iterator[Finding]:
+def _doubted(frame: pl.DataFrame, read: Understood, found: Arranged) -> Iterator[Finding]:
+    """Labels that the other columns speak against; found where scikit-learn is installed, and columns say enough."""
+    left = {each.column for each in found.useless}
+    names = [each for each in (*read.layout.numbers, *read.layout.categories) if each not in left]
+    known = frame.filter(pl.col(FRAUD).is_not_null())
+    if len(names) < TELLING or find_spec("sklearn") is None:
+        return
+    doubts = doubt.doubtful(known.select(names), (known[FRAUD] == 1).to_numpy())
+    if doubts is None:
+        return
+    for places, are, look in zip(doubts, ("genuine", "frauds"), ("frauds", "genuine"), strict=True):
+        if len(places):
+            yield Finding(
+                "doubtful label",
+                NOTE,
+                len(places),
+                f"{_rows_of(len(places))} {'is' if len(places) == 1 else 'are'} labelled as {are} and look{'s' * (len(places) == 1)} like "
+                f"{look} to trees that were trained on the others",
+                "look at them by hand",
+                tuple(_told(known[places])),
+            )
+
+
+def _labels(frame: pl.DataFrame, found: Arranged) -> Iterator[Finding]:
     fraud = frame[FRAUD].filter(pl.Series(found.splits == "train"))
     count = int((fraud == 1).sum())
     if 0 < count < FEW:

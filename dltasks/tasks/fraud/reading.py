@@ -1,5 +1,6 @@
 """From a table as people have it to typed columns, and the rows that make no sense by name."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,7 +123,7 @@ def _number(frame: pl.DataFrame, name: str, required: bool, complain) -> pl.Seri
     complain(
         f"{name} not a number",
         found.is_null() & column.is_not_null(),
-        lambda i: f"{name} is {_shown(column[i])}; wanted a number",
+        lambda i: f"{name} is {_shown(column[i])}; wanted a number{_with_a_point(column[i])}",
     )
     infinite = found.is_infinite().fill_null(False)
     complain(f"{name} infinite", infinite, lambda i: f"{name} is infinite; wanted a number")
@@ -138,6 +139,12 @@ def _number(frame: pl.DataFrame, name: str, required: bool, complain) -> pl.Seri
         )
         complain(f"{name} missing", absent, lambda i: f"{name} is missing; wanted a number")
     return found.alias(name)
+
+
+def _with_a_point(value) -> str:
+    """How a number with a comma would be written."""
+    found = re.fullmatch(r"\s*(-?\d{1,3}(?:[. ]?\d{3})*),(\d+)\s*", str(value))
+    return f" with a decimal point, {re.sub('[. ]', '', found[1])}.{found[2]}" if found else ""
 
 
 def _complain_of_twins(frame: pl.DataFrame, name: str, complain) -> None:

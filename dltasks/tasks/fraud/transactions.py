@@ -127,13 +127,21 @@ def _past(moments: np.ndarray, cards: np.ndarray, steps: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Arranged:
-    """A table to train on before anything is made of it. typed: all rows, with what is wrong with some. splits, spans: of
-    those that are right. useless: columns left out."""
+class Understood:
+    """A table to train on as it was read. typed: all rows, with what is wrong with some. plan: less what the table itself
+    shows to be of no use."""
 
     layout: layout.Layout
     clock: Clock
     typed: Typed
+    plan: Any
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Arranged:
+    """What the rows of a table that make sense are for. useless: columns left out."""
+
     delay: int
     splits: np.ndarray
     spans: Spans | None
@@ -141,33 +149,34 @@ class Arranged:
     notes: tuple[str, ...]
 
 
-def arranged(source: Any, plan) -> Arranged:
-    """What a table's columns are for, and what its rows are for. Raises DataError."""
+def understood(source: Any, plan) -> Understood:
+    """What a table's columns are for, and its rows typed. Raises DataError."""
     where = tables.name_of(source)
     frame = tables.read(source)
     plan, notes = _without_label(frame, plan)
-    columns = frame.columns
     named = layout.guessed(frame, plan, where)
     layout.require_keys(frame, named)
     clock = clock_of(frame[named.time], plan, where) if named.time else Clock()
-    found = reading.typed(frame, named, clock, plan.positive, _now())
-    good = found.without_problems().frame
-    try:
-        delay, short = _delay(good, named, plan)
-        splits, spans, divided = _divided(good, named, clock, plan, delay)
-    except DataError:
-        # Too little is left of a table whose rows make no sense: that they do not is what to know.
-        _usable(found)
-        raise
-    useless = tuple(_useless(good.filter(splits == "train"), named, plan))
+    typed = reading.typed(frame, named, clock, plan.positive, _now())
+    return Understood(named, clock, typed, plan, tuple(notes))
+
+
+def arranged(table: Understood) -> Arranged:
+    """What is trained on and judged by, of the rows that make sense. Raises DataError."""
+    named, clock, plan = table.layout, table.clock, table.plan
+    frame = table.typed.without_problems().frame
+    delay, short = _delay(frame, named, plan)
+    splits, spans, divided = _divided(frame, named, clock, plan, delay)
+    useless = tuple(_useless(frame.filter(splits == "train"), named, plan))
     left = [each.column for each in useless]
-    notes += layout.said(layout.without(named, left), columns, (*plan.ignore, *left))
-    notes += [*(each.told() for each in useless), *short, *divided]
+    columns = [*table.typed.plain.columns, FILE, ROW]
+    notes = layout.said(layout.without(named, left), columns, (*plan.ignore, *left))
+    notes += [*table.notes, *(each.told() for each in useless), *short, *divided]
     if named.time and not clock.dated:
         notes.append(
             f"0 of {named.time!r} is taken for midnight, and weekends are not known; --time-origin says its date"
         )
-    return Arranged(named, clock, found, delay, splits, spans, useless, tuple(notes))
+    return Arranged(delay, splits, spans, useless, tuple(notes))
 
 
 def _without_label(frame: pl.DataFrame, plan):
@@ -184,10 +193,10 @@ def to_train_on(source: Any, plan) -> Batch:
     """All transactions that are trained on, chosen by or judged by; the others are in their features. Raises DataError
     for the first row that makes no sense, and says how many there are."""
     where = tables.name_of(source)
-    found = arranged(source, plan)
-    frame = _usable(found.typed)
-    clock, delay, splits, spans = found.clock, found.delay, found.splits, found.spans
-    named, notes = layout.without(found.layout, [each.column for each in found.useless]), list(found.notes)
+    read = understood(source, plan)
+    frame, clock, found = _usable(read.typed), read.clock, arranged(read)
+    delay, splits, spans = found.delay, found.splits, found.spans
+    named, notes = layout.without(read.layout, [each.column for each in found.useless]), list(found.notes)
     recipe = _learned(frame.filter(splits == "train"), named, clock, plan, delay)
     _require_features(recipe, plan, [each.told() for each in found.useless], where)
     drops = bool(spans and named.card and named.label) and plan.drop_known is not False
@@ -311,7 +320,7 @@ def _delay(frame: pl.DataFrame, named, plan) -> tuple[int, list[str]]:
     delay = duration(plan.delay or DELAY, "--delay")
     if plan.delay or not named.time:
         return delay, []
-    span = (frame[MOMENT].max() or 0) - (frame[MOMENT].min() or 0)
+    span = frame[MOMENT].max() - frame[MOMENT].min()
     if span >= 4 * delay:
         return delay, []
     return 0, [
@@ -329,8 +338,6 @@ def _divided(frame: pl.DataFrame, named, clock: Clock, plan, delay: int):
         if (splits == "train").any():
             spans = division.spans_within(splits, frame[MOMENT].to_numpy()) if named.time else None
             return splits, spans, ["divided as the column 'split' says"]
-    if not frame.height:
-        raise DataError("no row makes sense")
     if not named.time:
         splits = division.at_random(frame[FRAUD].fill_null(0).to_numpy(), plan.test, plan.seed)
         note = "no time column, so divided at random, frauds and others alike; name one with --time if there is one"
