@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -169,25 +169,32 @@ def keras_run(task: Task, network) -> Run:
 
 
 def streaming(
-    task: Task, network, level: str, inputs: Arrays, size: int | None = None
+    task: Task, network, level: str, calibration: Arrays, held: Held, size: int | None = None
 ) -> tuple[bytes, Parity]:
     """One step of a stream as a .tflite, whose state goes in and comes out by the same names; and its parity.
 
-    size: of the piece that a step takes; the shortest by default.
+    calibration: inputs that int8 takes its ranges from. size: of the piece that a step takes; the shortest by default.
 
-    Compared are the outputs after the last piece of each input, from a state of zeros on, with those of the
+    Compared are the outputs after the last piece of each held input, from a state of zeros on, with those of the
     network for the whole input. Raises ExportError.
     """
     step = task.streaming(network, size)
-    rows = [{k: v[i : i + 1] for k, v in inputs.items()} for i in range(len(next(iter(inputs.values()))))]
-    model = litert(step, level, _steps_of(step, rows[:STREAMED]) if level == "int8" else {}, task.quantised)
+    ranges = _steps_of(step, list(_rows(calibration, STREAMED))) if level == "int8" else {}
+    model = litert(step, level, ranges, task.quantised)
     runtime, taken = Runtime(model), []
+    first, *others = _rows(held.inputs, len(held))
     # Only what one input's steps are given is kept: of all inputs it would be a gigabyte.
-    last = [rolled(runtime.run, step, rows[0], taken), *(rolled(runtime.run, step, row) for row in rows[1:])]
+    last = [rolled(runtime.run, step, first, taken), *(rolled(runtime.run, step, row) for row in others)]
     given = {name: np.concatenate([each[name] for each in last]) for name in last[0]}
     latency = parities.latency(runtime.run, taken[-1])
-    sides = [Told(each, task.decode(each), {}) for each in (outputs_of(network, inputs), given)]
-    return model, parities.compared(task, level, *sides, None, len(model), latency)
+    sides = [parities.decoded(task, each, held) for each in (outputs_of(network, held.inputs), given)]
+    return model, parities.compared(task, level, *sides, held, len(model), latency)
+
+
+def _rows(inputs: Arrays, most: int) -> Iterator[Arrays]:
+    """The first inputs, each with a batch axis of its own."""
+    count = len(next(iter(inputs.values())))
+    return ({name: values[i : i + 1] for name, values in inputs.items()} for i in range(min(count, most)))
 
 
 def _steps_of(step, rows: Sequence[Arrays]) -> Arrays:

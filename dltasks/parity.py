@@ -102,10 +102,17 @@ def told(task: Task, run: Run, held: Held) -> Told:
     return Told(outputs, task.decode(outputs), scores)
 
 
+def decoded(task: Task, outputs: Arrays, held: Held) -> Told:
+    """What these outputs say of held examples, each as a whole."""
+    answers = task.decode(outputs)
+    found = task.scores(answers, held.examples.truths) if held.scored else {}
+    return Told(outputs, answers, {name: asdict(each) for name, each in found.items()})
+
+
 def compared(
-    task: Task, level: str, network: Told, file: Told, held: Held | None, size: int, latency: float
+    task: Task, level: str, network: Told, file: Told, held: Held, size: int, latency: float
 ) -> Parity:
-    """The Parity of a file of `size` bytes. held: None where it is not known which examples they are of."""
+    """The Parity of a file of `size` bytes."""
     agree = np.array([task.agree(*each) for each in zip(network.answers, file.answers, strict=True)], bool)
     apart = np.stack([_apart(network.outputs[name], file.outputs[name]) for name in network.outputs])
     both = {
@@ -122,8 +129,8 @@ def compared(
         latency=latency,
         mean_difference=float(apart.mean()),
         scores=both,
-        worst_class=_worst_class(task, held, agree) if held else None,
-        worst=tuple(_worst(task, network, file, held, apart.max(axis=0))) if held else (),
+        worst_class=_worst_class(task, held, agree),
+        worst=tuple(_worst(task, network, file, held, apart.max(axis=0))),
     )
 
 

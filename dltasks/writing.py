@@ -82,7 +82,9 @@ def write(task: Task, network, data, training: Training, out: Path, report) -> B
         write_json(folder / PARITY, parity.to_json())
         (folder / "model.tflite").write_bytes(model)
         (folder / golden.FILE).write_bytes(golden.written(Runtime(model), inputs))
-        stream_parity = _write_stream(task, network, level, inputs, folder) if task.stream_step else None
+        stream_parity = (
+            _write_stream(task, network, level, inputs, held, folder) if task.stream_step else None
+        )
         report.line(f"scoring the {len(data.parts.test)} examples to judge by with the .tflite")
         evaluation = _judged(task, Runtime(model), data)
         if evaluation:
@@ -107,8 +109,8 @@ def _held_out(task: Task, data) -> Held:
     return Held(data.part(chosen), data.examples.take(chosen))
 
 
-def _write_stream(task: Task, network, level: str, inputs, folder: Path) -> Parity:
-    model, parity = exporting.streaming(task, network, level, inputs, task.stream_step)
+def _write_stream(task: Task, network, level: str, inputs, held: Held, folder: Path) -> Parity:
+    model, parity = exporting.streaming(task, network, level, inputs, held, task.stream_step)
     require(parity)
     (folder / STREAM).write_bytes(model)
     (folder / golden.STREAM).write_bytes(golden.written(Runtime(model), inputs))
@@ -233,7 +235,7 @@ def export(bundle: Bundle, out: Path, wanted: Wanted) -> Exported:
     if wanted.to == "saved-model":
         return Exported(_export_saved_model(bundle, network, held, out, wanted), {}, notes)
     if wanted.to == "streaming":
-        model, parity = exporting.streaming(bundle.task, network, wanted.quantize, held.inputs)
+        model, parity = exporting.streaming(bundle.task, network, wanted.quantize, calibration, held)
         require(parity, wanted.min_agreement, wanted.max_loss)
         levels = {}
     else:
