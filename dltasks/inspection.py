@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,8 @@ def _moderate(finding: Finding, count: int) -> Finding:
 
 def task_for(source: Any) -> str:
     """The one task whose data this looks like. Raises DataError."""
+    if not str(source).startswith("tfds:") and not glob(str(source)) and not Path(source).exists():
+        raise DataError(f"{source}: no such file or folder")
     found = [name for name in tasks.names() if tasks.find(name).holds(source)]
     if len(found) == 1:
         return found[0]

@@ -285,6 +285,8 @@ def test_data_that_looks_like_none_or_several_is_asked_about(tmp_path):
     (tmp_path / "data").mkdir()
     said = dltasks("doctor", tmp_path / "data")
     assert said.returncode == 1 and "say it with --task" in said.stderr
+    said = dltasks("doctor", tmp_path / "missing")
+    assert said.returncode == 1 and "missing: no such file or folder" in said.stderr
     said = dltasks("doctor", tmp_path / "missing", "--task", "image")
     assert said.returncode == 1 and "no such file or folder" in said.stdout
     said = dltasks("doctor", tmp_path / "data", "--task", "imag")
