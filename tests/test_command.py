@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import sounds
-from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
+from conftest import COMMAND, ENVIRONMENT, NETWORK, ROOT, dltasks
 from PIL import Image
 
 import dltasks as library
@@ -81,8 +81,9 @@ OF_A_TASK = {
 
 
 @pytest.mark.parametrize("task", ["speech", "fraud", "summary", None])
-def test_every_command_of_the_readme_runs(tmp_path, task):
+def test_every_command_of_the_readme_runs_without_a_network(tmp_path, task):
     readme_data(tmp_path)
+    NETWORK.unlink(missing_ok=True)
     kinds = {
         line: next((name for name, words in OF_A_TASK.items() if words.search(line)), None) for line in SHELL
     }
@@ -100,6 +101,11 @@ def test_every_command_of_the_readme_runs(tmp_path, task):
         )
         assert ran.returncode == 0, f"{line}: {ran.stderr}"
         assert ran.stdout or line.startswith("dltasks train"), line
+        assert not NETWORK.exists(), f"{line}: {NETWORK.read_text()}"
+
+
+def test_every_verb_is_among_the_commands_of_the_readme():
+    assert {line.split()[1] for line in SHELL if line.startswith("dltasks ")} == set(verbs())
 
 
 def test_all_python_of_the_readme_runs(tmp_path):
