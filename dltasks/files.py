@@ -1,20 +1,44 @@
 """Files written whole or not at all."""
 
+import glob
 import json
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from dltasks.errors import DataError
+
+TEMPORARY = ".dltasks"
+"""How the names of our temporary folders end."""
+
+LEFT = 24 * 3600
+"""Seconds after which a temporary folder is taken for one that a killed process left."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` once all of it is on the disk."""
+    temporary = path.with_name(path.name + ".new")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value) -> None:
     """`value` as JSON; the old file stays whole until the new one is."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as file:
+        file.write((json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
 def content(path: Path) -> bytes:
@@ -39,27 +63,56 @@ def damage_as(error: type[Exception], what) -> Iterator[None]:
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _beside(path) as place, new_folder_in(place, path) as folder:
+        yield folder
+
+
+@contextmanager
+def new_folder_in(place: Path, path: Path) -> Iterator[Path]:
+    """A folder in `place` that takes that of `path` if the block succeeds.
+
+    Of a process that is killed meanwhile `recover` leaves the old one or the new one, whole.
+    """
+    recover(place, path)
+    new = place / "new"
+    new.mkdir()
     try:
-        yield temporary
-        temporary.chmod(0o755)
+        yield new
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-            path.replace(old / path.name)
-            temporary.replace(path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.replace(path)
+            path.replace(place / "old")
+        new.replace(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        recover(place, path)
+
+
+def recover(place: Path, path: Path) -> None:
+    """Put back what stood at `path` and went to `place` for a new one that never came, and remove the rest."""
+    old = place / "old"
+    if old.exists() and not path.exists():
+        old.replace(path)
+    for each in (old, place / "new"):
+        shutil.rmtree(each, ignore_errors=True)
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
+    with _beside(path) as place:
+        temporary = place / path.name
         yield temporary
         temporary.replace(path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`; those that killed processes left there are cleared away."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for each in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"):
+        with suppress(FileNotFoundError):
+            if time.time() - each.stat().st_mtime > LEFT:
+                recover(each, path)
+                shutil.rmtree(each, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        TEMPORARY, f".{path.name}.", path.parent, ignore_cleanup_errors=True
+    ) as place:
+        yield Path(place)

@@ -5,9 +5,10 @@ import json
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from dltasks import tasks
 from dltasks.errors import DataError, DltasksError, MissingExtraError, PlanError
-from dltasks.files import damage_as, write_json
+from dltasks.files import damage_as, recover, replacing, write_json
 from dltasks.plan import Plan, changed
 from dltasks.quiet import quiet
 from dltasks.report import Report
@@ -28,6 +29,9 @@ WARM_UP = 0.1
 
 CHUNK = 64
 """Examples decoded as one piece of work."""
+
+RUN, INPUTS = "run.json", "inputs.json"
+"""What is recorded of a run, and of the inputs it has encoded; of a folder without them nothing is used."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +87,22 @@ def train(
     kind = tasks.find(task)
     plan = changed(plan or kind.plan(), {} if resume else settings)
     check_out(out)
+    with _alone(work_folder(out)) as work:
+        return _trained(
+            kind, source, out, work, task, plan, settings, resume, about, inspect, report, started
+        )
+
+
+def _trained(
+    kind, source, out, work: "Work", task, plan, settings, resume, about, inspect, report, started
+):
+    with damage_as(PlanError, out):
+        recover(work.folder, out)
+        state, plan, about = _begun(work.folder, task, plan, settings, resume, about)
     import_frameworks()
     kind().check(plan)
     if inspect and not resume:
         _inspect(task, source, plan, report)
-    with _alone(work_folder(out)) as work:
-        return _trained(kind, source, out, work, task, plan, settings, resume, about, report, started)
-
-
-def _trained(kind, source, out, work: "Work", task, plan, settings, resume, about, report, started):
-    with damage_as(PlanError, out):
-        state, plan, about = _begun(work.folder, task, plan, settings, resume, about)
     work.kept = True
     import keras
 
@@ -101,6 +110,9 @@ def _trained(kind, source, out, work: "Work", task, plan, settings, resume, abou
     if out.exists():
         report.line(f"note: {out} is a bundle already; it stands until the new one takes its place")
     try:
+        if not resume:
+            with damage_as(PlanError, work.folder):
+                _save_run(work.folder, task, plan, state, about)
         examples = kind().examples(source, plan)
         for note in examples.notes:
             report.line(f"note: {note}")
@@ -110,7 +122,7 @@ def _trained(kind, source, out, work: "Work", task, plan, settings, resume, abou
             network = found.network(plan)
             state = fit(found, network, data, plan, work.folder, state, report, started)
         bundle = _finish(
-            found, network, data, plan, out, state, report, located(source, out), about, examples
+            found, network, data, plan, work.folder, out, state, report, located(source, out), about, examples
         )
     except (DltasksError, KeyboardInterrupt):
         work.kept = bool(state.epoch)
@@ -163,9 +175,19 @@ def _alone(folder: Path) -> Iterator[Work]:
     try:
         yield work
     finally:
+        if not work.kept:
+            _remove(folder)
         lock.release()
         if not work.kept:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # Windows keeps a lock that is held
+                folder.rmdir()
+
+
+def _remove(folder: Path) -> None:
+    """The records first: if this is cut off, nothing is made of what is left."""
+    for name in (RUN, INPUTS):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def located(source, out: Path) -> str:
@@ -192,6 +214,8 @@ def import_frameworks() -> None:
 
 def check_out(out: Path) -> None:
     """Raises PlanError if `out` is there and is not a bundle that may be replaced."""
+    if out.name in ("", ".."):
+        raise PlanError(f"{out}: has no name of its own; wanted that of the folder that becomes the bundle")
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "bundle.json").is_file()):
         raise PlanError(f"{out}: there already, and not a bundle; choose another --out")
 
@@ -206,11 +230,10 @@ def _begun(work: Path, task: str, plan: Plan, settings: dict, resume: bool, abou
 
     Of a run that goes on only what is `late` can be set anew.
     """
-    record = work / "run.json"
     if resume:
-        if not record.is_file():
+        run = _recorded(work)
+        if not run:
             raise PlanError(f"{work}: no interrupted run here to go on with; leave out --resume")
-        run = json.loads(record.read_text())
         if run["task"] != task:
             raise PlanError(f"{work}: an interrupted run of {run['task']}, not of {task}")
         recorded = type(plan)(**run["plan"])
@@ -222,16 +245,29 @@ def _begun(work: Path, task: str, plan: Plan, settings: dict, resume: bool, abou
                 f"among them; only {', '.join(late)} can be changed"
             )
         return State(**run["state"]), changed(recorded, settings), about or run["about"]
-    if record.is_file() and json.loads(record.read_text())["state"]["epoch"]:
+    if _reached(work):
         raise PlanError(f"{work}: an interrupted run; go on with --resume, or remove that folder")
-    state = State()
-    _save_run(work, task, plan, state, about)
-    return state, plan, about
+    return State(), plan, about
+
+
+def _recorded(work: Path) -> dict:
+    """What is recorded of the run in this folder; nothing where there is none."""
+    if not (work / RUN).is_file():
+        return {}
+    try:
+        return json.loads((work / RUN).read_text())
+    except ValueError as error:
+        raise PlanError(f"{work / RUN}: damaged; remove its folder and train anew") from error
+
+
+def _reached(work: Path) -> int:
+    """The last epoch that the run in this folder has kept."""
+    return _recorded(work).get("state", {}).get("epoch", 0)
 
 
 def _save_run(work: Path, task: str, plan: Plan, state: State, about: str) -> None:
     write_json(
-        work / "run.json",
+        work / RUN,
         {"task": task, "plan": asdict(plan), "state": asdict(state), "about": about},
     )
 
@@ -258,16 +294,17 @@ def prepare(task: Task, examples: Batch, plan: Plan, work: Path, report: Report)
 
 def _encoded(task: Task, examples: Batch, work: Path, report: Report) -> tuple[Arrays, list[int]]:
     """Memory-mapped inputs of the examples that can be read, and the positions of these."""
-    record, key = work / "inputs.json", _inputs_key(task, examples)
+    record, key = work / INPUTS, _inputs_key(task, examples)
     if record.is_file():
         found = json.loads(record.read_text())
         if found["key"] == key:
             return _mapped(work, found["names"], len(found["kept"])), found["kept"]
-        if (work / "latest.npz").is_file():
+        if _reached(work):
             raise PlanError(
                 f"{work}: the data is not what this run began with; restore it, or remove that folder and train "
                 "anew"
             )
+        record.unlink()
     files: dict[str, np.memmap] = {}
     kept: list[int] = []
     size = max(CHUNK, task.batch_size)
@@ -341,7 +378,7 @@ def fit(
     learner.optimizer.build(learner.trainable_variables)
     val = data.part(data.parts.val), {k: v[data.parts.val] for k, v in targets.items()}
     if state.epoch:
-        _restore(learner, work / "latest.npz")
+        _restore(learner, _weights_of(work, state.epoch))
         report.line(f"going on after epoch {state.epoch}")
     else:
         _judge(task, learner, val, plan, work, state, report, clock)
@@ -352,7 +389,7 @@ def fit(
     except KeyboardInterrupt:
         state.interrupted = True
         report.line(f"interrupted; taking the best so far, of epoch {state.best_epoch}")
-    _restore(learner, work / "best.npz", weights_only=True)
+    _restore(learner, _weights_of(work, state.best_epoch), weights_only=True)
     return state
 
 
@@ -448,21 +485,20 @@ def _reseed(augmentation, seed: int, epoch: int) -> None:
 
 
 def _judge(task, learner, val, plan, work: Path, state: State, report: Report, clock) -> None:
-    """Score the validation part, keep the weights if they are the best, and all that going on needs."""
+    """Score the validation part, and keep all that going on needs; the record names the epochs, so that it is written last."""
     inputs, targets = val
     size = max(64, plan.batch_size)
     found = learner.evaluate(inputs, targets, batch_size=size, verbose=0, return_dict=True)
     found = {name: float(value) for name, value in found.items()}
+    _store(learner, _weights_of(work, state.epoch))
     better = state.best is None or _rank(task, found) > _rank(task, state.best)
     if better:
         state.best, state.best_epoch = found, state.epoch
-        _store(learner, work / "best.npz")
     state.seconds = clock.seconds()
     if state.epoch:
         state.history[-1] |= {f"val_{name}": value for name, value in found.items()}
-        _store(learner, work / "latest.npz")
-        run = json.loads((work / "run.json").read_text())
-        write_json(work / "run.json", run | {"state": asdict(state)})
+        write_json(work / RUN, _recorded(work) | {"state": asdict(state)})
+        _forget(work, state)
         report.line(_told(task, state, plan, found, better, clock))
     elif np.isfinite(found["loss"]):
         report.line(f"before training: validation {task.monitor} {found[task.monitor]:.4f}")
@@ -492,22 +528,37 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
+def _weights_of(work: Path, epoch: int) -> Path:
+    return work / f"epoch-{epoch}.npz"
+
+
+def _forget(work: Path, state: State) -> None:
+    """Remove the weights of epochs that are neither the last nor the best."""
+    wanted = [_weights_of(work, epoch) for epoch in (state.epoch, state.best_epoch)]
+    for path in work.glob("epoch-*.npz"):
+        if path not in wanted:
+            path.unlink()
+
+
 def _store(learner, path: Path) -> None:
     """Weights and the optimizer's state, written whole or not at all."""
     arrays = {f"w{i}": np.asarray(v) for i, v in enumerate(_variables(learner))}
     arrays |= {f"o{i}": np.asarray(v) for i, v in enumerate(learner.optimizer.variables)}
-    temporary = path.with_suffix(".new")
-    with open(temporary, "wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays)
-    temporary.replace(path)
 
 
 def _restore(learner, path: Path, weights_only: bool = False) -> None:
-    with np.load(path, allow_pickle=False) as arrays:
-        for i, variable in enumerate(_variables(learner)):
-            variable.assign(arrays[f"w{i}"])
-        for i, variable in enumerate(() if weights_only else learner.optimizer.variables):
-            variable.assign(arrays[f"o{i}"])
+    """Raises PlanError where these weights are not there, or not whole."""
+    variables = {f"w{i}": each for i, each in enumerate(_variables(learner))}
+    if not weights_only:
+        variables |= {f"o{i}": each for i, each in enumerate(learner.optimizer.variables)}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for name, variable in variables.items():
+                variable.assign(arrays[name])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise PlanError(f"{path}: missing or damaged; remove its folder and train anew") from error
 
 
 def _variables(learner) -> list:
@@ -515,7 +566,7 @@ def _variables(learner) -> list:
     return learner.trainable_variables + learner.non_trainable_variables
 
 
-def _finish(task, network, data, plan, out, state, report, source, about, examples):
+def _finish(task, network, data, plan, work, out, state, report, source, about, examples):
     """Calibrate, export, judge with the exported file, and write the bundle."""
     from dltasks.writing import Training, write
 
@@ -535,4 +586,4 @@ def _finish(task, network, data, plan, out, state, report, source, about, exampl
         counts={name: len(getattr(data.parts, name)) for name in ("train", "val", "test")},
         fingerprint=examples.fingerprint(),
     )
-    return write(task, network, data, training, out, report)
+    return write(task, network, data, training, work, out, report)

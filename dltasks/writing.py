@@ -29,7 +29,7 @@ from dltasks.columns import joined, taken
 from dltasks.errors import DataError, ExportError, ModelError, PlanError
 from dltasks.evaluation import Evaluation
 from dltasks.exporting import CALIBRATION
-from dltasks.files import damage_as, new_file, new_folder, write_json
+from dltasks.files import damage_as, new_file, new_folder, new_folder_in, write_json
 from dltasks.parity import FILE as PARITY
 from dltasks.parity import Held, Parity, Told, below, compared, require, told
 from dltasks.plan import AUTO, LEVELS
@@ -64,12 +64,12 @@ class Training:
     fingerprint: dict[str, object]
 
 
-def write(task: Task, network, data, training: Training, out: Path, report) -> Bundle:
-    """Export the network, judge the exported file on the test part, and write the bundle to `out`.
+def write(task: Task, network, data, training: Training, work: Path, out: Path, report) -> Bundle:
+    """Export the network, judge the exported file on the test part, and write the bundle to `work`, and then to `out`.
 
     A bundle that stood there stays whole until the new one is. Raises ExportError, PlanError.
     """
-    with damage_as(PlanError, out), new_folder(out) as folder:
+    with damage_as(PlanError, out), new_folder_in(work, out) as folder:
         save_network(network, folder / "model.keras", training.plan.precision)
         chosen = [*data.parts.val, *data.parts.train[: task.pairs]]
         inputs = exporting.sample(data.inputs, chosen, CALIBRATION)
@@ -247,7 +247,7 @@ def export(bundle: Bundle, out: Path, wanted: Wanted) -> Exported:
     record |= {"parity": parity.brief(), "form": wanted.to}
     with damage_as(ExportError, out), new_file(out) as path:
         path.write_bytes(packed(bundle.name, model, record, bundle.task, held.inputs, parity))
-    write_json(out.with_name(f"{out.stem}.{PARITY}"), parity.to_json())
+        write_json(out.with_name(f"{out.stem}.{PARITY}"), parity.to_json())
     return Exported(parity, levels if wanted.quantize == AUTO else {}, notes)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -217,8 +218,8 @@ def test_a_saved_model_serves_named_inputs_and_outputs(trained, tmp_path):
     assert (out / "assets.extra" / "bundle.json").is_file()
 
 
-def weights(place: Path) -> str:
-    with np.load(place / "best.npz") as arrays:
+def weights(place: Path, epoch: int) -> str:
+    with np.load(place / f"epoch-{epoch}.npz") as arrays:
         return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays.files))).hexdigest()
 
 
@@ -237,27 +238,49 @@ def fitted(trained, place: Path, epochs: int) -> str:
     keras.utils.set_random_seed(plan.seed)
     task, data = training.prepare(kind(), kind().examples(trained.data, plan), plan, place, Report())
     network = task.network(plan)
-    training.fit(task, network, data, plan, place, state, Report(), time.monotonic())
-    return weights(place)
+    state = training.fit(task, network, data, plan, place, state, Report(), time.monotonic())
+    return weights(place, state.best_epoch)
 
 
 def test_the_same_seed_data_and_machine_give_the_same_weights(trained, tmp_path):
     assert fitted(trained, tmp_path / "one", 1) == fitted(trained, tmp_path / "two", 1)
 
 
-def test_a_killed_run_goes_on_where_it_was(trained, tmp_path):
+def begun(arguments: list[str]) -> subprocess.Popen:
+    return subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE)
+
+
+def wait_for(running: subprocess.Popen, beginning: str) -> None:
+    """Until the process says a line that begins so."""
+    next(line for line in running.stderr if line.startswith(beginning.encode()))
+
+
+def kill(running: subprocess.Popen, seconds: float) -> None:
+    """SIGKILL after so many seconds."""
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(seconds)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(trained, tmp_path):
+    moment = random.Random(trained.task)
     out = tmp_path / "killed"
     settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": 3}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     arguments = ["train", trained.task, str(trained.data), "--out", str(out), *options]
-    running = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE)
-    for line in running.stderr:
-        if line.startswith(b"epoch 1/"):
-            break
+    running = begun(arguments)
+    if moment.random() < 0.7:
+        wait_for(running, moment.choice(trained.said.stderr.partition("epoch 1/")[0].splitlines()))
+    kill(running, moment.uniform(0, 1))
+    saved = (tmp_path / "killed.partial/run.json").is_file()
+    running = begun([*arguments, *["--resume"] * saved])
+    wait_for(running, "epoch 1/")
     second = dltasks(*arguments, "--resume")
     assert second.returncode == 1 and "another run works there" in second.stderr
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
+    if later := moment.choice(["", "epoch 2/", "epoch 3/", "writing the bundle"]):
+        wait_for(running, later)
+    kill(running, moment.uniform(0, 0.5))
     again = dltasks(*arguments)
     assert again.returncode == 1 and "--resume" in again.stderr
     other = dltasks(*arguments, "--resume", "--seed", 5)
@@ -265,6 +288,7 @@ def test_a_killed_run_goes_on_where_it_was(trained, tmp_path):
     resumed = dltasks(*arguments, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert "going on after epoch" in resumed.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["killed"]
     whole = json.loads((trained.bundle / "bundle.json").read_text())
     assert whole["plan"] == json.loads((out / "bundle.json").read_text())["plan"]
     assert (
