@@ -12,6 +12,7 @@ from conftest import ENVIRONMENT, ROOT, dltasks, train_once
 
 import dltasks as library
 from dltasks.errors import DataError
+from dltasks.runtime import cores
 from dltasks.tasks.summary import (
     SummaryPlan,
     SummaryTask,
@@ -192,6 +193,40 @@ def test_labels_are_found_once(tmp_path, monkeypatch):
     assert len([*tmp_path.rglob("*.npz")]) == 1
     monkeypatch.setattr(labels, "_of_chunk", None)
     assert labels.labelled(["A cat. A dog ran."], [["A dog"]]) == one
+
+
+def test_labels_are_found_where_no_cache_can_be_kept(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert labels.labelled(["A cat. A dog ran."], [["A dog"]])[0][0] == ((0, 6), (7, 17))
+
+
+@pytest.mark.skipif(cores() == 1, reason="one core takes no workers")
+def test_workers_end_with_a_run_that_is_killed(tmp_path):
+    code = """
+import multiprocessing, threading
+from dltasks.tasks.summary import labels
+
+def tell():
+    while not multiprocessing.active_children():
+        threading.Event().wait(0.01)
+    print("begun", flush=True)
+
+threading.Thread(target=tell, daemon=True).start()
+labels.labelled(["A cat. A dog ran. " * 300] * 2000, [["A dog"]] * 2000)
+"""
+    environment = ENVIRONMENT | {"XDG_CACHE_HOME": str(tmp_path)}
+    running = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout.readline() == b"begun\n"
+    running.kill()
+    # The workers have the same output: it ends when the last of them does.
+    running.communicate(timeout=60)
 
 
 def steps(*rows):

@@ -3,12 +3,15 @@
 import hashlib
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from dltasks.files import replacing
 from dltasks.runtime import cores
 from dltasks.tasks.summary import rouge
 from dltasks.tasks.summary.documents import spans_of
@@ -46,10 +49,20 @@ def labelled(texts: Sequence[str], summaries: Sequence[Sequence[str]]) -> list[L
         rouge.stemmed("")
         # Not forked: this process may run TensorFlow's threads.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(cores(), context) as pool:
+        with ProcessPoolExecutor(cores(), context, _end_with_parent) as pool:
             found = [each for chunk in pool.map(_of_chunk, chunks) for each in chunk]
     _keep(place, found)
     return found
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent is killed would otherwise wait for work for ever."""
+
+    def ended():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=ended, daemon=True).start()
 
 
 def _of_chunk(pairs) -> list[Labels]:
@@ -102,15 +115,13 @@ def _keep(place: Path, found: list[Labels]) -> None:
     """Write the cache; a disk that takes none costs only its making anew."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.with_suffix(".new")
-        with open(temporary, "wb") as file:
+        with replacing(place) as file:
             np.savez_compressed(
                 file,
                 counts=np.array([len(spans) for spans, _ in found]),
                 spans=np.array([each for spans, _ in found for each in spans], np.int64).reshape(-1, 2),
                 gains=np.array([each for _, gains in found for each in gains], np.float64),
             )
-        temporary.replace(place)
     except OSError:
         return
 
