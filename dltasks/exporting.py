@@ -9,6 +9,7 @@ import numpy as np
 
 from dltasks import parity as parities
 from dltasks.errors import ExportError, MissingExtraError
+from dltasks.files import damage_as
 from dltasks.parity import Held, Parity, Told
 from dltasks.plan import LEVELS
 from dltasks.quiet import quiet
@@ -35,7 +36,11 @@ def litert(network, level: str, calibration: Arrays, quantised: Sequence[str] = 
         raise ExportError(
             "int8: this network is asked step by step, so that it has no ranges to take; try dynamic, which is as small"
         )
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with (
+        damage_as(ExportError, tempfile.gettempdir()),
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        quiet(),
+    ):
         archive(signatures, folder)
         chosen = quantised if level in ("dynamic", "int8") else ()
         model = _converted(signatures, folder, "none" if chosen else level, calibration)
@@ -48,7 +53,10 @@ def litert(network, level: str, calibration: Arrays, quantised: Sequence[str] = 
 
 
 def archive(signatures: dict[str, Signature], folder) -> None:
-    """Write a SavedModel whose signatures have the names of their inputs and outputs; the first is served by default."""
+    """Write a SavedModel whose signatures have the names of their inputs and outputs; the first is served by default.
+
+    Raises ExportError.
+    """
     import keras
     import tensorflow as tf
 
@@ -58,7 +66,11 @@ def archive(signatures: dict[str, Signature], folder) -> None:
     for name, each in signatures.items():
         specs = {key: tf.TensorSpec(shape, dtype, key) for key, (shape, dtype) in each.inputs.items()}
         writer.add_endpoint(name, each.function, input_signature=[specs])
-    writer.write_out(str(folder), verbose=False)
+    try:
+        writer.write_out(str(folder), verbose=False)
+    except tf.errors.OpError as error:  # TensorFlow says so of a full disk
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:\w+\]", "", error.message).rpartition(";")[2].strip()
+        raise ExportError(f"{folder}: can't be written ({reason})") from error
 
 
 def _converted(signatures: dict[str, Signature], folder: str, level: str, calibration: Arrays) -> bytes:

@@ -1,11 +1,14 @@
 """Exports: what LiteRT has not built in is refused with the layer's name; a bad agreement names the cure."""
 
+import resource
+
 import numpy as np
 import pytest
 
 from dltasks import exporting
 from dltasks import parity as parities
 from dltasks.errors import ExportError
+from dltasks.task import served
 
 
 def with_layer(layer):
@@ -66,3 +69,16 @@ def test_a_model_saved_in_float16_has_equal_bytes_for_equal_weights(tmp_path):
     again = keras.saving.load_model(tmp_path / "one.keras", compile=False)
     for ours, theirs in zip(network.get_weights(), again.get_weights(), strict=True):
         assert (ours == theirs).all()
+
+
+def test_a_disk_that_is_full_while_a_network_is_converted_is_told(tmp_path):
+    import keras
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    network = with_layer(keras.layers.Dense(1000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
+    try:
+        with pytest.raises(ExportError, match="can't be written"):
+            exporting.archive(served(network), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
