@@ -17,7 +17,7 @@ import numpy as np
 
 from dltasks import tasks
 from dltasks.errors import DataError, DltasksError, MissingExtraError, PlanError
-from dltasks.files import damage_as, recover, replacing, write_json
+from dltasks.files import check_place, damage_as, recover, replacing, write_json
 from dltasks.plan import Plan, changed
 from dltasks.quiet import quiet
 from dltasks.report import Report
@@ -87,6 +87,7 @@ def train(
     kind = tasks.find(task)
     plan = changed(plan or kind.plan(), {} if resume else settings)
     check_out(out)
+    check_place(out, PlanError)
     with _alone(work_folder(out)) as work:
         return _trained(
             kind, source, out, work, task, plan, settings, resume, about, inspect, report, started

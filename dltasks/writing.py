@@ -29,7 +29,7 @@ from dltasks.columns import joined, taken
 from dltasks.errors import DataError, ExportError, ModelError, PlanError
 from dltasks.evaluation import Evaluation
 from dltasks.exporting import CALIBRATION
-from dltasks.files import damage_as, new_file, new_folder, new_folder_in, write_json
+from dltasks.files import check_place, damage_as, new_file, new_folder, new_folder_in, write_json
 from dltasks.parity import FILE as PARITY
 from dltasks.parity import Held, Parity, Told, below, compared, require, told
 from dltasks.plan import AUTO, LEVELS
@@ -230,6 +230,7 @@ def export(bundle: Bundle, out: Path, wanted: Wanted) -> Exported:
         raise ExportError(f"{out}: a folder, where a .tflite is to be written")
     if not (bundle.path / "model.keras").is_file():
         raise ModelError(f"{bundle.path}: has no model.keras to export from; name a bundle folder")
+    check_place(out, ExportError)
     calibration, held, notes = real_inputs(bundle, wanted.data)
     network = load_network(bundle.path)
     if wanted.to == "saved-model":

@@ -283,3 +283,19 @@ def test_an_output_that_takes_no_more_is_one_line(tmp_path, verb):
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[-1] == "dltasks: standard output: File too large"
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("verb", [("train", "image", ROOT / "samples/image"), ("export", "objects")])
+def test_an_out_that_can_not_be_written_is_told_before_any_work(verb, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = dltasks(*verb, "--out", tmp_path / "file" / "out")
+    assert said.returncode == 1 and said.stderr.count("\n") == 1
+    assert f"{tmp_path}/file/out: can't be written" in said.stderr and "another --out" in said.stderr
+
+
+def test_scores_need_no_place_to_write_to(tmp_path, monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setitem(ENVIRONMENT, name, "/proc/none")
+    texts = data_summary.make(tmp_path / "data", 4)
+    said = dltasks("evaluate", "sentences", texts, "--json")
+    assert said.returncode == 0 and json.loads(said.stdout)["count"] == 4

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from dltasks.files import new_file, new_folder, new_folder_in, recover, replacing
+from dltasks.errors import ExportError
+from dltasks.files import check_place, new_file, new_folder, new_folder_in, recover, replacing
 
 
 class Full(OSError):
@@ -65,3 +66,9 @@ def test_only_our_own_temporary_folders_of_yesterday_are_cleared_away(tmp_path):
         ".other.a.dltasks",
         "it",
     ]
+
+
+def test_a_place_that_takes_nothing_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="file/x: can't be written .*choose another --out"):
+        check_place(tmp_path / "file" / "x", ExportError)
