@@ -114,7 +114,8 @@ def _trained(
         if not resume:
             with damage_as(PlanError, work.folder):
                 _save_run(work.folder, task, plan, state, about)
-        examples = kind().examples(source, plan)
+        with damage_as(DataError, source):
+            examples = kind().examples(source, plan)
         for note in examples.notes:
             report.line(f"note: {note}")
         with damage_as(PlanError, work.folder):
@@ -353,9 +354,10 @@ def _inputs_key(task: Task, examples: Batch) -> str:
     for origin in () if examples.files else examples.origins:
         seen.update(origin.encode(errors="surrogateescape"))
     for raw in examples.files or examples.raws:
-        if isinstance(raw, str | os.PathLike) and os.path.exists(raw):
-            status = os.stat(raw)
-            seen.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+        if isinstance(raw, str | os.PathLike):
+            with suppress(OSError):  # what is gone is told when it is read
+                status = os.stat(raw)
+                seen.update(f"{status.st_size} {status.st_mtime_ns}".encode())
     return seen.hexdigest()
 
 

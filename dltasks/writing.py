@@ -86,7 +86,7 @@ def write(task: Task, network, data, training: Training, work: Path, out: Path, 
             _write_stream(task, network, level, inputs, held, folder) if task.stream_step else None
         )
         report.line(f"scoring the {len(data.parts.test)} examples to judge by with the .tflite")
-        evaluation = _judged(task, Runtime(model), data)
+        evaluation = _judged(task, Runtime(model), data, report)
         if evaluation:
             evaluation = evaluation.beside(task.peers(data.inputs, data.examples, data.parts))
         for name, content in (kept(task) | task.attachments()).items():
@@ -117,15 +117,21 @@ def _write_stream(task: Task, network, level: str, inputs, held: Held, folder: P
     return parity
 
 
-def _judged(task: Task, runtime: Runtime, data) -> Evaluation | None:
+def _judged(task: Task, runtime: Runtime, data, report) -> Evaluation | None:
+    """Scores of the test part; of what was lost since it was encoded the run only tells."""
     if not len(data.parts.test):
         return None
     examples = data.examples.take(data.parts.test)
     answered = in_order(lambda b: task.answer(b.raws, runtime.run), examples.cut(task.batch_size))
     answers = joined(answered)
-    if failed := failures_among(answers):
-        raise answers[failed[0]]
-    return task.score(answers, examples.truths)
+    lost = failures_among(answers)
+    notes = tuple(f"skipped: {answers[i]}" for i in lost)
+    for each in notes:
+        report.line(each)
+    good = np.setdiff1d(np.arange(len(examples)), lost)
+    if not len(good):
+        return None
+    return task.score(taken(answers, good), taken(examples.truths, good)).noted(notes)
 
 
 def _record(task: Task, network, training: Training, parity, evaluation) -> dict[str, Any]:

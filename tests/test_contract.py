@@ -320,6 +320,35 @@ def test_an_interrupted_run_keeps_the_best_and_says_how_to_go_on(trained, tmp_pa
     assert library.load(out).record["training"]["interrupted"] is True
 
 
+class Losing(Report):
+    """Removes a data set after the first epoch, and stops the run."""
+
+    def __init__(self, data: Path):
+        self.data, self.said = data, []
+
+    def line(self, text):
+        self.said.append(text)
+        if text.startswith("epoch 1/"):
+            shutil.rmtree(self.data)
+            raise KeyboardInterrupt
+
+
+def test_data_that_is_lost_in_mid_run_is_named_and_costs_no_more_than_itself(trained, tmp_path):
+    lost = tmp_path / "data"
+    whole = trained.data if trained.data.is_dir() else trained.data.parent
+    shutil.copytree(whole, lost)
+    source, out, report = lost / trained.data.relative_to(whole), tmp_path / "out", Losing(lost)
+    settings = importlib.import_module(f"data_{trained.task}").SETTINGS
+    library.train(trained.task, source, out, report=report, **settings)
+    skipped = [each for each in report.said if each.startswith("skipped: ")]
+    assert all(each.startswith(f"skipped: {lost}") and "no such file" in each for each in skipped)
+    state = {each.name: each.read_bytes() for each in (tmp_path / "out.partial").iterdir()}
+    with pytest.raises(DataError, match="no such file or folder"):
+        library.train(trained.task, source, out, resume=True)
+    assert {each.name: each.read_bytes() for each in (tmp_path / "out.partial").iterdir()} == state
+    assert library.load(out).record["training"]["interrupted"] is True
+
+
 def test_like_repeats_the_plan_of_a_bundle(trained, tmp_path):
     out = tmp_path / "like"
     said = dltasks("train", "--like", trained.bundle, trained.data, "--out", out, "--epochs", 1)

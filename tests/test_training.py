@@ -1,0 +1,92 @@
+"""What a run does when the disk or the data fail it."""
+
+import json
+import shutil
+import subprocess
+
+import data_image
+import drawings
+import pytest
+from conftest import COMMAND, ENVIRONMENT, train_once
+
+from dltasks import training
+from dltasks.errors import PlanError
+from dltasks.plan import changed
+from dltasks.report import Report
+from dltasks.tasks.image import TASK, ImagePlan, folders
+
+
+class Said(Report):
+    """Keeps the lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def line(self, text):
+        self.lines.append(text)
+
+
+def prepare(data, work, report):
+    plan = changed(ImagePlan(), data_image.SETTINGS)
+    return training.prepare(TASK(), data, plan, work, report)
+
+
+def test_a_file_that_is_lost_after_it_was_listed_is_named(tmp_path):
+    data = drawings.folder(tmp_path / "data", 8)
+    examples, report = folders.examples(data), Said()
+    (data / "disc/003.jpg").unlink()
+    (tmp_path / "work").mkdir()
+    prepare(examples, tmp_path / "work", report)
+    assert f"skipped: {data}/disc/003.jpg: no such file" in report.lines
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    data = drawings.folder(tmp_path / "data", 8)
+    (tmp_path / "work").mkdir()
+    prepare(folders.examples(data), tmp_path / "work", Report())
+    (tmp_path / "work/run.json").write_text(json.dumps({"state": {"epoch": 1}}))
+    (data / "disc/003.jpg").unlink()
+    with pytest.raises(PlanError, match="the data is not what this run began with; restore it"):
+        prepare(folders.examples(data), tmp_path / "work", Report())
+
+
+def test_a_damaged_record_is_told(tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(PlanError, match="run.json: damaged; remove its folder and train anew"):
+        training._begun(tmp_path, "image", ImagePlan(), {}, True, "")
+
+
+MOUNT = ["unshare", "--map-root-user", "--mount"]
+CAN_MOUNT = (
+    shutil.which("unshare")
+    and not subprocess.run([*MOUNT, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode
+)
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="no small disk can be made here")
+def test_a_run_on_a_full_disk_goes_on_when_there_is_room(tmp_path, tmp_path_factory):
+    whole = train_once("image", "image", tmp_path_factory)
+    settings = [f"--{name.replace('_', '-')}={value}" for name, value in data_image.SETTINGS.items()]
+    train = [*COMMAND, "train", "image", str(whole.data), "--out", "disk/out", *settings]
+    (tmp_path / "disk").mkdir()
+    # The weights of two epochs fit, not those of a third.
+    script = """
+mount -t tmpfs -o size=60m none disk
+"$@"
+echo "left with $?" >&2
+mount -o remount,size=300m disk
+"$@" --resume >&2 && sha256sum disk/out/model.tflite
+"""
+    done = subprocess.run(
+        [*MOUNT, "sh", "-c", script, "sh", *train],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    lines = done.stderr.splitlines()
+    assert "Traceback" not in done.stderr
+    assert lines[lines.index("left with 1") - 1] == "dltasks: disk/out.partial: No space left on device"
+    assert "going on after epoch 1" in lines
+    record = json.loads((whole.bundle / "bundle.json").read_text())
+    assert done.stdout.split()[0] == record["files"]["model.tflite"]
