@@ -88,11 +88,24 @@ def new_folder_in(place: Path, path: Path) -> Iterator[Path]:
     new.mkdir()
     try:
         yield new
-        if path.exists():
-            path.replace(place / "old")
-        new.replace(path)
+        if not (path.exists() and _exchanged(new, path)):
+            if path.exists():
+                path.replace(place / "old")
+            new.replace(path)
     finally:
         recover(place, path)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether the two took each other's place, in one step, as Linux and most of its file systems can."""
+    import ctypes
+
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def recover(place: Path, path: Path) -> None:

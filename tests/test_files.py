@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from dltasks import files
 from dltasks.errors import ExportError
 from dltasks.files import check_place, new_file, new_folder, new_folder_in, recover, replacing
 
@@ -23,7 +24,10 @@ def test_a_file_that_can_not_be_written_to_its_end_leaves_the_old_one_and_nothin
     assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"state": "old"}
 
 
-def test_a_new_folder_takes_the_place_of_the_old_one_or_leaves_it(tmp_path):
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_new_folder_takes_the_place_of_the_old_one_or_leaves_it(tmp_path, monkeypatch, at_once):
+    if not at_once:
+        monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
     for content in ("old", "new"):
         with new_folder(tmp_path / "it") as folder:
             (folder / "file").write_text(content)
