@@ -12,7 +12,17 @@ DltasksError             one line: what came, what was wanted, what to do
 
 
 class DltasksError(Exception):
-    """An error whose text is for the user: one line, no traceback needed."""
+    """An error whose text is for the user: one line, no traceback needed.
+
+    Names and values of files stand in it; what they hold of line breaks and of signs that steer a terminal does not.
+    """
+
+    def __str__(self) -> str:
+        return "".join(each if each.isprintable() else _printable(each) for each in super().__str__())
+
+
+def _printable(sign: str) -> str:
+    return " " if sign.isspace() else sign.encode("unicode_escape").decode("ascii")
 
 
 class DataError(DltasksError):

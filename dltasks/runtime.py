@@ -52,7 +52,7 @@ class Runtime:
         found = list(interpreter.get_signature_list())
         self.signatures = tuple(found) if len(found) > 1 else ()
         self.inputs, self.outputs = (self._named(each) for each in _details(interpreter))
-        row_by_row = any(each["shape_signature"][0] == 1 for each in self.inputs.values())
+        row_by_row = any(tuple(each["shape_signature"][:1]) == (1,) for each in self.inputs.values())
         self._at_once = 1 if row_by_row else AT_ONCE
 
     def adapted(
@@ -60,6 +60,34 @@ class Runtime:
     ) -> "Runtime":
         """The same file with these names in place of its own; `given` changes inputs of these names, `answered` outputs."""
         return Runtime(self._model, names, given, answered)
+
+    def flaw(self, shapes: dict[str, tuple[int | None, ...]]) -> str:
+        """What of these arrays the file neither takes nor gives so, in a few words; nothing where it does.
+
+        shapes: of inputs and outputs by name, without the batch axis; None for an axis of any size.
+        """
+        sides = (side(each) for each in self.signatures or (None,) for side in (self.details, self.results))
+        found = [(name, detail) for side in sides for name, detail in side.items()]
+        if missing := sorted(set(shapes) - {name for name, _ in found}):
+            return f"it has no {missing[0]}"
+        for name, detail in found:
+            shape = tuple(int(size) for size in detail["shape_signature"][1:])
+            wanted = shapes.get(name, shape)
+            if len(shape) != len(wanted) or any(
+                b not in (None, a) for a, b in zip(shape, wanted, strict=True)
+            ):
+                return f"{name} is {shape}, where {wanted} is wanted"
+        return ""
+
+    def streaming_flaw(self, shapes: dict[str, tuple[int | None, ...]]) -> str:
+        """As flaw, of a file that takes a step of its inputs and the state, and gives its outputs and the next state."""
+        given = {name: tuple(each["shape"]) for name, each in self.inputs.items()}
+        after = {name: tuple(each["shape"]) for name, each in self.outputs.items()}
+        if state := [name for name in given if name not in shapes and given[name] != after.get(name)]:
+            return f"the state {state[0]} does not come back as it went in"
+        return self.flaw(
+            {name: shape if name in after else (None,) * len(shape) for name, shape in shapes.items()}
+        )
 
     def details(self, signature: str | None = None) -> dict[str, dict]:
         """The inputs of a signature by name, as the interpreter tells of them."""

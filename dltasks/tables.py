@@ -4,7 +4,7 @@ import glob
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,15 @@ FILE, ROW = "_file", "_row"
 """Columns that are added: the name of the file, and the row in it, from 1, a header not counted."""
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".jsonl", ".jsonl.gz", ".ndjson")
+PART = 1 << 20
+"""Bytes that are unpacked at a time."""
+
+SPARSE = 100
+"""Times its size that a packed table may have; real ones have five to twenty."""
+
+MOST_COLUMNS = 10_000
+"""Each costs far more than what it holds."""
+
 SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -84,11 +93,27 @@ def _read_one(source: Any) -> pl.DataFrame:
             "these"
         )
     clash = [each for each in (FILE, ROW) if each in frame.columns]
-    frame = frame.drop(clash)
+    if frame.width > MOST_COLUMNS:
+        raise DataError(f"{name}: {frame.width:,} columns; at most {MOST_COLUMNS:,} are read")
+    frame = frame.drop(clash).with_columns(*_plainer(frame.drop(clash)))
     return frame.with_columns(
         pl.lit(name).cast(pl.Categorical).alias(FILE),
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW),
     )
+
+
+def _plainer(frame: pl.DataFrame) -> Iterator[pl.Series]:
+    """What columns of kinds that few programs know are taken for."""
+    for each in frame:
+        if each.dtype.is_decimal():
+            yield each.cast(pl.Float64)
+        elif each.dtype in (pl.Int128, pl.UInt128, pl.Time):
+            yield each.cast(pl.String)
+        elif each.dtype == pl.Binary:
+            texts = [None if value is None else value.decode("utf-8", "replace") for value in each]
+            yield pl.Series(each.name, texts, pl.String)
+        elif each.dtype == pl.Duration:
+            yield each.dt.total_microseconds()
 
 
 def _from_bytes(source: Path | bytes) -> pl.DataFrame:
@@ -104,6 +129,8 @@ def _from_bytes(source: Path | bytes) -> pl.DataFrame:
     if str(name).lower().endswith((".parquet", ".pq")):
         raise DataError(f"{name}: not a Parquet file, whatever its name says")
     content = _unpacked(content, name)
+    if not content.strip():
+        raise DataError(f"{name}: empty; wanted a header and rows")
     if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return _from_json(content, name)
     return _from_csv(content, name)
@@ -129,10 +156,18 @@ def _unpacked(content: bytes, name: str) -> bytes:
     import gzip
     import zlib
 
+    found = []
     try:
-        return gzip.decompress(content)
+        with io.BytesIO(content) as packed, gzip.GzipFile(fileobj=packed) as file:
+            while part := file.read(PART):
+                found.append(part)
+                if len(found) * PART > max(16 * PART, SPARSE * packed.tell()):
+                    raise DataError(
+                        f"{name}: unpacks to more than {SPARSE} times its size, as no table does; unpack it by hand if it is one"
+                    )
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name}: a damaged gzip file ({error})") from error
+    return b"".join(found)
 
 
 def _from_csv(content: bytes, name: str) -> pl.DataFrame:
@@ -140,6 +175,8 @@ def _from_csv(content: bytes, name: str) -> pl.DataFrame:
         raise DataError(f"{name}: neither CSV in UTF-8 nor Parquet")
     header = content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
     separator = max(SEPARATORS, key=header.count)
+    if header.count(separator) >= MOST_COLUMNS:
+        raise DataError(f"{name}: {header.count(separator) + 1:,} columns; at most {MOST_COLUMNS:,} are read")
     try:
         # Every row is looked at before a column is called a number: a word in the last one would else be lost.
         return pl.read_csv(
