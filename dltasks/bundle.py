@@ -16,7 +16,7 @@ from dltasks import tasks
 from dltasks.columns import Columns, joined, taken
 from dltasks.errors import DamagedError, DataError, DltasksError, ModelError
 from dltasks.evaluation import Evaluation
-from dltasks.files import bounded, damage_as, plain, unzipped, within
+from dltasks.files import bounded, damage_as, plain, require_room, unzipped, within
 from dltasks.hints import beyond, misfit
 from dltasks.record import MOST, understood
 from dltasks.report import Report
@@ -34,6 +34,9 @@ DATE = (1980, 1, 1, 0, 0, 0)
 
 INSIDE = 64 << 20
 """Bytes that the files in a .tflite may unpack to."""
+
+PACKED = 20
+"""Times its size that a network of Keras may unpack to."""
 
 AUTHOR = "made with dltasks"
 """How the author in the metadata of our files begins."""
@@ -434,11 +437,13 @@ def load_network(folder: Path):
         raise ModelError(f"{folder}: has no model.keras to start from; name a bundle folder")
     record = read_record(folder)
     with damage_as(ModelError, folder):
-        checked(folder, "model.keras", record)
+        content = checked(folder, "model.keras", record)
     # The task's own layers must be known before Keras reads of them.
     tasks.find_network(record["task"])
     try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            require_room(archive, max(INSIDE, PACKED * len(content)))
         return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Exception as error:  # Keras raises whatever a damaged zip leads to
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelError(f"{folder}/model.keras can't be loaded ({reason})") from error

@@ -18,10 +18,17 @@ class DltasksError(Exception):
     """
 
     def __str__(self) -> str:
-        return "".join(each if each.isprintable() else _printable(each) for each in super().__str__())
+        return printable(super().__str__())
 
 
-def _printable(sign: str) -> str:
+def printable(text: str) -> str:
+    """The text on one line, without signs that steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(sign: str) -> str:
     return " " if sign.isspace() else sign.encode("unicode_escape").decode("ascii")
 
 

@@ -82,6 +82,13 @@ def bounded(path: Path, most: int = MOST_BYTES) -> bytes:
     return path.read_bytes()
 
 
+def require_room(archive: zipfile.ZipFile, most: int) -> None:
+    """Raises BadZipFile for an archive that says it unpacks to more bytes; no more than it says is unpacked."""
+    size = sum(each.file_size for each in archive.infolist())
+    if size > most:
+        raise zipfile.BadZipFile(f"they unpack to {size:,} bytes; at most {most:,} are read")
+
+
 def unzipped(content: bytes, most: int) -> dict[str, bytes]:
     """The files of a zip, by name; they are never written anywhere.
 
@@ -92,9 +99,7 @@ def unzipped(content: bytes, most: int) -> dict[str, bytes]:
         raise zipfile.BadZipFile(f"more than {MOST_MEMBERS} files")
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
-            size = sum(each.file_size for each in archive.infolist())
-            if size > most:
-                raise zipfile.BadZipFile(f"they unpack to {size:,} bytes; at most {most:,} are read")
+            require_room(archive, most)
             return {each: archive.read(each) for each in archive.namelist()}
     except (zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError, ValueError, IndexError) as error:
         raise zipfile.BadZipFile(str(error) or type(error).__name__) from error

@@ -12,6 +12,7 @@ import polars as pl
 
 from dltasks.errors import DataError
 from dltasks.files import content as content_of
+from dltasks.quiet import quiet
 
 FILE, ROW = "_file", "_row"
 """Columns that are added: the name of the file, and the row in it, from 1, a header not counted."""
@@ -25,6 +26,9 @@ SPARSE = 100
 
 MOST_COLUMNS = 10_000
 """Each costs far more than what it holds."""
+
+ROOM = 512 << 20
+"""Bytes that any table may take."""
 
 SEPARATORS = (",", ";", "\t", "|")
 
@@ -122,10 +126,7 @@ def _from_bytes(source: Path | bytes) -> pl.DataFrame:
     if not content.strip():
         raise DataError(f"{name}: empty; wanted a header and rows")
     if content[:4] == b"PAR1":
-        try:
-            return pl.read_parquet(io.BytesIO(content))
-        except Exception as error:  # polars raises a class of its own for every kind of damage
-            raise DataError(f"{name}: a damaged Parquet file ({_first_line(error)})") from error
+        return _from_parquet(content, name)
     if str(name).lower().endswith((".parquet", ".pq")):
         raise DataError(f"{name}: not a Parquet file, whatever its name says")
     content = _unpacked(content, name)
@@ -134,6 +135,23 @@ def _from_bytes(source: Path | bytes) -> pl.DataFrame:
     if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return _from_json(content, name)
     return _from_csv(content, name)
+
+
+def _from_parquet(content: bytes, name: str) -> pl.DataFrame:
+    """What it says of its size is looked at first: a few bytes can stand for many rows."""
+    table = pl.scan_parquet(io.BytesIO(content))
+    try:
+        with quiet():
+            values = table.select(pl.len()).collect().item() * len(table.collect_schema())
+            found = None if 8 * values > max(ROOM, SPARSE * len(content)) else table.collect()
+    # polars raises a class of its own for every kind of damage, and one that is no Exception where its own code fails
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise DataError(f"{name}: a damaged Parquet file ({_first_line(error)})") from error
+    if found is None:
+        raise DataError(
+            f"{name}: {values:,} values in {len(content):,} bytes, as no table has; write it anew as CSV if it is one"
+        )
+    return found
 
 
 def _from_json(content: bytes, name: str) -> pl.DataFrame:

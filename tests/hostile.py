@@ -506,7 +506,7 @@ def parquets() -> dict[str, bytes]:
     import polars as pl
 
     frames = {
-        "rows of nothing": pl.DataFrame({"amount": pl.repeat(0.0, 30_000_000, eager=True)}),
+        "rows of nothing": pl.DataFrame({"amount": pl.repeat(0, 100_000_000, dtype=pl.Int8, eager=True)}),
         "lists": pl.DataFrame({"time": [[1], [2]], "amount": [{"a": 1}, {"a": 2}], "fraud": [0, 1]}),
         "bytes": pl.DataFrame({"time": [b"\xff", b"a"], "amount": [b"1", b"2"], "fraud": [b"0", b"1"]}),
         "durations": pl.DataFrame({"time": [1, 2], "amount": [1, 2]}).cast(pl.Duration("us")),
@@ -586,7 +586,7 @@ def hostile_texts() -> dict[str, bytes]:
     found = {}
     for name, each in long.items():
         for ending in (".txt", ".md"):
-            found[f"{name}{ending}"] = ("So it began. " + each * (200_000 // len(each)) + " end").encode()
+            found[f"{name}{ending}"] = ("So it began. " + each * (60_000 // len(each)) + " end").encode()
     found["links that end.md"] = ("[a](b)   " * 40 + "x").encode()
     tags = {
         "b": "<b>",
@@ -597,13 +597,13 @@ def hostile_texts() -> dict[str, bytes]:
         "entity": "&a;",
     }
     for name, each in tags.items():
-        found[f"nested {name}.html"] = ("<html><body>" + each * 20_000 + "text of it. " * 50).encode()
+        found[f"nested {name}.html"] = ("<html><body>" + each * 8_000 + "text of it. " * 50).encode()
     entities = "<!DOCTYPE html [<!ENTITY a 'aaaaaaaaaa'>" + "".join(
         f"<!ENTITY {b} '{f'&{a};' * 10}'>" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
     )
     return found | {
         "entities.html": (entities + "]><html><body><p>&i;</p></body></html>").encode(),
-        "an attribute.html": b"<html><body><p a='" + b"x" * 1_000_000 + b"'>text</p></body></html>",
+        "an attribute.html": b"<html><body><p a='" + b"x" * 300_000 + b"'>text</p></body></html>",
         "outside.html": b"<!doctype html SYSTEM 'file:///etc/passwd'><html><p>text of it</p></html>",
         "zeros.txt": b"\0" * 1000,
         "zeros far in.txt": b"a text. " * 1000 + b"\0" * 100,

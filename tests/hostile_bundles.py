@@ -261,8 +261,11 @@ def _network(number: int, random, damaged):
         "cards.tflite",
     ]
     name = names[number % len(names)]
-    if random.random() < 0.5:
+    way = random.random()
+    if way < 0.25:
         return _structure(name, good[name], random)
+    if way < 0.65:
+        return _malformed(name, good[name], random)
     done, content = damaged(good[name], random, list(good.values()))
     return f"{name}, {done}", {name: content}, ""  # fmt: skip
 
@@ -277,6 +280,48 @@ def _structure(name: str, content: bytes, random):
         value = int(random.choice([0, 1, 2, 3, 7, 64, 200, 5000, 2**31 - 1, 2**32 - 1, 2**32 - 4]))
         changed[4 * at : 4 * at + 4] = value.to_bytes(4, "little")
     return f"{name}, words of its structure changed", {name: bytes(changed)}, ""
+
+
+def _malformed(name: str, content: bytes, random):
+    """A FlatBuffer without a flaw, of a network that makes no sense: other operations, tensors, types and sizes."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    end = content.find(b"PK\3\4")
+    model, done = schema.ModelT.InitFromPackedBuf(content[: end if end > 0 else None], 0), []
+    graph = model.subgraphs[0]
+    sizes = [0, 1, -1, 2, 3, 7, 64, 1000, 2**15, 2**20, 2**31 - 1, -(2**31)]
+    for _ in range(int(random.choice([1, 1, 2, 3]))):
+        operator, tensor = (
+            each[int(random.integers(len(each)))] for each in (graph.operators, graph.tensors)
+        )
+        way = int(random.integers(8))
+        if way == 0:
+            code = model.operatorCodes[operator.opcodeIndex]
+            code.builtinCode = code.deprecatedBuiltinCode = int(random.integers(127))
+        elif way == 1:
+            operator.inputs = [
+                int(random.integers(-1, len(graph.tensors))) for _ in range(int(random.integers(5)))
+            ]
+        elif way == 2:
+            operator.outputs = [
+                int(random.integers(len(graph.tensors))) for _ in range(int(random.integers(4)))
+            ]
+        elif way == 3:
+            tensor.type = int(random.integers(18))
+        elif way == 4:
+            tensor.shape = [int(random.choice(sizes)) for _ in range(int(random.integers(6)))]
+        elif way == 5:
+            tensor.buffer = int(random.integers(len(model.buffers)))
+        elif way == 6:
+            buffer = model.buffers[int(random.integers(len(model.buffers)))]
+            buffer.data = (
+                None if buffer.data is None else list(buffer.data)[: int(random.integers(len(buffer.data)))]
+            )
+        else:
+            operator.builtinOptions, operator.builtinOptionsType = None, 0
+        done.append(str(way))
+    changed = _packed(model) + (content[end:] if end > 0 else b"")
+    return f"{name}, malformed in ways {', '.join(done)}", {name: changed}, ""
 
 
 # --- records

@@ -73,6 +73,7 @@ def _watched(kind: str, numbers: range, folder: Path, seed: int, outcome: Outcom
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=place,
+            env={**os.environ, "PYTHONPATH": str(hostile.ROOT)},
         )
         current, began = None, time.monotonic()
         for line in _lines(process):
@@ -172,6 +173,8 @@ def tried(attempt, case: hostile.Case, target: Path) -> tuple[str, str]:
         how = "refused" if refused else "answered", ""
     except DltasksError as error:
         how = ("failed", f"not one line: {error}") if "\n" in str(error).strip() else ("refused", "")
+        if "breaks down" in str(error):
+            how = "refused as LiteRT breaks down", ""
         if memory := _of_memory(error):
             how = "failed", f"out of memory: {memory!r}"
     except BaseException:  # noqa: BLE001 - whatever it is, it is what is looked for

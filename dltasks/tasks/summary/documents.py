@@ -205,7 +205,8 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
     starts = [0]
     for line in text.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    # What stands inside of a paragraph is not asked for, and brackets in it can take minutes.
+    tokens = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"]).parse(text)
     for token in tokens:
         if token.type == "paragraph_open":
             first, last = token.map
