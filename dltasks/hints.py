@@ -1,5 +1,6 @@
 """Whether plain values, as JSON gives them, are of the types that annotations say, and within the limits that fields set."""
 
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -81,13 +82,18 @@ def beyond(value: Any, limits: Mapping[str, Any], where: str) -> str:
     """What of a value, or of one of a tuple of them, lies beyond the limits of its field, in a few words; nothing where all is
     within.
 
-    limits: "minimum" and "maximum", allowed themselves, and "choices". None is within any.
+    limits: "minimum" and "maximum", allowed themselves, and "choices". None is within any; infinity and what is no number are
+    beyond.
     """
+    if isinstance(value, dict):
+        value = list(value.values())
     if isinstance(value, list | tuple):
         return next(filter(None, (beyond(each, limits, where) for each in value)), "")
     least, most, choices = map(limits.get, ("minimum", "maximum", "choices"))
     if value is None:
         return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{where} is {value}; wanted a number"
     if choices is not None and value not in choices:
         return f"{where} is {_shown(value)}; wanted {', '.join(choices)}"
     if (least is not None and not value >= least) or (most is not None and not value <= most):

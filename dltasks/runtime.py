@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -117,8 +118,12 @@ class Runtime:
         """The named outputs for these named inputs, both with a batch axis.
 
         signature: must be said of a file that has several. A file made for a batch of one is run row by row.
-        Quantised outputs are scaled back to float32.
+        Quantised outputs are scaled back to float32. Raises ModelError.
         """
+        with _refusals():
+            return self._run(inputs, signature)
+
+    def _run(self, inputs: dict[str, np.ndarray], signature: str | None) -> dict[str, np.ndarray]:
         if self.signatures:
             return self._runner(signature)(**inputs)
         count = len(next(iter(inputs.values())))
@@ -172,6 +177,17 @@ def _details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:
         {name: inputs[each["index"]] for name, each in runner.get_input_details().items()},
         {name: outputs[each["index"]] for name, each in runner.get_output_details().items()},
     )
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What LiteRT raises of inputs that a network can't take, or of a network that makes no sense, as a ModelError."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"LiteRT can't run this .tflite on what it is given: {_first_line(error)}"
+        ) from error
 
 
 def _scaled(values: np.ndarray, detail: dict) -> np.ndarray:
