@@ -21,7 +21,7 @@ from dltasks.hints import beyond, misfit
 from dltasks.record import MOST, understood
 from dltasks.report import Report
 from dltasks.runtime import Runtime, in_order
-from dltasks.task import Batch, Task, restored
+from dltasks.task import Arrays, Batch, Task, restored
 
 BUNDLE, CARD = "bundle.json", "README.md"
 """The files of a bundle that hold its record, and what people should know of it."""
@@ -97,8 +97,19 @@ class Bundle:
     ) -> Iterator[tuple[Batch, Sequence[Any]]]:
         """As predict_each, batch by batch."""
         self._require_whole()
-        run = self.runtime.run
-        yield from in_order(lambda b: (b, self.task.answer(b.raws, run)), self.task.read(sources), threads)
+        batches = self.task.read(sources)
+        yield from in_order(lambda b: (b, self.task.answer(b.raws, self.run)), batches, threads)
+
+    def run(self, inputs: Arrays, signature: str | None = None) -> Arrays:
+        """What its network gives for encoded inputs. Raises ModelError if that is not what the network's file said it gives."""
+        outputs = self.runtime.run(inputs, signature)
+        rows = None if signature else len(next(iter(inputs.values())))
+        for name, shape in self.task.shapes().items():
+            if name in outputs and not _fits(outputs[name].shape, (rows, *shape)):
+                raise ModelError(
+                    f"{self.path}: gives {name} {outputs[name].shape}, where {(rows, *shape)} is wanted"
+                )
+        return outputs
 
     def evaluate(
         self,
@@ -117,8 +128,7 @@ class Bundle:
         examples, notes = self._labelled(data, part)
         answers, truths, failures, done = [], [], [], 0
         batches = examples.cut(self.task.batch_size)
-        run = self.runtime.run
-        for batch, given in in_order(lambda b: (b, self.task.answer(b.raws, run)), batches, threads):
+        for batch, given in in_order(lambda b: (b, self.task.answer(b.raws, self.run)), batches, threads):
             failed = failures_among(given)
             failures += [f"skipped: {given[i]}" for i in failed]
             good = np.setdiff1d(np.arange(len(batch)), failed)
@@ -202,6 +212,10 @@ class Bundle:
 
         wanted = writing.Wanted(to, quantize, data, min_agreement, max_loss, prefer)
         return writing.export(self, Path(out), wanted)
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(b in (None, a) for a, b in zip(shape, wanted, strict=True))
 
 
 def failures_among(answers: Sequence[Any]) -> list[int]:

@@ -48,8 +48,9 @@ def pieces(model: bytes):
     found = SentencePieceProcessor()
     try:
         found.LoadFromSerializedProto(model)
-        found.get_piece_size()
-    except RuntimeError as error:
+        for i in range(found.get_piece_size()):
+            found.id_to_piece(i)
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise ModelError("the vocabulary of this model is damaged; copy or train the bundle again") from error
     return found
 
