@@ -5,6 +5,7 @@ import errno
 import importlib
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -80,6 +81,12 @@ def main():
     """Run the command and leave with its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     # One thread for numpy's linear algebra, set before its import: the command starts much sooner.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Libraries warn of what is odd in a file; an answer, or one line of ours, is what is said of it.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be text.
+        stream.reconfigure(errors="backslashreplace")
     from dltasks.errors import DltasksError, SettingError
 
     try:

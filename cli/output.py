@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import click
 
-from dltasks.errors import DltasksError
+from dltasks.errors import DltasksError, printable
 
 
 def sources(inputs: Iterable[str]) -> Iterator[str | bytes]:
@@ -71,7 +71,7 @@ def _lines(model: str, pairs) -> int:
             continue
         remark = answer.remark()
         found = ", ".join(" ".join(row) for row in answer.rows())
-        print(f"{origin}: {found}" + (f" ({remark})" if remark else ""))
+        print(f"{printable(origin)}: {found}" + (f" ({remark})" if remark else ""))
     return failed
 
 
@@ -82,7 +82,7 @@ def _table(model: str, pairs) -> int:
             failed += 1
             complain(answer)
             continue
-        click.secho(origin, bold=not os.environ.get("NO_COLOR"))
+        click.secho(printable(origin), bold=not os.environ.get("NO_COLOR"))
         for name, value in answer.rows():
             click.echo(f"  {value:>6}  {name}")
         if answer.remark():

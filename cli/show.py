@@ -52,7 +52,7 @@ def _stranger(model: str, error):
     ours = isinstance(error, DamagedError) or BUNDLE in files_inside(content, path)
     if ours or content[4:8] != b"TFL3":
         raise error
-    trial.require(path)
+    trial.require(content, path)
     return anatomy(content), str(error)
 
 
@@ -87,7 +87,7 @@ def _rows(bundle):
     yield "about", " ".join(record["about"].split()) or "nothing said"
     yield from ((name, _field(value)) for name, value in record["fields"].items())
     yield from ((f"plan {name}", _set(value)) for name, value in record["plan"].items())
-    yield from ((f"version {name}", value) for name, value in record["versions"].items())
+    yield from ((f"version {name}", str(value)) for name, value in record["versions"].items())
     if words := getattr(bundle.task, "labels", ()):
         yield "labels", ", ".join(words)
 

@@ -78,15 +78,15 @@ def load_any(name) -> Bundle | bytes:
         return load(name)
     except ModelError:
         path = Path(name)
-        if not path.is_file() or path.read_bytes()[4:8] != b"TFL3":
+        content = path.read_bytes() if path.is_file() else b""
+        if content[4:8] != b"TFL3":
             raise
-        trial.require(path)
-        return path.read_bytes()
+        trial.require(content, path)
+        return content
 
 
 def _golden(content: bytes) -> dict[str, np.ndarray]:
-    with np.load(BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files if "/in/" in name}
+    return {name: each for name, each in golden.arrays(content).items() if "/in/" in name}
 
 
 def _blank(model: bytes) -> dict[str, np.ndarray]:

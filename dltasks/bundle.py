@@ -2,14 +2,12 @@
 
 import difflib
 import hashlib
-import json
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -18,10 +16,12 @@ from dltasks import tasks
 from dltasks.columns import Columns, joined, taken
 from dltasks.errors import DamagedError, DataError, DltasksError, ModelError
 from dltasks.evaluation import Evaluation
-from dltasks.files import damage_as
+from dltasks.files import bounded, damage_as, plain, require_room, unzipped, within
+from dltasks.hints import beyond, misfit
+from dltasks.record import MOST, understood
 from dltasks.report import Report
 from dltasks.runtime import Runtime, in_order
-from dltasks.task import Batch, Task, restored
+from dltasks.task import Arrays, Batch, Task, restored
 
 BUNDLE, CARD = "bundle.json", "README.md"
 """The files of a bundle that hold its record, and what people should know of it."""
@@ -35,11 +35,11 @@ DATE = (1980, 1, 1, 0, 0, 0)
 INSIDE = 64 << 20
 """Bytes that the files in a .tflite may unpack to."""
 
+PACKED = 20
+"""Times its size that a network of Keras may unpack to."""
+
 AUTHOR = "made with dltasks"
 """How the author in the metadata of our files begins."""
-
-FORMAT = 1
-"""Version of the layout of a bundle; a higher one is refused."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,10 @@ class Bundle:
 
     def content(self) -> bytes:
         """Its .tflite. Raises ModelError."""
+        if not self.path.is_dir():
+            return _file(self.path)
         with damage_as(ModelError, self.path):
-            return (self.path / "model.tflite" if self.path.is_dir() else self.path).read_bytes()
+            return checked(self.path, "model.tflite", self.record)
 
     def kept(self, name: str) -> bytes | None:
         """The content of one of its files; None where it has no such file. Raises ModelError."""
@@ -95,8 +97,19 @@ class Bundle:
     ) -> Iterator[tuple[Batch, Sequence[Any]]]:
         """As predict_each, batch by batch."""
         self._require_whole()
-        run = self.runtime.run
-        yield from in_order(lambda b: (b, self.task.answer(b.raws, run)), self.task.read(sources), threads)
+        batches = self.task.read(sources)
+        yield from in_order(lambda b: (b, self.task.answer(b.raws, self.run)), batches, threads)
+
+    def run(self, inputs: Arrays, signature: str | None = None) -> Arrays:
+        """What its network gives for encoded inputs. Raises ModelError if that is not what the network's file said it gives."""
+        outputs = self.runtime.run(inputs, signature)
+        rows = None if signature else len(next(iter(inputs.values())))
+        for name, shape in self.task.shapes().items():
+            if name in outputs and not _fits(outputs[name].shape, (rows, *shape)):
+                raise ModelError(
+                    f"{self.path}: gives {name} {outputs[name].shape}, where {(rows, *shape)} is wanted"
+                )
+        return outputs
 
     def evaluate(
         self,
@@ -115,8 +128,7 @@ class Bundle:
         examples, notes = self._labelled(data, part)
         answers, truths, failures, done = [], [], [], 0
         batches = examples.cut(self.task.batch_size)
-        run = self.runtime.run
-        for batch, given in in_order(lambda b: (b, self.task.answer(b.raws, run)), batches, threads):
+        for batch, given in in_order(lambda b: (b, self.task.answer(b.raws, self.run)), batches, threads):
             failed = failures_among(given)
             failures += [f"skipped: {given[i]}" for i in failed]
             good = np.setdiff1d(np.arange(len(batch)), failed)
@@ -140,7 +152,12 @@ class Bundle:
         if STREAM not in self.record.get("files", {}):
             return None
         with damage_as(ModelError, self.path):
-            return Runtime(checked(self.path, STREAM, self.record))
+            runtime = Runtime(checked(self.path, STREAM, self.record))
+        if wrong := runtime.streaming_flaw(self.task.shapes()):
+            raise ModelError(
+                f"{self.path}: its {STREAM} and its bundle.json do not fit: {wrong}; train it again"
+            )
+        return runtime
 
     def _require_whole(self) -> None:
         if self.streams:
@@ -195,6 +212,10 @@ class Bundle:
 
         wanted = writing.Wanted(to, quantize, data, min_agreement, max_loss, prefer)
         return writing.export(self, Path(out), wanted)
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(b in (None, a) for a, b in zip(shape, wanted, strict=True))
 
 
 def failures_among(answers: Sequence[Any]) -> list[int]:
@@ -255,7 +276,7 @@ def load(
     with damage_as(ModelError, folder):
         model = checked(folder, "model.tflite", record)
         task = _task(record, lambda name: checked(folder, name, record), folder)
-    return Bundle(folder.name, folder, task, record, Runtime(model))
+    return Bundle(folder.name, folder, task, record, _runtime(model, task, record, folder))
 
 
 def _unknown(name: str, path: Path) -> str:
@@ -270,30 +291,21 @@ def _unknown(name: str, path: Path) -> str:
 def read_record(folder: Path) -> dict[str, Any]:
     """What bundle.json says. Raises ModelError if it is damaged or of a newer format."""
     try:
-        text = (folder / BUNDLE).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = within(folder, BUNDLE, MOST)
+    except OSError as error:
         raise ModelError(f"{folder}/bundle.json can't be read ({error})") from error
-    return _understood(text, f"{folder}/bundle.json")
-
-
-def _understood(text: str, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(text)
-        version = record["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{where} is damaged; copy or train the bundle again") from error
-    if version > FORMAT:
+    record = understood(content, f"{folder}/bundle.json")
+    if outside := [name for name in record.get("files", {}) if not plain(name)]:
         raise ModelError(
-            f"{where} has format {version}; this dltasks {dltasks.__version__} reads up to {FORMAT}: "
-            "pip install --upgrade dltasks"
+            f"{folder}/bundle.json names {outside[0]!r:.80}, which is not the name of a file beside it"
         )
     return record
 
 
 def checked(folder: Path, name: str, record: dict[str, Any]) -> bytes:
-    """The bytes of a file whose sha256 is as recorded. Raises ModelError."""
+    """The bytes of a file in the folder whose sha256 is as recorded. Raises ModelError."""
     try:
-        content = (folder / name).read_bytes()
+        content = within(folder, name)
     except FileNotFoundError as error:
         raise ModelError(f"{folder}/{name} is missing; copy or train the bundle again") from error
     if hashlib.sha256(content).hexdigest() != record.get("files", {}).get(name):
@@ -307,18 +319,43 @@ def checked(folder: Path, name: str, record: dict[str, Any]) -> bytes:
 def _task(record: dict[str, Any], read: Callable[[str], bytes], where) -> Task:
     """The task as it was recorded. read: from the name of a file that it keeps to its content."""
     kind = tasks.find(record["task"])
-    known = {each.name for each in fields(kind)}
-    values = restored(kind, read)
-    values |= {name: value for name, value in record["fields"].items() if name in known}
     try:
-        return kind(**values)
-    except TypeError as error:
-        raise ModelError(f"{where}: bundle.json lacks a field ({error})") from error
+        values = restored(kind, read)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"{where} is damaged: its words can't be read ({error}); copy it again") from error
+    hints = get_type_hints(kind)
+    for each in fields(kind):
+        if each.name in values or each.name not in record["fields"]:
+            continue
+        value, called = record["fields"][each.name], f"its field {each.name}"
+        if wrong := misfit(value, hints[each.name], called) or beyond(value, each.metadata, called):
+            raise ModelError(f"{where} is damaged: {wrong}; copy or train the bundle again")
+        values[each.name] = value
+    task = kind(**values)
+    if wrong := task.flaw():
+        raise ModelError(f"{where} is damaged: {wrong}; copy or train the bundle again")
+    return task
+
+
+def _runtime(model: bytes, task: Task, record: dict[str, Any], where) -> Runtime:
+    """What runs the network of a bundle. Raises ModelError if it takes or gives other arrays than the task."""
+    runtime = Runtime(model)
+    streams = record.get("form") == "streaming"
+    if wrong := runtime.streaming_flaw(task.shapes()) if streams else runtime.flaw(task.shapes()):
+        raise ModelError(
+            f"{where}: its network and its bundle.json do not fit: {wrong}; copy or train it again"
+        )
+    return runtime
+
+
+def _file(path: Path) -> bytes:
+    """What stands in a .tflite. Raises ModelError."""
+    with damage_as(ModelError, path):
+        return bounded(path)
 
 
 def _load_file(path: Path, known: dict[str, Any]) -> Bundle:
-    with damage_as(ModelError, path):
-        content = path.read_bytes()
+    content = _file(path)
     if content[4:8] != b"TFL3":
         raise ModelError(f"{path}: not a .tflite file")
     inside = files_inside(content, path)
@@ -326,12 +363,12 @@ def _load_file(path: Path, known: dict[str, Any]) -> Bundle:
         return _adopted(path, content, known)
     model, record = unpacked(content, inside, path)
     task = _task(record, inside.__getitem__, path)
-    return Bundle(path.stem, path, task, record, Runtime(model))
+    return Bundle(path.stem, path, task, record, _runtime(model, task, record, path))
 
 
 def unpacked(content: bytes, inside: dict[str, bytes], path: Path) -> tuple[bytes, dict[str, Any]]:
     """The network and the record of a .tflite that dltasks wrote, whole as they were written. Raises ModelError."""
-    record = _understood(inside[BUNDLE].decode("utf-8", "replace"), f"{path}: {BUNDLE}")
+    record = understood(inside[BUNDLE], f"{path}: {BUNDLE}")
     try:
         model = content[: record["model"]["bytes"]]
         wanted = {"": record["model"], **record.get("members", {})}
@@ -362,7 +399,7 @@ def _adopted(path: Path, content: bytes, known: dict[str, Any]) -> Bundle:
             f"{path} is damaged: dltasks wrote it, and its end, with the record of it, can't be read; copy or export it "
             "again"
         )
-    trial.require(path)
+    trial.require(content, path)
     runtime = Runtime(content)
     stranger = Stranger(runtime, told, files_inside(content, path), **known)
     for name in tasks.names():
@@ -384,22 +421,8 @@ def files_inside(content: bytes, path: Path) -> dict[str, bytes]:
     if not zipfile.is_zipfile(BytesIO(content)):
         return {}
     try:
-        with zipfile.ZipFile(BytesIO(content)) as archive:
-            size = sum(each.file_size for each in archive.infolist())
-            if size > INSIDE:
-                raise ModelError(
-                    f"{path}: the files in it unpack to {size:,} bytes; at most {INSIDE:,} are read"
-                )
-            return {each: archive.read(each) for each in archive.namelist()}
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-    ) as error:
+        return unzipped(content, INSIDE)
+    except zipfile.BadZipFile as error:
         raise DamagedError(
             f"{path} is damaged: the files in it can't be read ({error}); copy or export it again"
         ) from error
@@ -428,11 +451,13 @@ def load_network(folder: Path):
         raise ModelError(f"{folder}: has no model.keras to start from; name a bundle folder")
     record = read_record(folder)
     with damage_as(ModelError, folder):
-        checked(folder, "model.keras", record)
+        content = checked(folder, "model.keras", record)
     # The task's own layers must be known before Keras reads of them.
     tasks.find_network(record["task"])
     try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            require_room(archive, max(INSIDE, PACKED * len(content)))
         return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except Exception as error:  # Keras raises whatever a damaged zip leads to
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelError(f"{folder}/model.keras can't be loaded ({reason})") from error

@@ -12,7 +12,24 @@ DltasksError             one line: what came, what was wanted, what to do
 
 
 class DltasksError(Exception):
-    """An error whose text is for the user: one line, no traceback needed."""
+    """An error whose text is for the user: one line, no traceback needed.
+
+    Names and values of files stand in it; what they hold of line breaks and of signs that steer a terminal does not.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    """The text on one line, without signs that steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(sign: str) -> str:
+    return " " if sign.isspace() else sign.encode("unicode_escape").decode("ascii")
 
 
 class DataError(DltasksError):

@@ -1,17 +1,28 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and read with distrust: nothing without end, nothing out of its folder."""
 
 import glob
 import json
+import lzma
 import os
 import shutil
+import stat
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from dltasks.errors import DataError
+from dltasks.errors import DataError, ModelError
+
+MOST_BYTES = 2 << 30
+"""Of a file of a bundle; a FlatBuffer ends there."""
+
+MOST_MEMBERS = 1000
+"""Files in a zip."""
 
 TEMPORARY = ".dltasks"
 """How the names of our temporary folders end."""
@@ -41,14 +52,80 @@ def write_json(path: Path, value) -> None:
         file.write((json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
-def content(path: Path) -> bytes:
-    """What stands in a file that a person named. Raises DataError."""
+def content(path: Path, most: int | None = None) -> bytes:
+    """What stands in a file that a person named, or in a pipe. most: bytes that are taken at most. Raises DataError."""
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            if endless(file):
+                raise DataError(f"{path}: a device; wanted a file")
+            found = file.read(-1 if most is None else most + 1)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file or folder") from error
-    except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
+    if most is not None and len(found) > most:
+        raise DataError(f"{path}: more than {most / 1e6:,.0f} MB; cut it into parts")
+    return found
+
+
+def endless(file) -> bool:
+    """Whether an open file is a device, which need not end."""
+    mode = os.fstat(file.fileno()).st_mode
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def within(folder: Path, name: str, most: int = MOST_BYTES) -> bytes:
+    """The content of a file that stands in a folder.
+
+    Raises ModelError for a name that is a way elsewhere, and for what is no file, lies elsewhere (a link) or is too large;
+    OSError where it can't be read.
+    """
+    path = folder / name
+    if not plain(name):
+        raise ModelError(f"{folder}: {name!r:.80} is not the name of a file in it")
+    if os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder):
+        raise ModelError(
+            f"{path} is a link that leads out of the bundle; copy the bundle with what it links to"
+        )
+    return bounded(path, most)
+
+
+def plain(name: str) -> bool:
+    """Whether a name is that of a file, and not a way to one."""
+    return name == Path(name).name and name not in ("", ".", "..") and not set("\0\\") & set(name)
+
+
+def bounded(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a plain file. Raises ModelError for what is none or too large, OSError where it can't be read."""
+    state = os.stat(path)
+    if not stat.S_ISREG(state.st_mode):
+        raise ModelError(f"{path}: not a file")
+    if state.st_size > most:
+        raise ModelError(f"{path}: {state.st_size:,} bytes; at most {most:,} are read")
+    return path.read_bytes()
+
+
+def require_room(archive: zipfile.ZipFile, most: int) -> None:
+    """Raises BadZipFile for an archive that says it unpacks to more bytes; no more than it says is unpacked."""
+    size = sum(each.file_size for each in archive.infolist())
+    if size > most:
+        raise zipfile.BadZipFile(f"they unpack to {size:,} bytes; at most {most:,} are read")
+
+
+def unzipped(content: bytes, most: int) -> dict[str, bytes]:
+    """The files of a zip, by name; they are never written anywhere.
+
+    most: bytes that they may unpack to. Raises BadZipFile for what is damaged or more.
+    """
+    # Each name costs time and memory before any can be counted.
+    if content.count(b"PK\1\2") > MOST_MEMBERS:
+        raise zipfile.BadZipFile(f"more than {MOST_MEMBERS} files")
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            require_room(archive, most)
+            return {each: archive.read(each) for each in archive.namelist()}
+    except (zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError, ValueError, IndexError) as error:
+        raise zipfile.BadZipFile(str(error) or type(error).__name__) from error
 
 
 @contextmanager

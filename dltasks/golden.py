@@ -1,11 +1,13 @@
 """Golden vectors: a few inputs with the outputs a file gave when it was written, so that any machine can tell whether it still does."""
 
+import tokenize
 import zipfile
 from io import BytesIO
 
 import numpy as np
 
 from dltasks.errors import ModelError
+from dltasks.files import unzipped
 from dltasks.runtime import Runtime
 from dltasks.task import Arrays
 
@@ -14,6 +16,9 @@ FILE, STREAM = "golden.npz", "stream.golden.npz"
 
 COUNT = 3
 """Inputs of each signature."""
+
+MOST = 64 << 20
+"""Bytes that they may unpack to."""
 
 KEPT = 1000
 """Values of an output that are kept at most, evenly over it."""
@@ -76,24 +81,44 @@ def _drawn(detail: dict, values: np.ndarray | None, random: np.random.Generator)
     return np.take_along_axis(values, rows, axis=0).astype(dtype)
 
 
+def arrays(content: bytes) -> Arrays:
+    """The arrays of a FILE by name. Raises ModelError if it is damaged."""
+    try:
+        return {name.removesuffix(".npy"): _array(each) for name, each in unzipped(content, MOST).items()}
+    except (zipfile.BadZipFile, ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
+        raise ModelError(f"{FILE} is damaged ({_first_line(error)})") from error
+
+
+def _array(content: bytes) -> np.ndarray:
+    """What stands in a .npy; no more is made room for than there is."""
+    file = BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array of another version")
+    shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject or by_column:
+        raise ValueError("an array of objects, or by column")
+    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def difference(runtime: Runtime, content: bytes) -> float:
     """The largest difference of what the file answers here from what it answered when it was written, as a share of the
     largest output (1 at least). Raises ModelError if `content` is damaged or of another file.
     """
     found, known = 0.0, {}
+    kept = {tuple(name.split("/", 2)): each for name, each in arrays(content).items()}
     try:
-        with np.load(BytesIO(content), allow_pickle=False) as kept:
-            arrays = {tuple(name.split("/")): kept[name] for name in kept.files}
-        for signature in dict.fromkeys(key[0] for key in arrays):
+        for signature in dict.fromkeys(key[0] for key in kept):
             names = runtime.details(signature or None)
-            given = {name: arrays.get((signature, "in", name), known.get(name)) for name in names}
+            given = {name: kept.get((signature, "in", name), known.get(name)) for name in names}
             known |= runtime.run(given, signature or None)
-            wanted = {
-                name: each for (s, side, name), each in arrays.items() if (s, side) == (signature, "out")
-            }
+            wanted = {name: each for (s, side, name), each in kept.items() if (s, side) == (signature, "out")}
             found = max([found, *(_apart(_some(known[name]), each) for name, each in wanted.items())])
-    except (ValueError, KeyError, TypeError, OSError, RuntimeError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{FILE} does not fit the file ({error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ModelError(f"{FILE} does not fit the file ({_first_line(error)})") from error
     return found
 
 

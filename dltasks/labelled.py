@@ -121,7 +121,7 @@ def _walked(source, kind: Kind) -> Iterator:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """All files below, links followed; a folder that is met again is not entered."""
+    """All files below, links followed, pipes left out; a folder that is met again is not entered."""
     seen = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(parent)) in seen:
@@ -129,8 +129,10 @@ def files(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(each for each in folders if not each.startswith("."))
-        for name in sorted(names):
-            yield Path(parent, name)
+        for path in (Path(parent, name) for name in sorted(names)):
+            # One that nobody writes to would be waited for without end.
+            if not path.is_fifo():
+                yield path
 
 
 def found(source, kind: Kind) -> Found:

@@ -4,7 +4,7 @@ The tables are those of metadata_schema.fbs, version 1.3.0, of TensorFlow Lite S
 FlatBuffer in the model's buffer TFLITE_METADATA. The files that it names stand in a zip at the model's end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from dltasks.errors import ModelError
 BUFFER, IDENTIFIER, VERSION = "TFLITE_METADATA", b"M001", "1.3.0"
 
 IMAGE, AUDIO, FEATURE = "ImageProperties", "AudioProperties", "FeatureProperties"
+
+MOST = 10_000
+"""Values that are read of the metadata of a file."""
 
 TEXT = 1
 LABELS = 2
@@ -214,10 +217,11 @@ def unpack(content: bytes) -> dict[str, Any]:
     from flatbuffers import encode, packer, table
 
     root = encode.Get(packer.uoffset, content, 0)
-    return _unpacked(table.Table(bytearray(content), root), "ModelMetadata")
+    return _unpacked(table.Table(bytearray(content), root), "ModelMetadata", iter(range(MOST)))
 
 
-def _unpacked(table, name: str) -> dict[str, Any]:
+def _unpacked(table, name: str, room: Iterator[int]) -> dict[str, Any]:
+    """A table. room: one place for each value that may still be read; the same bytes can be named as many."""
     found: dict[str, Any] = {}
     for slot, (field, kind) in enumerate(TABLES[name]):
         offset = table.Offset(4 + 2 * slot)
@@ -226,7 +230,7 @@ def _unpacked(table, name: str) -> dict[str, Any]:
         if kind is None:
             kind = found["kind"]
         place = table.Pos + offset
-        found[field] = _number(table, kind, place) if _scalar(kind) else _followed(table, kind, place)
+        found[field] = _number(table, kind, place) if _scalar(kind) else _followed(table, kind, place, room)
         if kind == "uint8":
             names = UNIONS[name]
             found[field] = names[found[field]] if found[field] < len(names) else ""
@@ -239,13 +243,15 @@ def _number(table, kind: str, place: int):
     return table.Get(getattr(number_types, f"{kind.capitalize()}Flags"), place)
 
 
-def _followed(table, kind, place: int):
+def _followed(table, kind, place: int, room: Iterator[int]):
     from flatbuffers.table import Table
 
+    if next(room, None) is None:
+        raise ValueError(f"more than {MOST:,} values")
     if kind is str:
         return table.String(place).decode("utf-8", "replace")
     if not isinstance(kind, list):
-        return _unpacked(Table(table.Bytes, table.Indirect(place)), kind) if kind else {}
+        return _unpacked(Table(table.Bytes, table.Indirect(place)), kind, room) if kind else {}
     (inner,) = kind
     start = place + _number(table, "uint32", place)
     count = _number(table, "uint32", start)
@@ -253,6 +259,6 @@ def _followed(table, kind, place: int):
         raise ValueError(f"a vector of {count}")
     places = (start + 4 + 4 * i for i in range(count))
     return [
-        _number(table, inner, each) if inner == "float32" else _followed(table, inner, each)
+        _number(table, inner, each) if inner == "float32" else _followed(table, inner, each, room)
         for each in places
     ]

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -52,7 +53,7 @@ class Runtime:
         found = list(interpreter.get_signature_list())
         self.signatures = tuple(found) if len(found) > 1 else ()
         self.inputs, self.outputs = (self._named(each) for each in _details(interpreter))
-        row_by_row = any(each["shape_signature"][0] == 1 for each in self.inputs.values())
+        row_by_row = any(tuple(each["shape_signature"][:1]) == (1,) for each in self.inputs.values())
         self._at_once = 1 if row_by_row else AT_ONCE
 
     def adapted(
@@ -60,6 +61,34 @@ class Runtime:
     ) -> "Runtime":
         """The same file with these names in place of its own; `given` changes inputs of these names, `answered` outputs."""
         return Runtime(self._model, names, given, answered)
+
+    def flaw(self, shapes: dict[str, tuple[int | None, ...]]) -> str:
+        """What of these arrays the file neither takes nor gives so, in a few words; nothing where it does.
+
+        shapes: of inputs and outputs by name, without the batch axis; None for an axis of any size.
+        """
+        sides = (side(each) for each in self.signatures or (None,) for side in (self.details, self.results))
+        found = [(name, detail) for side in sides for name, detail in side.items()]
+        if missing := sorted(set(shapes) - {name for name, _ in found}):
+            return f"it has no {missing[0]}"
+        for name, detail in found:
+            shape = tuple(int(size) for size in detail["shape_signature"][1:])
+            wanted = shapes.get(name, shape)
+            if len(shape) != len(wanted) or any(
+                b not in (None, a) for a, b in zip(shape, wanted, strict=True)
+            ):
+                return f"{name} is {shape}, where {wanted} is wanted"
+        return ""
+
+    def streaming_flaw(self, shapes: dict[str, tuple[int | None, ...]]) -> str:
+        """As flaw, of a file that takes a step of its inputs and the state, and gives its outputs and the next state."""
+        given = {name: tuple(each["shape"]) for name, each in self.inputs.items()}
+        after = {name: tuple(each["shape"]) for name, each in self.outputs.items()}
+        if state := [name for name in given if name not in shapes and given[name] != after.get(name)]:
+            return f"the state {state[0]} does not come back as it went in"
+        return self.flaw(
+            {name: shape if name in after else (None,) * len(shape) for name, shape in shapes.items()}
+        )
 
     def details(self, signature: str | None = None) -> dict[str, dict]:
         """The inputs of a signature by name, as the interpreter tells of them."""
@@ -89,8 +118,12 @@ class Runtime:
         """The named outputs for these named inputs, both with a batch axis.
 
         signature: must be said of a file that has several. A file made for a batch of one is run row by row.
-        Quantised outputs are scaled back to float32.
+        Quantised outputs are scaled back to float32. Raises ModelError.
         """
+        with _refusals():
+            return self._run(inputs, signature)
+
+    def _run(self, inputs: dict[str, np.ndarray], signature: str | None) -> dict[str, np.ndarray]:
         if self.signatures:
             return self._runner(signature)(**inputs)
         count = len(next(iter(inputs.values())))
@@ -144,6 +177,17 @@ def _details(interpreter) -> tuple[dict[str, dict], dict[str, dict]]:
         {name: inputs[each["index"]] for name, each in runner.get_input_details().items()},
         {name: outputs[each["index"]] for name, each in runner.get_output_details().items()},
     )
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What LiteRT raises of inputs that a network can't take, or of a network that makes no sense, as a ModelError."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"LiteRT can't run this .tflite on what it is given: {_first_line(error)}"
+        ) from error
 
 
 def _scaled(values: np.ndarray, detail: dict) -> np.ndarray:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,24 @@ import polars as pl
 
 from dltasks.errors import DataError
 from dltasks.files import content as content_of
+from dltasks.quiet import quiet
 
 FILE, ROW = "_file", "_row"
 """Columns that are added: the name of the file, and the row in it, from 1, a header not counted."""
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".jsonl", ".jsonl.gz", ".ndjson")
+PART = 1 << 20
+"""Bytes that are unpacked at a time."""
+
+SPARSE = 100
+"""Times its size that a packed table may have; real ones have five to twenty."""
+
+MOST_COLUMNS = 10_000
+"""Each costs far more than what it holds."""
+
+ROOM = 512 << 20
+"""Bytes that any table may take."""
+
 SEPARATORS = (",", ";", "\t", "|")
 BLANK = b"\xef\xbb\xbf \t\r\n"
 """What may stand before the first value of a file: a mark of its encoding, white space."""
@@ -88,11 +101,27 @@ def _read_one(source: Any) -> pl.DataFrame:
             "these"
         )
     clash = [each for each in (FILE, ROW) if each in frame.columns]
-    frame = frame.drop(clash)
+    if frame.width > MOST_COLUMNS:
+        raise DataError(f"{name}: {frame.width:,} columns; at most {MOST_COLUMNS:,} are read")
+    frame = frame.drop(clash).with_columns(*_plainer(frame.drop(clash)))
     return frame.with_columns(
         pl.lit(name).cast(pl.Categorical).alias(FILE),
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW),
     )
+
+
+def _plainer(frame: pl.DataFrame) -> Iterator[pl.Series]:
+    """What columns of kinds that few programs know are taken for."""
+    for each in frame:
+        if each.dtype.is_decimal():
+            yield each.cast(pl.Float64)
+        elif each.dtype in (pl.Int128, pl.UInt128, pl.Time):
+            yield each.cast(pl.String)
+        elif each.dtype == pl.Binary:
+            texts = [None if value is None else value.decode("utf-8", "replace") for value in each]
+            yield pl.Series(each.name, texts, pl.String)
+        elif each.dtype == pl.Duration:
+            yield each.dt.total_microseconds()
 
 
 def _from_bytes(source: Path | bytes) -> pl.DataFrame:
@@ -101,16 +130,32 @@ def _from_bytes(source: Path | bytes) -> pl.DataFrame:
     if not content.strip():
         raise DataError(f"{name}: empty; wanted a header and rows")
     if content[:4] == b"PAR1":
-        try:
-            return pl.read_parquet(io.BytesIO(content))
-        except Exception as error:  # polars raises a class of its own for every kind of damage
-            raise DataError(f"{name}: a damaged Parquet file ({_first_line(error)})") from error
+        return _from_parquet(content, name)
     if str(name).lower().endswith((".parquet", ".pq")):
         raise DataError(f"{name}: not a Parquet file, whatever its name says")
     content = _unpacked(content, name)
+    if not content.strip():
+        raise DataError(f"{name}: empty; wanted a header and rows")
     if content.lstrip(BLANK).startswith(b"{"):
         return _from_json(content, name)
     return _from_csv(content, name)
+
+
+def _from_parquet(content: bytes, name: str) -> pl.DataFrame:
+    """What it says of its size is looked at first: a few bytes can stand for many rows."""
+    table = pl.scan_parquet(io.BytesIO(content))
+    try:
+        with quiet():
+            values = table.select(pl.len()).collect().item() * len(table.collect_schema())
+            found = None if 8 * values > max(ROOM, SPARSE * len(content)) else table.collect()
+    # polars raises a class of its own for every kind of damage, and one that is no Exception where its own code fails
+    except (Exception, pl.exceptions.PanicException) as error:
+        raise DataError(f"{name}: a damaged Parquet file ({_first_line(error)})") from error
+    if found is None:
+        raise DataError(
+            f"{name}: {values:,} values in {len(content):,} bytes, as no table has; write it anew as CSV if it is one"
+        )
+    return found
 
 
 def _from_json(content: bytes, name: str) -> pl.DataFrame:
@@ -130,16 +175,27 @@ def _from_json(content: bytes, name: str) -> pl.DataFrame:
 def _unpacked(content: bytes, name: str) -> bytes:
     if content[:2] != b"\x1f\x8b":
         return content
+    found = []
     try:
-        return gzip.decompress(content)
+        with io.BytesIO(content) as packed, gzip.GzipFile(fileobj=packed) as file:
+            while part := file.read(PART):
+                found.append(part)
+                if len(found) * PART > max(16 * PART, SPARSE * packed.tell()):
+                    raise DataError(
+                        f"{name}: unpacks to more than {SPARSE} times its size, as no table does; unpack it by hand if it is one"
+                    )
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name}: a damaged gzip file ({error})") from error
+    return b"".join(found)
 
 
 def _from_csv(content: bytes, name: str) -> pl.DataFrame:
     if b"\0" in content[:4096]:
         raise DataError(f"{name}: neither CSV in UTF-8 nor Parquet")
     separator = _separator(content)
+    columns = _header(content).count(separator) + 1
+    if columns > MOST_COLUMNS:
+        raise DataError(f"{name}: {columns:,} columns; at most {MOST_COLUMNS:,} are read")
     try:
         # Every row is looked at before a column is called a number: a word in the last one would else be lost.
         return pl.read_csv(
@@ -151,8 +207,11 @@ def _from_csv(content: bytes, name: str) -> pl.DataFrame:
 
 def _separator(content: bytes) -> str:
     """The one of SEPARATORS that comes most often in the first line."""
-    first = content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
-    return max(SEPARATORS, key=first.count)
+    return max(SEPARATORS, key=_header(content).count)
+
+
+def _header(content: bytes) -> str:
+    return content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
 
 
 def _damage(content: bytes, separator: str, error: Exception) -> str:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # only data that is looked at, and files that are written or 
     from dltasks.metadata import Described
     from dltasks.stranger import Adopted, Stranger
 
+MOST_WORDS = 1_000_000
+"""Of a field that is kept as a text file."""
+
 Arrays = dict[str, np.ndarray]
 Run = Callable[..., Arrays]
 """Runs named inputs through a network, or through one of its signatures where it has several: run(inputs, "encode")."""
@@ -113,6 +116,18 @@ class Task(ABC):
 
     def check(self, plan: Plan) -> None:
         """Raises PlanError, before any data is read, for a plan that can't be kept."""
+
+    def flaw(self) -> str:
+        """What of the fields, each of its type and within its limits, makes no sense together; nothing where all does.
+
+        Asked of a task whose fields came from a file.
+        """
+        return ""
+
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Of inputs and outputs of a file of the network, by name and without the batch axis, what this task relies on; None
+        for an axis of any size."""
+        return {}
 
     @abstractmethod
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
@@ -284,6 +299,11 @@ def served(network) -> dict[str, Signature]:
     return {"serve": Signature(network, lambda given: network(given, training=False), inputs)}
 
 
+def limited(default, **limits):
+    """A field that a bundle.json may set within limits: see dltasks.hints.beyond."""
+    return field(default=default, metadata=limits)
+
+
 def words(**options):
     """A field of many words, kept as a text file of its name in the bundle, one word per line."""
     return field(metadata={"kept": (".txt", _from_words, _to_words)}, **options)
@@ -299,6 +319,8 @@ def _from_words(values: Sequence[str]) -> bytes:
 
 
 def _to_words(kept: bytes) -> tuple[str, ...]:
+    if kept.count(b"\n") > MOST_WORDS:
+        raise ValueError(f"more than {MOST_WORDS:,}")
     return tuple(kept.decode("utf-8").splitlines())
 
 

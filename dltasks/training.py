@@ -94,9 +94,7 @@ def train(
         )
 
 
-def _trained(
-    kind, source, out, work: "Work", task, plan, settings, resume, about, inspect, report, started
-):
+def _trained(kind, source, out, work: "Work", task, plan, settings, resume, about, inspect, report, started):
     with damage_as(PlanError, out):
         recover(work.folder, out)
         state, plan, about = _begun(work.folder, task, plan, settings, resume, about)

@@ -1,6 +1,6 @@
 """A stranger's .tflite tried in a process of its own: a malformed one can end the whole process (SIGSEGV) or take all memory.
 
-python -m dltasks.trial FILE
+python -m dltasks.trial < FILE
 """
 
 import subprocess
@@ -16,12 +16,12 @@ BYTES = 1 << 30
 """How much memory it may take."""
 
 
-def require(path: Path) -> None:
-    """Raises ModelError if this file can't be loaded and run once on zeros, within SECONDS and BYTES."""
+def require(content: bytes, path: Path) -> None:
+    """Raises ModelError if this content of a file can't be loaded and run, within SECONDS and BYTES."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "dltasks.trial", str(path.resolve())],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "dltasks.trial"],
+            input=content,
             capture_output=True,
             timeout=SECONDS,
         )
@@ -40,23 +40,24 @@ def require(path: Path) -> None:
     )
 
 
-def _try(path: str) -> int:
-    """Load and run the file here; what is wrong goes to standard output."""
+def _try(content: bytes) -> int:
+    """Load the file here and run it on zeros and on noise; what is wrong goes to standard output."""
     _limit()
     import numpy as np
 
     from dltasks.runtime import Runtime
 
     try:
-        runtime = Runtime(Path(path).read_bytes())
+        runtime, random = Runtime(content), np.random.default_rng(0)
         for signature in runtime.signatures or (None,):
-            given = {}
-            for name, detail in runtime.details(signature).items():
-                # Of a stranger's axes that take any size, 1 is the only one that is surely not too many.
-                shape = [max(1, int(size)) for size in detail["shape_signature"]]
-                given[name] = np.zeros(shape, detail["dtype"])
-            runtime.run(given, signature)
-    except (ModelError, ValueError, RuntimeError, MemoryError) as error:
+            for most in (0, 255):
+                given = {}
+                for name, detail in runtime.details(signature).items():
+                    # Of a stranger's axes that take any size, 1 is the only one that is surely not too many.
+                    shape = [max(1, int(size)) for size in detail["shape_signature"]]
+                    given[name] = random.integers(0, most, shape, endpoint=True).astype(detail["dtype"])
+                runtime.run(given, signature)
+    except (ModelError, ValueError, RuntimeError, TypeError, KeyError, MemoryError) as error:
         print((str(error).splitlines() or [type(error).__name__])[0])
         return 1
     return 0
@@ -72,4 +73,4 @@ def _limit() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_try(sys.argv[1]))
+    sys.exit(_try(sys.stdin.buffer.read()))

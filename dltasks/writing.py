@@ -17,7 +17,6 @@ from dltasks.bundle import (
     BUNDLE,
     CARD,
     DATE,
-    FORMAT,
     STREAM,
     Bundle,
     failures_among,
@@ -34,6 +33,7 @@ from dltasks.parity import FILE as PARITY
 from dltasks.parity import Held, Parity, Told, below, compared, require, told
 from dltasks.plan import AUTO, LEVELS
 from dltasks.quiet import quiet
+from dltasks.record import FORMAT
 from dltasks.runtime import Runtime, in_order
 from dltasks.task import Arrays, Batch, Task, kept, kept_names
 

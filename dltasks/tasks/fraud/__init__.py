@@ -12,7 +12,7 @@ from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, Score, Table
 from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.report import Report
-from dltasks.task import Arrays, Batch, Parts, Run, Task
+from dltasks.task import Arrays, Batch, Parts, Run, Task, limited
 
 if TYPE_CHECKING:
     from dltasks.inspection import Inspection
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 DELAY = "7d"
 """Of labels, where nobody says another."""
+
+LONGEST = 100 * 366 * 86_400_000_000
+"""Microseconds of the longest window, and of the longest delay of labels."""
 
 UNITS = ("s", "ms", "us", "ns", "min", "h", "d")
 
@@ -209,8 +212,8 @@ class FraudTask(Task):
 
     layout: dict[str, Any] = field(default_factory=dict)
     clock: dict[str, Any] = field(default_factory=dict)
-    lengths: tuple[int, ...] = ()
-    delay: int = 0
+    lengths: tuple[int, ...] = limited((), minimum=1, maximum=LONGEST)
+    delay: int = limited(0, minimum=0, maximum=LONGEST)
     indicated: tuple[str, ...] = ()
     fills: dict[str, float] = field(default_factory=dict)
     vocabularies: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -218,14 +221,14 @@ class FraudTask(Task):
     spans: dict[str, int] | None = None
     drop_known: bool = False
     usual: tuple[float, ...] = ()
-    spread: tuple[float, ...] = ()
-    prior: float = 0.0
-    steps: int = 0
+    spread: tuple[float, ...] = limited((), minimum=0)
+    prior: float = limited(0.0, minimum=0, maximum=1)
+    steps: int = limited(0, minimum=0, maximum=200)
     unsupervised: bool = False
     errors: tuple[float, ...] = ()
-    threshold: float = 0.5
-    budget: int = 100
-    cost_alert: float = 0.0
+    threshold: float = limited(0.5, minimum=0, maximum=1)
+    budget: int = limited(100, minimum=1)
+    cost_alert: float = limited(0.0, minimum=0)
     explained: bool = True
     peered: bool = True
 
@@ -246,6 +249,44 @@ class FraudTask(Task):
             self.fills,
             words,
         )
+
+    def flaw(self) -> str:
+        from dltasks.hints import misfit
+        from dltasks.tasks.fraud.division import Spans
+        from dltasks.tasks.fraud.layout import Layout
+        from dltasks.tasks.fraud.times import Clock
+
+        kinds = {"layout": Layout, "clock": Clock, "spans": Spans | None}
+        for name, kind in kinds.items():
+            if wrong := misfit(getattr(self, name), kind, f"its field {name}"):
+                return wrong
+        if wrong := self.recipe.clock.flaw() or self.recipe.layout.flaw():
+            return wrong
+        entities, card = self.recipe.layout.entities, self.recipe.layout.card
+        if entities and not self.lengths:
+            return f"it has no windows over {entities[0]}"
+        if (self.steps and not card) or (self.drop_known and not (card and self.spans)):
+            return "it looks at cards, and does not say what a card is, or when it was trained"
+        if set(self.vocabularies) - set(self.recipe.layout.categories):
+            return "it has words of what is no category"
+        if any(len(set(each)) < len(each) for each in self.vocabularies.values()):
+            return "it has a word twice"
+        if self.unsupervised and not self.errors:
+            return "it learned without labels, and has no errors to compare with"
+        count = len(self.recipe.features)
+        if not len(self.usual) == len(self.spread) == count:
+            return f"it has {count} features and {len(self.usual)} usual values"
+        return ""
+
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        found: dict[str, tuple[int | None, ...]] = {"error" if self.unsupervised else "probability": (1,)}
+        if self.usual:
+            found["numbers"] = (len(self.usual),)
+        if self.vocabularies:
+            found["codes"] = (len(self.vocabularies),)
+        if self.steps:
+            found |= {"past": (self.steps, len(self.usual)), "there": (self.steps,)}
+        return found
 
     def check(self, plan: Plan) -> None:
         from dltasks.tasks.fraud.times import duration

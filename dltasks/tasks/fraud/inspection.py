@@ -12,7 +12,7 @@ from dltasks.errors import DataError
 from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, Place, by_value, counted, same
 from dltasks.report import Report
 from dltasks.tables import FILE, ROW
-from dltasks.tasks.fraud import doubt, transactions
+from dltasks.tasks.fraud import doubt, layout, transactions
 from dltasks.tasks.fraud.reading import Problem
 from dltasks.tasks.fraud.transactions import Arranged, Understood
 from dltasks.tasks.fraud.windows import FRAUD, PLACE
@@ -169,7 +169,7 @@ def _correlated(part: pl.DataFrame, names: list[str]) -> Iterator[tuple[str, str
 def _rows(frame: pl.DataFrame, read: Understood, files: list[Path]) -> Iterator[Finding]:
     """Rows that come again, those that contradict another, missing labels, and few frauds."""
     plain = frame.select(FILE, ROW, PLACE)
-    own = [each for each in read.typed.plain.columns if each != read.layout.id]
+    own = [each for each in layout.flat(read.typed.plain) if each != read.layout.id]
     plain = plain.hstack(read.typed.plain[frame[PLACE].to_list()].select(own)) if own else plain
     label = read.layout.label
     again = plain.filter(~pl.struct(own).is_first_distinct()) if own else plain.clear()

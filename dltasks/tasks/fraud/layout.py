@@ -64,6 +64,15 @@ class Layout:
         for name in ("entities", "spending", "compromised", "numbers", "categories"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
+    def flaw(self) -> str:
+        """What of the columns makes no sense together; nothing where all does."""
+        if self.card and self.card not in self.entities:
+            return f"its card {self.card!r:.40} is no entity"
+        named = [self.time, *self.entities, self.id, self.label, *self.categories]
+        named += [each for each in self.numbers if each != self.amount] + [self.amount]
+        twice = [each for each in dict.fromkeys(filter(None, named)) if named.count(each) > 1]
+        return f"its column {twice[0]!r:.40} is two things at once" if twice else ""
+
     @property
     def ordered(self) -> tuple[str, ...]:
         """The entities, the card first: what is usual for it says which frauds of others a leaked card explains."""
@@ -86,6 +95,11 @@ def require(frame: pl.DataFrame, names: Sequence[str], where: str) -> None:
         ]
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
         raise DataError(f"{where}: no column {name!r}; {hint}")
+    nested = [name for name in names if frame.schema[name].is_nested()]
+    if nested:
+        raise DataError(
+            f"{where}: {nested[0]!r} holds lists or objects; wanted a number, a text or a time in each row"
+        )
 
 
 def require_keys(frame: pl.DataFrame, layout: Layout) -> None:
@@ -117,7 +131,7 @@ def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
     ]
     named += [*plan.number, *plan.category, *plan.ignore]
     require(frame, [each for each in named if each], where)
-    columns = [each for each in frame.columns if each not in (FILE, ROW, SPLIT, *plan.ignore)]
+    columns = [each for each in flat(frame) if each not in (FILE, ROW, SPLIT, *plan.ignore)]
     free = [each for each in columns if each not in (*plan.number, *plan.category)]
     label = None if plan.unsupervised and not plan.label else plan.label or first_named(free, LABEL)
     if label is None and not plan.unsupervised:
@@ -163,9 +177,12 @@ def without(layout: Layout, left: Sequence[str]) -> Layout:
 def with_label(layout: Layout, frame: pl.DataFrame) -> Layout:
     """The layout with the label that a frame seems to have."""
     used = (layout.id, *layout.needed())
-    return replace(
-        layout, label=first_named([e for e in frame.columns if e not in (FILE, ROW, *used)], LABEL)
-    )
+    return replace(layout, label=first_named([e for e in flat(frame) if e not in (FILE, ROW, *used)], LABEL))
+
+
+def flat(frame: pl.DataFrame) -> list[str]:
+    """The columns that hold one value a row."""
+    return [name for name, kind in frame.schema.items() if not kind.is_nested()]
 
 
 def said(layout: Layout, columns: Sequence[str], passed: Sequence[str]) -> list[str]:

@@ -163,7 +163,7 @@ class Scored:
 
 
 def _scored(bundle, asked: Asked, limit: tuple[int, str] | None, threads: int | None) -> Scored:
-    run = bundle.runtime.run
+    run = bundle.run
     if not len(asked.transactions):
         raise DataError(f"{asked.problems[0].error()}; no other row can be scored either")
     batches = Batch(asked.transactions, asked.transactions.table.files[asked.transactions.places])

@@ -43,6 +43,17 @@ class Clock:
         """Whether moments have dates."""
         return bool(self.dates or self.origin)
 
+    def flaw(self) -> str:
+        """What of the fields makes no sense; nothing where all does."""
+        if self.unit not in UNITS or self.dates not in ("", "iso", "day-first", "month-first"):
+            return f"unit {self.unit!r:.40} and dates {self.dates!r:.40} are not known"
+        try:
+            ZoneInfo(self.zone)
+            self._zero()
+        except (KeyError, ValueError, OSError, OverflowError, SettingError) as error:
+            return f"its zone or origin makes no sense ({error})"
+        return ""
+
     def moments(self, column: pl.Series) -> pl.Series:
         """Int64 moments; null where a value is missing or no time."""
         if column.dtype.is_temporal():
@@ -106,13 +117,19 @@ class Clock:
 
     def told_day(self, day: int) -> str:
         """A day for people."""
-        return str(date(1970, 1, 1) + timedelta(days=day)) if self.dated else f"day {day}"
+        try:
+            return str(date(1970, 1, 1) + timedelta(days=day)) if self.dated else f"day {day}"
+        except OverflowError:
+            return self.told(day * DAY)
 
     def told(self, moment: int) -> str:
         """A moment for people."""
         if not self.dated:
             return f"{moment / UNITS[self.unit]:.12g} {self.unit}"
-        return datetime.fromtimestamp(moment / SECOND, ZoneInfo(self.zone)).isoformat(" ", "seconds")[:19]
+        try:
+            return datetime.fromtimestamp(moment / SECOND, ZoneInfo(self.zone)).isoformat(" ", "seconds")[:19]
+        except (ValueError, OverflowError, OSError):  # before the year 1, or after 9999
+            return f"about the year {1970 + moment / (365.2425 * DAY):.0f}"
 
     def _zero(self) -> int:
         return self.moment_of_origin() if self.origin else 0
@@ -182,7 +199,7 @@ def _order(column: pl.Series, asked: str | None, where: str) -> str:
     if asked:
         return asked
     texts = column.str.strip_chars().str.replace(r"^(\d{4}-\d\d-\d\d)[Tt]", "$1 ")
-    if texts.drop_nulls().str.contains(r"^\d{1,2}[/-]\d{1,2}[/-]\d{4}").mean() < 0.5:
+    if (texts.drop_nulls().str.contains(r"^\d{1,2}[/-]\d{1,2}[/-]\d{4}").mean() or 0.0) < 0.5:
         return "iso"
     day, month = (
         _share(_first_that_parse(texts, _formats(each)), texts) for each in ("day-first", "month-first")

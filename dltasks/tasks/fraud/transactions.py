@@ -181,7 +181,9 @@ def arranged(table: Understood) -> Arranged:
 
 def _without_label(frame: pl.DataFrame, plan):
     """The plan, and notes: what is named like a label is nothing that a network without labels may see."""
-    label = layout.first_named([e for e in frame.columns if e not in (FILE, ROW, *plan.ignore)], layout.LABEL)
+    label = layout.first_named(
+        [e for e in layout.flat(frame) if e not in (FILE, ROW, *plan.ignore)], layout.LABEL
+    )
     if not plan.unsupervised or plan.label or label is None or frame[label].n_unique() > 2:
         return plan, []
     if label in (*plan.number, *plan.category):

@@ -13,7 +13,7 @@ from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, classification
 from dltasks.plan import Plan, setting
 from dltasks.report import Report
-from dltasks.task import Arrays, Batch, Parts, Task, words
+from dltasks.task import Arrays, Batch, Parts, Task, limited, words
 from dltasks.tasks.image import folders, pixels
 
 if TYPE_CHECKING:
@@ -117,9 +117,12 @@ class ImageTask(Task):
     plan: ClassVar[type[Plan]] = ImagePlan
 
     labels: tuple[str, ...] = words(default=())
-    size: int = 96
-    threshold: float = 0.0
-    top: int = 5
+    size: int = limited(96, minimum=1, maximum=4096)
+    threshold: float = limited(0.0, minimum=0, maximum=1)
+    top: int = limited(5, minimum=1)
+
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        return {"pixels": (self.size, self.size, 3), "probabilities": (len(self.labels),)}
 
     def check(self, plan: Plan) -> None:
         from dltasks.tasks.image.network import check_backbone

@@ -4,6 +4,7 @@ import os
 import struct
 import threading
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,8 +14,20 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dltasks.errors import DataError
 
-MOST_PIXELS = 128_000_000
+MOST_PIXELS = 120_000_000
 """A phone of 108 megapixels is read; a bomb is not."""
+
+MOST_OF_WEBP = 50_000_000
+"""Its decoder holds four copies of all pixels."""
+
+MOST_SCANS = 100
+"""A progressive JPEG is made of a dozen; each more costs a pass over the whole photo."""
+
+LARGE = 16_000_000
+"""A photo of more pixels is made smaller strip by strip: whole copies of it would take gigabytes."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is read. Pillow would know more, some of them by starting other programs."""
 
 _DAMAGE = (
     OSError,
@@ -41,14 +54,12 @@ def load(photo, size: int) -> np.ndarray:
     name = describe(photo)
     image = _opened(photo, name)
     try:
-        if image.width * image.height > MOST_PIXELS:
-            raise DataError(
-                f"{name}: {image.width} x {image.height} pixels; at most {MOST_PIXELS // 10**6} million are read"
-            )
+        _require_moderate(image, photo, name)
         # JPEG decodes at a half, a quarter or an eighth for a fraction of the time.
         image.draft(None, (2 * size, 2 * size))
-        image = ImageOps.exif_transpose(image)
-        return np.asarray(_centre(_over_white(_eight_bit(image)), size))
+        image = _smaller(image, size) if image.width * image.height > LARGE else image
+        ImageOps.exif_transpose(image, in_place=True)
+        return np.asarray(_centre(_over_white(_eight_bit(image, _brightest([image]))), size))
     except _DAMAGE as error:
         raise DataError(f"{name}: damaged image ({_reason(error)}); replace it or remove it") from error
     finally:
@@ -129,7 +140,7 @@ def _identified(head: bytes, file, name: str) -> Image.Image:
         # The filters of `warnings` belong to the whole process, hence the lock.
         with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(file)
+            return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
         if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
             raise DataError(f"{name}: HEIC is not read; convert it to JPEG") from error
@@ -142,13 +153,61 @@ def _identified(head: bytes, file, name: str) -> Image.Image:
         raise DataError(f"{name}: damaged image ({_reason(error)}); replace it or remove it") from error
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit and floating point greys, which Pillow would clip, scaled to 8 bits."""
-    if not (image.mode.startswith("I") or image.mode == "F"):
+def _require_moderate(image: Image.Image, photo, name: str) -> None:
+    """Raises DataError for what would take minutes, or gigabytes, to decode."""
+    most = MOST_OF_WEBP if image.format == "WEBP" else MOST_PIXELS
+    if image.width * image.height > most:
+        raise DataError(
+            f"{name}: {image.width} x {image.height} pixels; at most {most // 10**6} million are read"
+        )
+    if image.format in ("JPEG", "MPO"):
+        content = photo if isinstance(photo, bytes) else Path(image.filename).read_bytes()
+        # The marker of a scan; inside of one it can't stand.
+        if (scans := content.count(b"\xff\xda")) > MOST_SCANS:
+            raise DataError(f"{name}: a JPEG of {scans} scans; at most {MOST_SCANS} are read")
+
+
+def _smaller(image: Image.Image, size: int) -> Image.Image:
+    """The centre of a large photo, not upright yet, in RGB and 8 bits; its side at least three times `size` if it can be."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    factor = max(1, side // (3 * size))
+    rows = factor * max(1, LARGE // (8 * side * factor))
+
+    def strips():
+        return (
+            image.crop((left, top + y, left + side, top + min(y + rows, side))) for y in range(0, side, rows)
+        )
+
+    brightest = _brightest(strips())
+    small = [np.asarray(_over_white(_eight_bit(strip, brightest)).reduce(factor)) for strip in strips()]
+    found = Image.fromarray(np.concatenate(small))
+    found.getexif().update(image.getexif())
+    return found
+
+
+def _deep(image: Image.Image) -> bool:
+    """Whether it holds greys of 16 bits or floating point, which Pillow would clip."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _brightest(parts: Iterable[Image.Image]) -> float:
+    """The largest of deep greys; 0 where there are none."""
+    return max(
+        float(np.nan_to_num(np.asarray(part)).max(initial=0)) if _deep(part) else 0.0 for part in parts
+    )
+
+
+def _eight_bit(image: Image.Image, brightest: float) -> Image.Image:
+    """Deep greys scaled to 8 bits."""
+    if not _deep(image):
         return image
-    values = np.asarray(image).astype(np.float64)
-    top = values.max(initial=0)
-    scale = 255 if image.mode == "F" and top <= 1 else 1 if top <= 255 and image.mode != "I;16" else 1 / 257
+    scale = 1 / 257
+    if image.mode == "F" and brightest <= 1:
+        scale = 255
+    elif brightest <= 255 and image.mode != "I;16":
+        scale = 1
+    values = np.nan_to_num(np.asarray(image).astype(np.float64))
     return Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from dltasks.errors import DataError, ModelError, PlanError, SettingError
 from dltasks.evaluation import Evaluation
 from dltasks.plan import Length, Plan, setting
 from dltasks.report import Report
-from dltasks.task import Arrays, Batch, Parts, Run, Task, words
+from dltasks.task import Arrays, Batch, Parts, Run, Task, limited, words
 from dltasks.tasks.speech import folders, sound
 from dltasks.tasks.speech.folders import SILENCE, UNKNOWN
 from dltasks.tasks.speech.listening import Hearing, smoothed
@@ -147,6 +147,13 @@ class SpeechAnswer(Choice):
         return "" if self.time_seconds is None else f"at {self.time_seconds:.2f} s"
 
 
+class OperatingPoint(TypedDict):
+    """How a listener does with the thresholds for a budget of false alarms an hour."""
+
+    budget_per_hour: float
+    thresholds: list[float]
+
+
 @dataclass(frozen=True)
 class SpeechTask(Task):
     """Recordings to one of `labels`, through a network that hears `seconds` at `sample_rate` hertz at once.
@@ -161,14 +168,25 @@ class SpeechTask(Task):
     quantised: ClassVar[tuple[str, ...]] = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
     labels: tuple[str, ...] = words(default=())
-    sample_rate: int = 16_000
-    seconds: float = 1.0
-    top: int = 3
-    hop_seconds: float = 0.1
-    smoothing: int = 4
-    refractory_seconds: float = 1.0
+    sample_rate: int = limited(16_000, minimum=1000, maximum=768_000)
+    seconds: float = limited(1.0, minimum=0.01, maximum=60)
+    top: int = limited(3, minimum=1)
+    hop_seconds: float = limited(0.1, minimum=0.001, maximum=60)
+    smoothing: int = limited(4, minimum=1, maximum=1000)
+    refractory_seconds: float = limited(1.0, minimum=0)
     thresholds: tuple[float, ...] = ()
-    operating_points: tuple[dict, ...] = ()
+    operating_points: tuple[OperatingPoint, ...] = ()
+
+    def flaw(self) -> str:
+        if self.hop_seconds > self.seconds:
+            return f"it hears {self.seconds:g} s every {self.hop_seconds:g} s"
+        for thresholds in (self.thresholds, *(each["thresholds"] for each in self.operating_points)):
+            if thresholds and len(thresholds) != len(self.labels):
+                return f"it has {len(thresholds)} thresholds for {len(self.labels)} labels"
+        return ""
+
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        return {"samples": (self.length,), "probabilities": (len(self.labels),)}
 
     @property
     def length(self) -> int:

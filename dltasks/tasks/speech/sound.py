@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dltasks import files
 from dltasks.errors import DataError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
@@ -21,6 +22,18 @@ RATES = 2_000, 768_000
 
 BLOCK_SECONDS = 4.0
 """Length of the pieces that a recording is read in, so that memory does not grow with it."""
+
+BLOCK_VALUES = 1 << 23
+"""Samples of all channels that a piece has at most."""
+
+LONGEST = 3600.0
+"""Seconds of a recording that is read whole."""
+
+DENSE, MOMENT = 300, 180.0
+"""Samples in a byte that only silence packs into, and seconds in which it does no harm: hours of nothing fit into little."""
+
+MOST_CHUNKS = 1000
+"""Parts of a WAV file that are gone through."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,13 @@ def load(sound, rate: int, length: int) -> np.ndarray:
     if isinstance(sound, Clip) and sound.start is not None:
         samples = np.concatenate(list(blocks(sound, rate, sound.start, length / rate)))
         return fitted(samples[:length], length)
-    return fitted(np.concatenate(list(blocks(sound, rate))), length)
+    heard, count = [], 0
+    for block in blocks(sound, rate):
+        heard.append(block)
+        count += len(block)
+        if count > LONGEST * rate:
+            raise DataError(f"{describe(sound)}: longer than an hour; cut it into clips")
+    return fitted(np.concatenate(heard), length)
 
 
 def header(sound) -> tuple[float, int, int]:
@@ -105,7 +124,13 @@ def _read(sound, rate: int, name: str, start: float, seconds: float) -> Iterator
     import soundfile
 
     try:
-        with soundfile.SoundFile(_opened(sound, name)) as file:
+        opened = _opened(sound, name)
+        with soundfile.SoundFile(opened) as file:
+            size = os.path.getsize(opened) if isinstance(opened, str) else opened.getbuffer().nbytes
+            if file.frames > max(MOMENT * file.samplerate, DENSE * size):
+                raise DataError(
+                    f"{name}: {file.frames / max(1, file.samplerate):,.0f} s in {size:,} bytes: nothing but silence, or damaged"
+                )
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise DataError(
                     f"{name}: its header says {file.samplerate} samples a second; wanted {RATES[0]:,} to {RATES[1]:,}"
@@ -126,6 +151,8 @@ def _opened(sound, name: str):
     path = os.fspath(sound)
     try:
         with open(path, "rb") as file:
+            if files.endless(file):
+                raise DataError(f"{name}: a device; wanted a recording")
             plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             # A pipe can be read only once, and not from the middle.
             content = file.read(1 if plain else -1)
@@ -142,8 +169,9 @@ def _opened(sound, name: str):
         raise DataError(f"{name}: no such file") from error
     except IsADirectoryError as error:
         raise DataError(f"{name}: a folder, where a recording was wanted") from error
-    except OSError as error:
-        raise DataError(f"{name}: can't be read ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{name}: can't be read ({reason})") from error
     return path
 
 
@@ -159,7 +187,9 @@ def _unsaid(file) -> int:
     if form[:4] != b"RIFF" or form[8:] != b"WAVE":
         return 0
     sound = None
-    while len(head := file.read(8)) == 8:
+    for _ in range(MOST_CHUNKS):
+        if len(head := file.read(8)) < 8:
+            return 0
         name, length = head[:4], int.from_bytes(head[4:], "little")
         there = size - file.tell()
         chunk = name.isascii() and name.decode().isprintable() and length <= there
@@ -185,7 +215,7 @@ def _frames(file, start: float, seconds: float) -> Iterator[np.ndarray]:
     if start:
         file.seek(min(round(start * file.samplerate), file.frames))
     left = seconds * file.samplerate
-    size = max(1, int(BLOCK_SECONDS * file.samplerate))
+    size = max(1, min(int(BLOCK_SECONDS * file.samplerate), BLOCK_VALUES // file.channels))
     while left > 0:
         block = file.read(int(min(size, np.ceil(left))), dtype="float32", always_2d=True)
         if not len(block):

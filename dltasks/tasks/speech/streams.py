@@ -41,7 +41,7 @@ def in_windows(bundle, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     task = bundle.task
     hop = round(task.hop_seconds * task.sample_rate)
     for window in windows(pieces, task.length, hop):
-        yield bundle.runtime.run({"samples": np.ascontiguousarray(window)})["probabilities"]
+        yield bundle.run({"samples": np.ascontiguousarray(window)})["probabilities"]
 
 
 def in_steps(task, stepwise, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

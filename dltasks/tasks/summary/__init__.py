@@ -14,7 +14,7 @@ from dltasks.errors import DataError, SettingError
 from dltasks.evaluation import Evaluation, Score
 from dltasks.plan import LEVELS, Length, Plan, setting
 from dltasks.report import Report
-from dltasks.task import Arrays, Batch, Parts, Run, Signature, Task, content
+from dltasks.task import Arrays, Batch, Parts, Run, Signature, Task, content, limited
 from dltasks.tasks.summary import centrality, documents, headlines, selection, vocabulary
 from dltasks.tasks.summary.documents import Document
 
@@ -178,17 +178,23 @@ class SummaryTask(Task):
     batch_size: ClassVar[int] = 8
 
     vocabulary: bytes = content(default=b"")
-    style: str = "extract"
-    window: int = 16
-    length: int = 48
-    context: int = 192
-    steps: int = 24
+    style: str = limited("extract", choices=STYLES)
+    window: int = limited(16, minimum=1, maximum=1000)
+    length: int = limited(48, minimum=1, maximum=1000)
+    context: int = limited(192, minimum=1, maximum=2048)
+    steps: int = limited(24, minimum=1, maximum=256)
     titled: bool = False
-    usual: float = 0.0
-    sentences: int = 3
-    words: int | None = None
-    ratio: float | None = None
-    beams: int = 4
+    usual: float = limited(0.0, minimum=0)
+    sentences: int = limited(3, minimum=1)
+    words: int | None = limited(None, minimum=1)
+    ratio: float | None = limited(None, minimum=0, maximum=1)
+    beams: int = limited(4, minimum=1, maximum=64)
+
+    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+        if self.style == "extract":
+            return {"pieces": (None, None), "counts": (None, None), "total": (1,), "scores": (None,)}
+        pieces = vocabulary.pieces(self.vocabulary).get_piece_size()
+        return {"source": (self.context,), "vocabulary": (pieces,), "copy": (self.context,)}
 
     @property
     def monitor(self) -> str:

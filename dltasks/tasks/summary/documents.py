@@ -32,6 +32,9 @@ LONGEST = 120
 MARKS = re.compile(r"\s*(?:>\s*)*(?:(?:[*+-]|\d+[.)])\s+)*(?:\[[ xX]\]\s+)?")
 """What stands before the words of a quote or an item in Markdown."""
 
+LINKS = re.compile(r"(?:\s*!?\[[^\]]*\]\([^)]*\))+\s*")
+"""A paragraph of nothing but links and pictures."""
+
 CUT = 40
 """Words of the parts that it is cut into."""
 
@@ -104,7 +107,7 @@ def load(raw: Any) -> Document:
     if not isinstance(raw, bytes | str | os.PathLike):
         raise DataError(f"{type(raw).__name__}: not a text; wanted a path, or bytes")
     name = describe(raw)
-    content = raw if isinstance(raw, bytes) else files.content(Path(raw))
+    content = raw if isinstance(raw, bytes) else files.content(Path(raw), 4 * MOST)
     text, notes = decoded(content, name)
     kind = "plain" if isinstance(raw, bytes) else ENDINGS.get(Path(raw).suffix.lower(), "plain")
     if re.match(r"\s*(<!doctype html|<html\b)", text[:1000], re.IGNORECASE):
@@ -202,13 +205,14 @@ def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
     starts = [0]
     for line in text.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    # What stands inside of a paragraph is not asked for, and brackets in it can take minutes.
+    tokens = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"]).parse(text)
     for token in tokens:
         if token.type == "paragraph_open":
             first, last = token.map
             start, end = starts[first], starts[min(last, len(starts) - 1)]
             bare = MARKS.match(text[start:end]).end()
-            if not re.fullmatch(r"(\s*!?\[[^\]]*\]\([^)]*\)\s*)+", text[start:end]):
+            if not LINKS.fullmatch(text, start, end):
                 yield start + bare, end
 
 

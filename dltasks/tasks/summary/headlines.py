@@ -142,7 +142,8 @@ def unsupported(headline: str, text: str) -> list[str]:
 
 def _numbers(text: str) -> list[str]:
     """Words with a number as they are compared: 3,000 is 3000, 2.0 stays 2.0, and 3D is not 3."""
-    words = re.findall(r"[^\W_]*\d[^\W_]*(?:[.,]\d+[^\W_]*)*", text.lower())
+    # Looked for from the beginnings of words only: a long word without a number would else be gone through from each letter.
+    words = re.findall(r"(?<![^\W_])[^\W\d_]*\d[^\W_]*(?:[.,]\d+[^\W_]*)*", text.lower())
     return [each.replace(",", "") for each in words]
 
 

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from dltasks.errors import ModelError
+
 NONE, UNKNOWN, START, END = range(4)
 """Pieces that stand for none, for what can't be written in pieces, and for both ends of a summary."""
 
@@ -40,10 +42,17 @@ def learned(texts: Iterable[str], size: int) -> bytes:
 
 @lru_cache(maxsize=4)
 def pieces(model: bytes):
-    """The sentencepiece processor of a model."""
+    """The sentencepiece processor of a model. Raises ModelError if it is damaged."""
     from sentencepiece import SentencePieceProcessor
 
-    return SentencePieceProcessor(model_proto=model)
+    found = SentencePieceProcessor()
+    try:
+        found.LoadFromSerializedProto(model)
+        for i in range(found.get_piece_size()):
+            found.id_to_piece(i)
+    except (RuntimeError, UnicodeDecodeError) as error:
+        raise ModelError("the vocabulary of this model is damaged; copy or train the bundle again") from error
+    return found
 
 
 def encoded(model: bytes, texts: Sequence[str], most: int | None = None) -> list[list[int]]:
