@@ -294,7 +294,7 @@ def _sounds():
         return _refusals(
             lambda: _all_failed(model.predict_each([content if odd else path], 1)),
             lambda: len(sound.load(path, 16_000, 16_000)) != 16_000,
-            lambda: sound.duration(path) < 0,
+            lambda: sound.header(path)[0] < 0,
         )
 
     return attempt
