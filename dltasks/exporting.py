@@ -19,6 +19,9 @@ from dltasks.task import Arrays, Run, Signature, Task, served
 CALIBRATION = 200
 """Examples that int8 takes its ranges from."""
 
+ROUNDS = 3
+"""Of measuring files against each other, as what else a machine does slows one of them down."""
+
 STREAMED = 40
 """Examples whose steps int8 takes the ranges of a stream from."""
 
@@ -152,8 +155,20 @@ def custom_operations(model: bytes) -> list[str]:
 def parity(task: Task, network: Told, model: bytes, held: Held, level: str) -> Parity:
     """Run the file on held examples, and compare it with what its network said of them."""
     run = Runtime(model).run
-    latency = parities.latency(lambda one: task.outputs(one, run), held.inputs)
+    latency = latency_of(task, run, held)
     return parities.compared(task, level, network, parities.told(task, run, held), held, len(model), latency)
+
+
+def latency_of(task: Task, run: Run, held: Held) -> float:
+    """Median milliseconds of one held example."""
+    return parities.latency(lambda one: task.outputs(one, run), held.inputs)
+
+
+def latencies(task: Task, models: dict[str, bytes], held: Held) -> dict[str, float]:
+    """Milliseconds of one held example by each of the files: the least median of ROUNDS, measured in turn."""
+    runs = {name: Runtime(model).run for name, model in models.items()}
+    rounds = [{name: latency_of(task, run, held) for name, run in runs.items()} for _ in range(ROUNDS)]
+    return {name: min(each[name] for each in rounds) for name in runs}
 
 
 def keras_run(task: Task, network) -> Run:
@@ -191,10 +206,10 @@ def streaming(
     network for the whole input. Raises ExportError.
     """
     step = task.streaming(network, size)
-    ranges = _steps_of(step, list(_rows(calibration, STREAMED))) if level == "int8" else {}
+    ranges = _steps_of(step, list(_alone(calibration, STREAMED))) if level == "int8" else {}
     model = litert(step, level, ranges, task.quantised)
     runtime, taken = Runtime(model), []
-    first, *others = _rows(held.inputs, len(held))
+    first, *others = _alone(held.inputs, len(held))
     # Only what one input's steps are given is kept: of all inputs it would be a gigabyte.
     last = [rolled(runtime.run, step, first, taken), *(rolled(runtime.run, step, row) for row in others)]
     given = {name: np.concatenate([each[name] for each in last]) for name in last[0]}
@@ -203,7 +218,7 @@ def streaming(
     return model, parities.compared(task, level, *sides, held, len(model), latency)
 
 
-def _rows(inputs: Arrays, most: int) -> Iterator[Arrays]:
+def _alone(inputs: Arrays, most: int) -> Iterator[Arrays]:
     """The first inputs, each with a batch axis of its own."""
     count = len(next(iter(inputs.values())))
     return ({name: values[i : i + 1] for name, values in inputs.items()} for i in range(min(count, most)))

@@ -40,6 +40,9 @@ from dltasks.task import Arrays, Batch, Task, kept, kept_names
 MOST_HELD = 10_000
 """Examples of a test part whose places are recorded, to compare exported files on."""
 
+ABOUT = 1.1
+"""Times the least latency that counts as no slower."""
+
 UNLABELLED = "the data has no labels, so that only answers are compared, and no scores"
 NOT_APART = "compared on examples that the model may have been trained on: --data names others"
 
@@ -270,11 +273,17 @@ def _levels(task: Task, network, says: Told, calibration: Arrays, held: Held, wa
             found[level] = str(error)
             continue
         found[level] = model, exporting.parity(task, says, model, held, level)
+    made = {level: each for level, each in found.items() if not isinstance(each, str)}
+    if len(made) > 1:
+        times = exporting.latencies(task, {level: model for level, (model, _) in made.items()}, held)
+        found |= {
+            level: (model, replace(told, latency=times[level])) for level, (model, told) in made.items()
+        }
     return found
 
 
 def _best(levels: dict[str, Parity | str], wanted: Wanted) -> str:
-    """The fastest, or smallest, of those that hold the floors. Raises ExportError."""
+    """The fastest, or smallest, of those that hold the floors; of those about as fast the smallest. Raises ExportError."""
     made = {level: each for level, each in levels.items() if isinstance(each, Parity)}
     floors = wanted.min_agreement, wanted.max_loss
     if wanted.quantize != AUTO:
@@ -284,8 +293,10 @@ def _best(levels: dict[str, Parity | str], wanted: Wanted) -> str:
     if not good:
         said = "; ".join(f"{level} {below(each, *floors)}" for level, each in made.items())
         raise ExportError(f"no level holds the floors, so nothing was written: {said}")
-    order = "bytes" if wanted.prefer == "size" else "latency"
-    return min(good, key=lambda level: (getattr(made[level], order), made[level].bytes))
+    if wanted.prefer == "speed":
+        fastest = min(made[level].latency for level in good)
+        good = [level for level in good if made[level].latency <= ABOUT * fastest]
+    return min(good, key=lambda level: made[level].bytes)
 
 
 def real_inputs(bundle: Bundle, data) -> tuple[Arrays, Held, tuple[str, ...]]:
