@@ -225,20 +225,22 @@ def weights(place: Path, epoch: int) -> str:
 
 def fitted(trained, place: Path, epochs: int) -> str:
     """The hash of the weights of a run up to the writing of its bundle."""
-    from dltasks import training
+    from dltasks.fitting import fit
+    from dltasks.inputs import prepare
     from dltasks.plan import changed
+    from dltasks.run_folder import begun
 
     kind = tasks.find(trained.task)
     settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": epochs}
     plan = changed(kind.plan(), settings)
     place.mkdir()
-    state, plan, _ = training._begun(place, trained.task, plan, {}, False, "")
+    state, plan, _ = begun(place, trained.task, plan, {}, False, "")
     import keras
 
     keras.utils.set_random_seed(plan.seed)
-    task, data = training.prepare(kind(), kind().examples(trained.data, plan), plan, place, Report())
+    task, data = prepare(kind(), kind().examples(trained.data, plan), plan, place, Report())
     network = task.network(plan)
-    state = training.fit(task, network, data, plan, place, state, Report(), time.monotonic())
+    state = fit(task, network, data, plan, place, state, Report(), time.monotonic())
     return weights(place, state.best_epoch)
 
 

@@ -9,7 +9,7 @@ import drawings
 import pytest
 from conftest import COMMAND, ENVIRONMENT, train_once
 
-from dltasks import training
+from dltasks import inputs, run_folder
 from dltasks.errors import PlanError
 from dltasks.plan import changed
 from dltasks.report import Report
@@ -28,7 +28,7 @@ class Said(Report):
 
 def prepare(data, work, report):
     plan = changed(ImagePlan(), data_image.SETTINGS)
-    return training.prepare(TASK(), data, plan, work, report)
+    return inputs.prepare(TASK(), data, plan, work, report)
 
 
 def test_a_file_that_is_lost_after_it_was_listed_is_named(tmp_path):
@@ -53,7 +53,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
 def test_a_damaged_record_is_told(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(PlanError, match="run.json: damaged; remove its folder and train anew"):
-        training._begun(tmp_path, "image", ImagePlan(), {}, True, "")
+        run_folder.begun(tmp_path, "image", ImagePlan(), {}, True, "")
 
 
 MOUNT = ["unshare", "--map-root-user", "--mount"]
