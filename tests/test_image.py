@@ -370,3 +370,22 @@ def test_a_crop_of_the_whole_is_the_photo_or_its_mirror():
     crops = np.asarray(layer(photos))
     for crop, photo in zip(crops, photos, strict=True):
         assert min(off(crop, photo), off(crop, photo[:, ::-1])) < 12
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "I;16"])
+def test_a_large_photo_made_smaller_in_strips_looks_as_it_does_whole(mode, tmp_path, monkeypatch):
+    across, down = np.meshgrid(np.linspace(0, 1, 1501), np.linspace(0, 1, 1303))
+    values = {"RGB": np.stack([across, down, across * down], -1), "L": across * down}
+    values["RGBA"] = np.concatenate([values["RGB"], down[..., None]], -1)
+    if mode == "I;16":
+        photo = Image.fromarray((60_000 * values["L"]).astype(np.uint16))
+    else:
+        photo = Image.fromarray((255 * values[mode]).astype(np.uint8), mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "large.png", exif=exif)
+    whole = pixels.load(tmp_path / "large.png", 96)
+    monkeypatch.setattr(pixels, "LARGE", 10_000)
+    strips = pixels.load(tmp_path / "large.png", 96)
+    assert np.abs(strips.astype(int) - whole).max() <= 4
+    assert np.abs(strips.astype(int) - whole).mean() < 1
