@@ -30,7 +30,11 @@ def command(model, data, against, levels, png, as_json):
     dltasks benchmark flowers.tflite --against runs/flowers --json
     """
     from dltasks import benchmarking
+    from dltasks.errors import DltasksError
+    from dltasks.files import check_place, damage_as, new_file
 
+    if png:
+        check_place(Path(png), DltasksError, "--png")
     subjects = [benchmarking.subject(each, data) for each in (model, against) if each]
     if len(subjects) == 2 and subjects[0].name == subjects[1].name:
         subjects = [_named(each, name) for each, name in zip(subjects, (model, against), strict=True)]
@@ -41,9 +45,7 @@ def command(model, data, against, levels, png, as_json):
         written = benchmarking.levels(model, data)
         rows += benchmarking.in_turns(written, 1).items()
     if png:
-        from dltasks.files import new_file
-
-        with new_file(Path(png)) as path:
+        with damage_as(DltasksError, png), new_file(Path(png)) as path:
             path.write_bytes(benchmarking.drawn(f"{model} on this machine", rows))
         click.echo(f"written: {png}", err=True)
     ratio = rows[0][1].median / rows[1][1].median if against else None

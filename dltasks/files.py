@@ -137,14 +137,14 @@ def damage_as(error: type[Exception], what) -> Iterator[None]:
         raise error(f"{what}: {failure.strerror or failure}") from failure
 
 
-def check_place(path: Path, error: type[Exception]) -> None:
-    """Raises this error where nothing can be written beside `path`; the folder around it is made."""
+def check_place(path: Path, error: type[Exception], option: str = "--out") -> None:
+    """Raises this error where nothing can be written beside `path`, that the option names; the folder around it is made."""
     try:
         with _beside(path):
             pass
     except OSError as failure:
         why = f"{path.absolute().parent}: {failure.strerror or failure}"
-        raise error(f"{path}: can't be written ({why}); choose another --out") from failure
+        raise error(f"{path}: can't be written ({why}); choose another {option}") from failure
 
 
 @contextmanager

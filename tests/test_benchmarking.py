@@ -35,3 +35,9 @@ def test_what_is_no_model_is_named(tmp_path):
     (tmp_path / "no.tflite").write_text("hello")
     said = dltasks("benchmark", tmp_path / "no.tflite")
     assert said.returncode == 1 and "not a .tflite file" in said.stderr
+
+
+def test_a_drawing_that_can_not_be_written_is_told_before_anything_is_measured():
+    said = dltasks("benchmark", "objects", "--png", "/proc/none/x.png")
+    assert said.returncode == 1 and not said.stdout
+    assert said.stderr.startswith("dltasks: /proc/none/x.png: can't be written") and "--png" in said.stderr
