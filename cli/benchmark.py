@@ -35,6 +35,8 @@ def command(model, data, against, levels, png, as_json):
 
     if png:
         check_place(Path(png), DltasksError, "--png")
+    if levels:
+        benchmarking.require_network(model)
     subjects = [benchmarking.subject(each, data) for each in (model, against) if each]
     if len(subjects) == 2 and subjects[0].name == subjects[1].name:
         subjects = [_named(each, name) for each, name in zip(subjects, (model, against), strict=True)]

@@ -36,10 +36,12 @@ def command(data, task, fix, undo, as_json, rest):
     if fix and undo:
         raise click.UsageError("--fix or --undo, not both")
     if undo:
-        sys.exit(_undo(data))
-    from dltasks import inspection
+        sys.exit(_undo(data, as_json))
+    from dltasks import inspection, tasks
     from dltasks.cli.report import TerminalReport
 
+    if task and task not in tasks.names():
+        raise click.BadParameter(f"{task!r}; there are {', '.join(tasks.names())}", param_hint="--task")
     task = task or inspection.task_for(data)
     plan = settings.given(task, rest)
     with TerminalReport() as report:
@@ -61,17 +63,22 @@ def _fixed(found, data: str, plan, report):
     from dltasks import inspection, quarantine, tasks
 
     if not any(each.offenders for each in found.findings):
-        report.line("nothing that could be moved out of the way")
+        so_many = any(each.advice.endswith(inspection.SO_MANY) for each in found.findings)
+        why = "half of the data or more would go" if so_many else "there is nothing that could be"
+        report.line(f"nothing was moved: {why}")
         return 0, found
     moved, where = quarantine.take_out(found.findings, data, tasks.find(found.task).without)
     report.line(f"moved {moved:,} to {os.path.relpath(where)}; dltasks doctor {data} --undo puts them back")
     return moved, inspection.inspect(found.task, data, plan, report)
 
 
-def _undo(data: str) -> int:
+def _undo(data: str, as_json: bool) -> int:
     from dltasks import quarantine
 
     count, problems = quarantine.put_back(data)
+    if as_json:
+        click.echo(json.dumps({"data": data, "put_back": count, "problems": problems}, ensure_ascii=False))
+        return 1 if problems else 0
     click.echo(f"{count:,} file{'s' * (count != 1)} put back")
     for each in problems:
         output.complain(each)

@@ -1,6 +1,7 @@
 """Write a model as a file for phones and boards (LiteRT) or for servers (SavedModel)."""
 
 import json
+from pathlib import Path
 
 import click
 
@@ -70,14 +71,24 @@ def command(model, to, quantize, prefer, out, data, min_agreement, max_loss, as_
         levels = {
             level: each if isinstance(each, str) else each.brief() for level, each in found.levels.items()
         }
-        told = {"model": bundle.name, "out": out, "to": to, **found.parity.to_json()}
+        told = {
+            "model": bundle.name,
+            "out": out,
+            "to": to,
+            "file_bytes": _size(out),
+            **found.parity.to_json(),
+        }
         click.echo(json.dumps(told | ({"levels": levels} if levels else {}), ensure_ascii=False))
         return
     if found.levels:
         columns = ("level", "size", "latency, one thread", "score", "agreement")
         output.table("All levels", columns, [_level(*each) for each in found.levels.items()])
         click.echo()
-    output.table(out, ("what", "value"), list(_rows(found.parity)))
+    output.table(out, ("what", "value"), [*_rows(found.parity), ("size", f"{_size(out) / 1e6:.2f} MB")])
+    if found.parity.worst:
+        click.echo()
+        columns = ("input", "file", "network", "difference")
+        output.table("Inputs that differ most", columns, [_worst(each) for each in found.parity.worst])
     click.echo(f"written: {out}", err=True)
 
 
@@ -102,12 +113,19 @@ def _rows(parity):
     yield "difference", f"{parity.difference:.2g} at most, {parity.mean_difference:.2g} in the mean"
     if worst := parity.worst_class:
         yield "worst class", f"{worst['class']}: {worst['agreement']:.1%} of {worst['count']} agree"
-    if parity.worst:
-        worst = parity.worst[0]
-        yield "worst input", f"{worst['input']}: {worst['file']}; of the network {worst['network']}"
-    yield "size", f"{parity.bytes / 1e6:.2f} MB"
     if parity.latency:
         yield "latency", f"{parity.latency:.2f} ms on one thread of this machine"
+
+
+def _worst(worst: dict) -> tuple[str, ...]:
+    return worst["input"], worst["file"], worst["network"], f"{worst['difference']:.2g}"
+
+
+def _size(out: str) -> int:
+    """Bytes of what was written, all that a .tflite carries with it."""
+    path = Path(out)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(each.stat().st_size for each in files if each.is_file())
 
 
 def _score(score: dict) -> str:

@@ -106,6 +106,13 @@ def _real(bundle: Bundle, data) -> dict[str, np.ndarray]:
     return {f"{signature}/in/{name}": values for name, values in encoded.items() if name in wanted}
 
 
+def require_network(name) -> None:
+    """Raises ModelError for a model without the network that its levels are written from."""
+    bundle = load(name)
+    if not (bundle.path / "model.keras").is_file():
+        raise ModelError(f"{name}: has no model.keras to write levels from; name a bundle folder")
+
+
 def levels(name, data) -> list[Subject]:
     """Each level of quantisation of a bundle's network, as it can be written. Raises ModelError, DataError."""
     from dltasks import exporting, writing

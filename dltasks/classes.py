@@ -22,7 +22,7 @@ LOST = 0.1
 """Share of the files that may be unreadable before training is refused."""
 
 ALIKE = 0.8
-"""Names of so much in common (difflib's ratio) may be one name misspelt, where one class is far smaller."""
+"""Names of so much in common (difflib's ratio) may be one name misspelt."""
 
 
 def items(found: Found) -> Items:
@@ -53,9 +53,14 @@ def unreadable(failures: dict[int, DataError], items: Items) -> Iterator[Finding
         len(failures),
         f"{counted(len(failures), items.one, items.many)} of {len(items.names):,} can't be read{whole}",
         "get them anew, or take them out (--fix); training skips them",
-        tuple(str(each) for each in failures.values()),
+        tuple(f"{items.names[i]}: {_why(each)}" for i, each in failures.items()),
         items.offenders(failures),
     )
+
+
+def _why(error: DataError) -> str:
+    """What is said of a file, without its name."""
+    return str(error).partition(": ")[2] or str(error)
 
 
 def passed_over(found: Found, holds: Callable[[Path], bool]) -> Iterator[Finding]:
@@ -143,24 +148,25 @@ def _missing(items: Items, kept: Sequence[int], counts: Counter) -> Iterator[Fin
 
 
 def _alike(counts: Counter) -> Iterator[Finding]:
-    """Classes whose names differ by case or marks only, or by little where one is far smaller."""
+    """Classes whose names differ by case or marks only, or by little; the more so where one is far smaller."""
     plain = {name: re.sub(r"[\W_]+", " ", name).strip().casefold() or name for name in counts}
-    pairs = []
+    likely, unlikely = [], []
     for one, other in combinations(sorted(counts), 2):
         less, more = sorted((one, other), key=counts.get)
-        if plain[one] == plain[other] or (
-            counts[less] * 5 <= counts[more] and _misspelt(plain[less], plain[more])
-        ):
-            pairs.append((less, more))
-    if pairs:
-        yield Finding(
-            "names alike",
-            WARNING,
-            len(pairs),
-            f"{len(pairs):,} pair{'s' * (len(pairs) > 1)} of classes may be one class under two names",
-            "if so, move them into one folder",
-            tuple(f"{less!r} ({counts[less]}) and {more!r} ({counts[more]})" for less, more in pairs),
-        )
+        if plain[one] == plain[other]:
+            likely.append((less, more))
+        elif _misspelt(plain[less], plain[more]):
+            (likely if counts[less] * 5 <= counts[more] else unlikely).append((less, more))
+    for severity, pairs in ((WARNING, likely), (NOTE, unlikely)):
+        if pairs:
+            yield Finding(
+                "names alike",
+                severity,
+                len(pairs),
+                f"{len(pairs):,} pair{'s' * (len(pairs) > 1)} of classes may be one class under two names",
+                "if so, move them into one folder",
+                tuple(f"{less!r} ({counts[less]}) and {more!r} ({counts[more]})" for less, more in pairs),
+            )
 
 
 def _misspelt(one: str, other: str) -> bool:

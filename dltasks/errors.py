@@ -2,6 +2,7 @@
 
 DltasksError             one line: what came, what was wanted, what to do
 ├── DataError            an input or a data set can't be read or makes no sense
+│   └── RowsError        some rows of a file can't be read
 ├── ModelError           a bundle or a .tflite is missing, damaged or not understood
 │   └── DamagedError     it is not as dltasks wrote it
 ├── ExportError          a network can't be written as asked, or answers otherwise once written
@@ -34,6 +35,14 @@ def _escaped(sign: str) -> str:
 
 class DataError(DltasksError):
     """An input or a data set can't be read or makes no sense."""
+
+
+class RowsError(DataError):
+    """Some rows of a file can't be read. rows: which, from 1."""
+
+    def __init__(self, text: str, path: str, rows: tuple[int, ...]):
+        super().__init__(text)
+        self.path, self.rows = path, rows
 
 
 class ModelError(DltasksError):

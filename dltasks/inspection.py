@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 from dltasks import tasks
-from dltasks.errors import DataError
+from dltasks.errors import DataError, RowsError
+from dltasks.labelled import require_there
 from dltasks.plan import Plan
 from dltasks.report import Report
 
@@ -16,6 +16,9 @@ ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 
 SHOWN, WIDE = 5, 160
 """Examples of a finding that people are shown, and the characters of one."""
+
+
+SO_MANY = "look whether the data is what it should be"
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Finding:
     """One thing that is out of order.
 
     kind: its name. count: items it touches. found, advice: a line each, what it is and what to do. named: these items, or
-    groups of them. offenders: what a fix takes out of the data; nothing where only a person can say.
+    groups of them. offenders: what a fix takes out of the data; nothing where only a person can say. fatal: whether training
+    can't be done at all.
     """
 
     kind: str
@@ -41,6 +45,7 @@ class Finding:
     advice: str
     named: tuple[str, ...] = field(default=(), repr=False)
     offenders: tuple[Place, ...] = field(default=(), repr=False)
+    fatal: bool = False
 
     @property
     def examples(self) -> tuple[str, ...]:
@@ -104,7 +109,10 @@ def inspect(task: str, source: Any, plan: Plan | None = None, report: Report | N
     try:
         found = kind().inspect(source, plan or kind.plan(), report or Report())
     except DataError as error:
-        unusable = Finding("unusable", ERROR, 1, str(error), "")
+        rows = error.rows if isinstance(error, RowsError) else ()
+        places = tuple(Place(Path(error.path), row) for row in rows)
+        advice = "mend them, or take them out (--fix)" if places else ""
+        unusable = Finding("unusable", ERROR, max(1, len(rows)), str(error), advice, (), places, True)
         return Inspection(task, 0, "examples", (unusable,), error)
     known = [_moderate(each, found.count) for each in found.findings]
     ordered = sorted(known, key=lambda each: SEVERITIES.index(each.severity))
@@ -115,13 +123,12 @@ def _moderate(finding: Finding, count: int) -> Finding:
     """The finding; one that touches half of the data is no matter of taking things out."""
     if 2 * len(finding.offenders) < count:
         return finding
-    return replace(finding, offenders=(), advice="so many: look whether the data is what it should be")
+    return replace(finding, offenders=(), advice=f"so many: {SO_MANY}")
 
 
 def task_for(source: Any) -> str:
     """The one task whose data this looks like. Raises DataError."""
-    if not str(source).startswith("tfds:") and not glob(str(source)) and not Path(source).exists():
-        raise DataError(f"{source}: no such file or folder")
+    require_there(source)
     found = [name for name in tasks.names() if tasks.find(name).holds(source)]
     if len(found) == 1:
         return found[0]

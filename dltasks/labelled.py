@@ -2,8 +2,10 @@
 
 import csv
 import os
+import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from glob import glob
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,14 @@ def files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
+def require_there(source) -> None:
+    """Raises DataError where a source is a path, and nothing is there; a pattern may name files, tfds:NAME a set."""
+    if not isinstance(source, str | os.PathLike) or str(source).startswith("tfds:"):
+        return
+    if not Path(source).exists() and not glob(str(source)):
+        raise DataError(f"{source}: no such file or folder")
+
+
 def found(source, kind: Kind) -> Found:
     """All labelled files of a folder or CSV. Raises DataError."""
     path = Path(source)
@@ -253,15 +263,22 @@ def without(path: Path, numbers: Container[int]) -> bytes:
 
 
 def holds(source, kind: Kind) -> bool:
-    """Whether a folder or an index has files of this kind, by the names of the first of them."""
+    """Whether a folder or an index has files of this kind, by the names of the first of them; an index need not make sense."""
     path = Path(source)
     try:
         if path.is_dir() and (path / INDEX).is_file():
             path = path / INDEX
-        named = files(path) if path.is_dir() else (each.path for each in _from_csv(path, kind))
+        named = files(path) if path.is_dir() else _cells(path)
         return any(kind.matches(each) for each, _ in zip(named, range(LOOKED_AT), strict=False))
-    except (DataError, OSError):
+    except OSError:
         return False
+
+
+def _cells(path: Path) -> Iterator[Path]:
+    """What the cells of a table may name."""
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        for line in file:
+            yield from (Path(each.strip()) for each in re.split("[,;\t]", line[:10_000]))
 
 
 def from_tensorflow_datasets(name: str, kind: Kind, raw: Callable, decoders: Callable) -> Batch:

@@ -218,5 +218,5 @@ def require(parity: Parity, min_agreement: float = AGREEMENT, max_loss: float = 
     if not why:
         return
     better = LEVELS[: LEVELS.index(parity.quantize)] if parity.quantize in LEVELS else ()
-    cure = f"try --quantize {better[-1]}" if better else "the file can't be trusted"
+    cure = f"try --quantize {better[-1]}, or auto, which tries all" if better else "the file can't be trusted"
     raise ExportError(f"{parity.quantize}: {why}; nothing was written; {cure}")

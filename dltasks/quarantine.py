@@ -15,6 +15,9 @@ LIST = "list.jsonl"
 """One object a line for what was moved, the last moved last."""
 
 
+CURE = "move one of the two away and undo again"
+
+
 @dataclass(frozen=True)
 class Moved:
     """What was moved, why, and where it stood: `stood` as seen from the data's folder, `kept` as seen from the quarantine.
@@ -57,7 +60,7 @@ def take_out(
 def put_back(source) -> tuple[int, list[str]]:
     """Undo all that was taken out of a data set; gives how many files were put back, and what could not be and why.
 
-    What could not be stays in the list. Raises DataError.
+    What could not be and is still there stays in the list. Raises DataError.
     """
     kept = folder(source)
     try:
@@ -72,9 +75,11 @@ def put_back(source) -> tuple[int, list[str]]:
         for each in reversed(listed):
             if problem := _put_back(each, _top(source), kept):
                 problems.append(problem)
-                left.insert(0, each)
+                # What is gone can't be put back later either.
+                if _there(kept / each.kept):
+                    left.insert(0, each)
         _write(kept, left)
-    return len(listed) - len(left), problems
+    return len(listed) - len(problems), problems
 
 
 def _offenders(findings: Iterable[Finding]):
@@ -132,7 +137,7 @@ def _inside(path: Path, top: Path) -> str:
 def _free(path: Path) -> Path:
     """The path, or one with a number where something stands there."""
     number, free = 1, path
-    while free.exists() or free.is_symlink():
+    while _there(free):
         number += 1
         free = path.with_name(f"{path.name}.{number}")
     return free
@@ -147,16 +152,20 @@ def _append(kept: Path, moved: Moved) -> None:
 def _put_back(moved: Moved, top: Path, kept: Path) -> str | None:
     """Why it could not be put back, if so."""
     stood, here = top / moved.stood, kept / moved.kept
-    if not here.exists() and not here.is_symlink():
-        return None if stood.exists() else f"{here}: no longer there"
+    if not _there(here):
+        return None if stood.exists() else f"{here}: no longer there, so it can't be put back"
     if moved.sha256 is not None and stood.exists():
         if hashlib.sha256(stood.read_bytes()).hexdigest() != moved.sha256:
-            return f"{stood}: changed since; what it was is {here}"
+            return f"{stood}: changed since; what it was is {here}: {CURE}"
     elif stood.exists():
-        return f"{stood}: something else stands there now; what it was is {here}"
+        return f"{stood}: something else stands there now; what it was is {here}: {CURE}"
     stood.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(here, stood)
     return None
+
+
+def _there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
 
 
 def _write(kept: Path, left: list[Moved]) -> None:

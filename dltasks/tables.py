@@ -1,5 +1,6 @@
 """Tables read from CSV, Parquet and JSON Lines, one file or many; every row knows where it stood."""
 
+import csv
 import glob
 import gzip
 import io
@@ -12,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from dltasks.errors import DataError
+from dltasks.errors import DataError, RowsError
 from dltasks.files import content as content_of
 from dltasks.quiet import quiet
 
@@ -159,17 +160,27 @@ def _from_parquet(content: bytes, name: str) -> pl.DataFrame:
 
 
 def _from_json(content: bytes, name: str) -> pl.DataFrame:
-    """One object a line; a file that is none of it is refused by its row."""
+    """One object a line; a file that is none of it is refused by its rows."""
     try:
         return pl.read_ndjson(content, infer_schema_length=None)
     except Exception as error:  # polars raises a class of its own for every kind of damage
-        for number, line in enumerate(content.splitlines(), 1):
-            try:
-                if line.strip() and not isinstance(json.loads(line), dict):
-                    raise DataError(f"{name}, row {number}: {line[:60]!r} is no object; wanted one a line")
-            except (ValueError, RecursionError) as wrong:
-                raise DataError(f"{name}, row {number}: not JSON ({wrong})") from error
+        broken = dict(_broken(content))
+        if broken:
+            first, why = next(iter(broken.items()))
+            more = f" (and {len(broken) - 1:,} more such rows)" if len(broken) > 1 else ""
+            raise RowsError(f"{name}, row {first}: {why}{more}", name, tuple(broken)) from error
         raise DataError(f"{name}: not JSON Lines that can be read ({_first_line(error)})") from error
+
+
+def _broken(content: bytes) -> Iterator[tuple[int, str]]:
+    """Rows that are no objects, and why; blank lines are no rows."""
+    lines = (line for line in content.splitlines() if line.strip())
+    for number, line in enumerate(lines, 1):
+        try:
+            if not isinstance(json.loads(line), dict):
+                yield number, f"{line[:60]!r} is no object; wanted one a line"
+        except (ValueError, RecursionError) as wrong:
+            yield number, f"not JSON ({wrong})"
 
 
 def _unpacked(content: bytes, name: str) -> bytes:
@@ -198,11 +209,20 @@ def _from_csv(content: bytes, name: str) -> pl.DataFrame:
         raise DataError(f"{name}: {columns:,} columns; at most {MOST_COLUMNS:,} are read")
     try:
         # Every row is looked at before a column is called a number: a word in the last one would else be lost.
-        return pl.read_csv(
-            content, separator=separator, infer_schema_length=None, null_values=["", "NA", "null"]
-        )
+        return _with_numbers(content, separator)
     except Exception as error:  # polars raises a class of its own for every kind of damage
         raise DataError(f"{name}: {_damage(content, separator, error)}") from error
+
+
+def _with_numbers(content: bytes, separator: str) -> pl.DataFrame:
+    """The rows; numbers with a comma for a point are numbers where a comma does not separate columns."""
+    options = {"separator": separator, "infer_schema_length": None, "null_values": ["", "NA", "null"]}
+    frame = pl.read_csv(content, **options)
+    if separator == ",":
+        return frame
+    texts = [each.drop_nulls() for each in frame if each.dtype == pl.String]
+    commas = any(len(each) and each.str.contains(r"^\s*-?\d+,\d+\s*$").mean() > 0.5 for each in texts)
+    return pl.read_csv(content, decimal_comma=True, **options) if commas else frame
 
 
 def _separator(content: bytes) -> str:
@@ -232,12 +252,23 @@ def _damage(content: bytes, separator: str, error: Exception) -> str:
 
 
 def header(source: Any) -> list[str]:
-    """Names of the columns of the first table that a source names; none where it can't be read."""
+    """Names of the columns of the first table that a source names; none where they can't be told. Rows need not make sense."""
     try:
-        frame = _read_one(_each(source)[0])
+        first = _each(source)[0]
+        content = _unpacked(content_of(first), name_of(first))
+        if content[:4] == b"PAR1":
+            return list(_from_parquet(content, name_of(first)).columns)
     except DataError:
         return []
-    return [each for each in frame.columns if each not in (FILE, ROW)]
+    lines = (line for line in content.lstrip(BLANK).splitlines() if line.strip())
+    if not content.lstrip(BLANK).startswith(b"{"):
+        return next(csv.reader([_header(content)], delimiter=_separator(content)), [])
+    for line, _ in zip(lines, range(100), strict=False):
+        try:
+            return list(json.loads(line))
+        except (ValueError, RecursionError):
+            continue
+    return []
 
 
 def without(path: Path, rows: Container[int]) -> bytes:

@@ -12,6 +12,7 @@ from dltasks.errors import DataError, DltasksError, MissingExtraError, PlanError
 from dltasks.files import check_place, damage_as, recover
 from dltasks.fitting import fit
 from dltasks.inputs import prepare
+from dltasks.labelled import require_there
 from dltasks.plan import Plan, changed
 from dltasks.quiet import quiet
 from dltasks.report import Report
@@ -41,6 +42,7 @@ def train(
     started = time.monotonic()
     require_extra()
     kind, out = tasks.find(task), Path(out)
+    require_there(source)
     plan = changed(plan or kind.plan(), {} if resume else settings)
     order = Order(task, source, out, plan, settings, resume, about, inspect)
     check_out(out)
@@ -115,9 +117,12 @@ def _inspect(task: str, source, plan: Plan, report: Report) -> None:
     if errors := found.errors:
         for each in errors[:-1]:
             report.line(f"error: {each}")
-        raise DataError(
-            f"{source}: {errors[-1]} (dltasks doctor says more and mends; --no-inspect trains on it as it is)"
-        )
+        cures = ["dltasks doctor says more"]
+        if any(each.offenders for each in errors):
+            cures.append("dltasks doctor --fix takes it out of the way")
+        if not any(each.fatal for each in errors):
+            cures.append("--no-inspect trains on it as it is")
+        raise DataError(f"{source}: {errors[-1]} ({'; '.join(cures)})")
 
 
 def located(source, out: Path) -> str:

@@ -14,8 +14,9 @@ from dltasks.report import Report
 from dltasks.tables import FILE, ROW
 from dltasks.tasks.fraud import doubt, layout, transactions
 from dltasks.tasks.fraud.reading import Problem
+from dltasks.tasks.fraud.times import DAY
 from dltasks.tasks.fraud.transactions import Arranged, Understood
-from dltasks.tasks.fraud.windows import FRAUD, PLACE
+from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT, PLACE
 
 FEW = 50
 """Frauds below which little is learned of them."""
@@ -53,17 +54,24 @@ def _sensible(read: Understood, files: list[Path], where: str) -> Iterator[Findi
     """Findings of the rows that make sense."""
     frame = read.typed.without_problems().frame
     yield from _rows(frame, read, files)
+    yield from _moments(frame, read, files)
+    yield from _amounts(frame, read)
     try:
         found = transactions.arranged(read)
         yield from _columns(frame, read, found)
         if read.layout.label:
-            yield from _labels(frame, found)
+            yield from _labels(frame, read, found, files)
         if not read.plan.unsupervised:
-            fraud = frame[FRAUD].cast(pl.Float32).fill_null(float("nan")).to_numpy()
-            transactions.require_both(fraud[found.splits == "train"], read.layout, where)
+            fraud = frame[FRAUD].filter(pl.Series(found.splits == "train")).drop_nulls()
+            transactions.require_both(fraud.to_numpy(), read.layout, where)
             yield from _doubted(frame, read, found)
     except DataError as error:
-        yield Finding("can't be trained on", ERROR, 1, str(error), "")
+        advice = (
+            "mend what is told above and below first"
+            if read.typed.problems
+            else "look at the findings on its rows"
+        )
+        yield Finding("can't be trained on", ERROR, 1, str(error), advice, fatal=True)
 
 
 def _problems(problems: tuple[Problem, ...], rows: int, files: list[Path]) -> Iterator[Finding]:
@@ -78,6 +86,7 @@ def _problems(problems: tuple[Problem, ...], rows: int, files: list[Path]) -> It
             "mend them, or take them out (--fix)",
             tuple(str(each.error()) for each in of),
             _places([(each.file, each.row) for each in of], files),
+            fatal=True,
         )
 
 
@@ -227,8 +236,68 @@ def _doubted(frame: pl.DataFrame, read: Understood, found: Arranged) -> Iterator
             )
 
 
-def _labels(frame: pl.DataFrame, found: Arranged) -> Iterator[Finding]:
-    fraud = frame[FRAUD].filter(pl.Series(found.splits == "train"))
+def _moments(frame: pl.DataFrame, read: Understood, files: list[Path]) -> Iterator[Finding]:
+    """Times that lie far from those of nearly all rows."""
+    if not read.layout.time or not read.clock.dated:
+        return
+    moments = frame[MOMENT]
+    low, high = (moments.quantile(share, "nearest") for share in (0.01, 0.99))
+    span = max(high - low, DAY)
+    far = frame.filter((moments < low - span) | (moments > high + span))
+    if far.height:
+        tell = read.clock.told
+        yield Finding(
+            "time far from the others",
+            WARNING,
+            far.height,
+            f"{_rows_of(far.height)} lie{'s' * (far.height == 1)} far from the time of nearly all others, {tell(low)} until {tell(high)}",
+            "they move where training ends and judging begins: mend them, or take them out (--fix)",
+            tuple(f"{name}: {tell(at)}" for name, at in zip(_told(far), far[MOMENT], strict=True)),
+            _places(far.select(FILE, ROW).iter_rows(), files),
+        )
+
+
+def _amounts(frame: pl.DataFrame, read: Understood) -> Iterator[Finding]:
+    """Amounts out of the ordinary, and sides of a payment that are not named."""
+    if read.layout.amount:
+        amounts = frame[AMOUNT]
+        most = 100 * max(float(amounts.quantile(0.99) or 0), 1.0)
+        for kind, there, told, advice in (
+            ("negative amount", amounts < 0, "below zero", "if they are refunds, leave them; else mend them"),
+            (
+                "large amount",
+                amounts > most,
+                f"above {most:,.0f}, 100 times all but the largest",
+                "look at them",
+            ),
+        ):
+            rows = frame.filter(there.fill_null(False))
+            if rows.height:
+                found = f"{_rows_of(rows.height)} with an amount {told}"
+                yield Finding(kind, NOTE, rows.height, found, advice, tuple(_told(rows)))
+    for name in read.layout.entities:
+        rows = frame.filter(pl.col(name).is_null())
+        if rows.height:
+            found = f"{_rows_of(rows.height)} without {name!r}"
+            advice = "they have no past; fill it in if it is known"
+            yield Finding("missing entity", NOTE, rows.height, found, advice, tuple(_told(rows)))
+
+
+def _labels(frame: pl.DataFrame, read: Understood, found: Arranged, files: list[Path]) -> Iterator[Finding]:
+    part = frame.filter(pl.Series(found.splits == "train"))
+    absent = part.filter(pl.col(FRAUD).is_null())
+    if absent.height:
+        yield Finding(
+            "label missing",
+            ERROR,
+            absent.height,
+            f"{_rows_of(absent.height)} to train on without {read.layout.label!r}",
+            "give them one, or take them out (--fix)",
+            tuple(_told(absent)),
+            _places(absent.select(FILE, ROW).iter_rows(), files),
+            fatal=True,
+        )
+    fraud = part[FRAUD]
     count = int((fraud == 1).sum())
     if 0 < count < FEW:
         yield Finding(

@@ -152,7 +152,7 @@ def _complain_of_twins(frame: pl.DataFrame, name: str, complain) -> None:
     again = ids.is_not_null() & ~ids.is_first_distinct()
     if not again.any():
         return
-    firsts = frame.select(pl.int_range(pl.len()).first().over(name).alias("first"))["first"]
+    firsts = frame.select(pl.col(PLACE).first().over(name).alias("first"))["first"]
 
     def reason(place):
         file, row = frame[FILE][firsts[place]], frame[ROW][firsts[place]]

@@ -117,7 +117,7 @@ def _copied(looks, kept: list[int], items: Items, examples: Batch, plan) -> Iter
         known = np.array([picture.get(first[digests[i]], first[digests[i]]) if shown else i for i in kept])
         parts.divide(examples.take(kept), known, plan)
     except DataError as error:
-        yield Finding("too few", ERROR, 1, str(error), "")
+        yield Finding("too few", ERROR, 1, str(error), "", fatal=True)
 
 
 def _unusual(looks, kept: list[int], items: Items, plan) -> Iterator[Finding]:
@@ -152,7 +152,7 @@ def _unusual(looks, kept: list[int], items: Items, plan) -> Iterator[Finding]:
             "wrong ending",
             NOTE,
             misnamed,
-            "are of another format than their names say",
+            "are of another format than the name says",
             "they are read all the same; other programs may not",
             [f"{items.names[i]} is {facts[i].format}" for i in misnamed],
         ),

@@ -12,7 +12,7 @@ from dltasks import classes, copies, duplicates, labelled
 from dltasks.copies import Items
 from dltasks.errors import DataError
 from dltasks.files import content
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, counted, same
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, by_value, counted, same
 from dltasks.report import Report
 from dltasks.runtime import in_order
 from dltasks.task import Batch
@@ -222,11 +222,34 @@ def _unusual(looks, kept: list[int], items: Items, rate: int, plan) -> Iterator[
 def _parts(looks, raws, kept: list[int], items: Items, plan) -> Iterator[Finding]:
     """What stands in the way of a division by speaker."""
     splits = items.splits and [items.splits[i] for i in kept]
+    torn = list(_torn(raws, kept, items))
+    if torn:
+        yield Finding(
+            "speaker across splits",
+            ERROR,
+            len(torn),
+            f"{counted(len(torn), 'speaker stands', 'speakers stand')} in two parts: scores would flatter",
+            "put all recordings of a speaker into one part",
+            tuple(torn),
+            fatal=True,
+        )
+        return
     there = Batch(raws, [items.names[i] for i in kept], [items.truths[i] for i in kept], splits)
     try:
         parts.divided(there, [each.level for each in looks], [each.digest for each in looks], plan)
     except DataError as error:
-        yield Finding("can't be divided", ERROR, 1, str(error), "")
+        yield Finding("can't be divided", ERROR, 1, str(error), "", fatal=True)
+
+
+def _torn(raws, kept: list[int], items: Items) -> Iterator[str]:
+    """Speakers whom the data puts into two parts, each with a recording of both."""
+    if items.splits is None:
+        return
+    spoken = by_value([getattr(raw, "speaker", "") or None for raw in raws])
+    for speaker, its in spoken.items():
+        parts_of = {items.splits[kept[i]]: items.names[kept[i]] for i in its if items.splits[kept[i]]}
+        if len(parts_of) > 1:
+            yield f"{speaker}: {' and '.join(parts_of.values())}"
 
 
 def _missing(examples) -> Iterator[Finding]:

@@ -125,7 +125,7 @@ def _check_parts(parts, truths, totals: dict[str, int], shares: dict[str, float]
         for word, count in totals.items():
             if word not in there:
                 raise DataError(
-                    f"{word!r} has {count} clips of too few speakers (or copies of too few clips) for "
+                    f"{word!r} has {count} clip{'s' * (count != 1)} of too few speakers (or copies of too few clips) for "
                     f"{len(shares) + 1} parts with different speakers; add some, or divide the data yourself into "
                     "train, val and test folders"
                 )

@@ -124,6 +124,19 @@ def _unusual(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Fin
     text = {i: examples.raws[i].text for i in kept}
     summary = {i: examples.truths[i].summaries[0] for i in kept}
     longer = [i for i in kept if len(summary[i]) >= len(text[i])]
+    swapped = 2 * len(longer) > len(kept)
+    if swapped:
+        yield Finding(
+            "swapped columns",
+            ERROR,
+            len(longer),
+            items.told(
+                len(longer),
+                "have a summary that is not shorter than its text: the columns seem to be swapped",
+            ),
+            "name them, the other way round: --text and --summary",
+            tuple(items.names[i] for i in longer),
+        )
     copied = [i for i in kept if i not in set(longer) and text[i].lstrip().startswith(summary[i].strip())]
     short = [i for i in kept if _short(examples.raws[i])]
     markup = [i for i in kept if MARKUP.search(text[i]) or MARKUP.search(summary[i])]
@@ -132,7 +145,7 @@ def _unusual(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Fin
         (
             "summary too long",
             WARNING,
-            longer,
+            [] if swapped else longer,
             "have a summary that is not shorter than its text",
             "look whether the columns are swapped; take them out (--fix)",
             True,
