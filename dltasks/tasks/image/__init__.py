@@ -274,7 +274,7 @@ class ImageTask(Task):
         # Probabilities or logits: a few photos of noise tell.
         noise = np.random.default_rng(0).integers(0, 256, (4, task.size, task.size, 3)).astype(np.uint8)
         outputs = stranger.runtime.adapted(names, inputs, {}).run({"pixels": noise})["probabilities"]
-        change = adoption.answered(outputs)
+        change = adoption.answered(outputs, (len(noise), len(task.labels)))
         return Adopted(task, names, inputs, {"probabilities": change} if change else {})
 
 

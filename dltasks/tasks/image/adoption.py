@@ -76,11 +76,15 @@ def given(stranger: Stranger) -> Convert | None:
     return scaled
 
 
-def answered(outputs: np.ndarray) -> Convert | None:
-    """What makes probabilities of its outputs; None where they are that. outputs: (photos, labels) of some photos.
+def answered(outputs: np.ndarray, shape: tuple[int, int]) -> Convert | None:
+    """What makes probabilities of its outputs; None where they are that.
 
-    Raises ModelError.
+    outputs: of some photos; shape: (photos, labels), which they should have. Raises ModelError.
     """
+    if outputs.shape != shape or not np.isfinite(outputs).all():
+        raise ModelError(
+            f"it gives {outputs.shape} of {shape[0]} photos, or what is no number, and has {shape[1]} labels"
+        )
     sums = outputs.sum(axis=1)
     if outputs.min() >= 0 and outputs.max() <= 1 + NEAR:
         if np.abs(sums - 1).max() > NEAR:
