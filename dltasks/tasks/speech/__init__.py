@@ -441,14 +441,16 @@ class SpeechTask(Task):
         if runtime.signatures or len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
             raise ModelError("a model of spoken commands has one input and one output")
         (taken, samples), (given, output) = *runtime.inputs.items(), *runtime.outputs.items()
-        shape, classes = tuple(samples["shape"]), int(output["shape"][-1])
+        shape, given_shape = (tuple(map(int, each["shape"])) for each in (samples, output))
         if len(shape) != 2 or shape[1] < 1600 or samples["dtype"] != np.float32:
             taken = f"{np.dtype(samples['dtype']).name} ({', '.join(map(str, shape))})"
             raise ModelError(f"its input is {taken}; a model of spoken commands takes float32 (1, samples)")
+        if len(given_shape) != 2:
+            raise ModelError(f"its output is {given_shape}; a model of spoken commands gives (1, labels)")
         if not labels:
             raise ModelError("it carries no labels; give a text file of one label a line with --labels")
-        if len(labels) != classes:
-            raise ModelError(f"it has {classes} outputs and there are {len(labels)} labels")
+        if len(labels) != given_shape[1]:
+            raise ModelError(f"it has {given_shape[1]} outputs and there are {len(labels)} labels")
         task = cls(labels=tuple(labels), seconds=shape[1] / cls.sample_rate)
         return Adopted(task, {taken: "samples", given: "probabilities"}, {}, {})
 
