@@ -266,12 +266,14 @@ def test_rows_are_told_by_their_numbers(tmp_path):
     lines = transactions().splitlines()
     lines[300] = lines[300].replace("T299", "T2", 1)
     lines[10] = lines[10][:-1]
-    lines[12] = lines[12].replace("2026-", "1999-")
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     found = inspect("fraud", tmp_path / "data.csv")
     assert finding(found, "id repeated").named[0].endswith("data.csv, row 3")
     assert finding(found, "label missing").named == ("row 10",)
-    assert finding(found, "time far from the others").named == ("row 12: 1999-01-12 00:00",)
+    lines[12] = lines[12].replace("2026-", "1999-")
+    (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
+    found = inspect("fraud", tmp_path / "data.csv")
+    assert finding(found, "time far from the others").named == ("row 12: 1999-01-12 00:00:00",)
 
 
 def test_a_leak_with_a_wrong_label_is_still_a_leak(tmp_path):
