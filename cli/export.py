@@ -81,8 +81,9 @@ def command(model, to, quantize, prefer, out, data, min_agreement, max_loss, as_
         click.echo(json.dumps(told | ({"levels": levels} if levels else {}), ensure_ascii=False))
         return
     if found.levels:
-        columns = ("level", "size", "latency, one thread", "score", "agreement")
-        output.table("All levels", columns, [_level(*each) for each in found.levels.items()])
+        columns = ("level", "size", "latency, one thread", "score", "agreement", "floors")
+        rows = [_level(*each, min_agreement, max_loss) for each in found.levels.items()]
+        output.table("All levels", columns, rows)
         click.echo()
     output.table(out, ("what", "value"), [*_rows(found.parity), ("size", f"{_size(out) / 1e6:.2f} MB")])
     if found.parity.worst:
@@ -92,9 +93,11 @@ def command(model, to, quantize, prefer, out, data, min_agreement, max_loss, as_
     click.echo(f"written: {out}", err=True)
 
 
-def _level(level: str, parity) -> tuple[str, ...]:
+def _level(level: str, parity, min_agreement: float, max_loss: float) -> tuple[str, ...]:
+    from dltasks.parity import below
+
     if isinstance(parity, str):
-        return level, parity, "", "", ""
+        return level, parity, "", "", "", ""
     first = next(iter(parity.scores.values()), None)
     return (
         level,
@@ -102,6 +105,7 @@ def _level(level: str, parity) -> tuple[str, ...]:
         f"{parity.latency:.2f} ms",
         _score(first["file"]) if first else "",
         f"{parity.agreement:.1%}",
+        "below" if below(parity, min_agreement, max_loss) else "held",
     )
 
 
