@@ -1,12 +1,9 @@
 """Files written whole or not at all, and read with distrust: nothing without end, nothing out of its folder."""
 
-import glob
 import json
-import lzma
 import os
 import shutil
 import stat
-import tempfile
 import time
 import zipfile
 import zlib
@@ -117,6 +114,8 @@ def unzipped(content: bytes, most: int) -> dict[str, bytes]:
 
     most: bytes that they may unpack to. Raises BadZipFile for what is damaged or more.
     """
+    import lzma
+
     # Each name costs time and memory before any can be counted.
     if content.count(b"PK\1\2") > MOST_MEMBERS:
         raise zipfile.BadZipFile(f"more than {MOST_MEMBERS} files")
@@ -206,6 +205,9 @@ def new_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`; those that killed processes left there are cleared away."""
+    import glob
+    import tempfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     for each in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"):
         with suppress(FileNotFoundError):

@@ -4,7 +4,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -217,6 +216,9 @@ def in_order(
         if first is not None:
             yield function(first)
         return
+    # One input, the usual case, does without.
+    from concurrent.futures import ThreadPoolExecutor
+
     waiting = deque()
     pool = ThreadPoolExecutor(threads)
     try:
