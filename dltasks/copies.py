@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Place, counted
+import numpy as np
+
+from dltasks import duplicates
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Place, counted, same
 
 LEAKED = 0.01
 """Share of the examples to judge by that may stand in another part, before the scores are called wrong."""
@@ -64,6 +67,25 @@ def findings(groups: Iterable[Sequence[int]], items: Items, alike: str) -> Itera
         yield _divided(divided, items, alike, sure)
     if repeated:
         yield _within(repeated, items, alike, sure)
+
+
+def near(
+    positions: Sequence[int],
+    likenesses: Sequence[np.ndarray],
+    hashes: Sequence[int],
+    closer: float,
+    items: Items,
+) -> tuple[dict[int, int], list[Finding]]:
+    """Near-copies among the items at these positions: of each the first that it is like, and what they amount to.
+
+    likenesses, hashes, closer: see duplicates.groups.
+    """
+    if not positions:
+        return {}, []
+    alike = duplicates.groups(np.stack(likenesses), np.array(hashes), closer).tolist()
+    groups = [[positions[i] for i in group] for group in same(alike)]
+    first = dict(zip(positions, (positions[i] for i in alike), strict=True))
+    return first, list(findings(groups, items, "near-identical"))
 
 
 def _contradicted(groups, items: Items, alike: str, sure: bool) -> Finding:

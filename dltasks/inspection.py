@@ -1,6 +1,6 @@
 """What is wrong with a data set, found before anything is trained on it: findings, and what to do about each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from dltasks.errors import DataError, RowsError
 from dltasks.labelled import require_there
 from dltasks.plan import Plan
 from dltasks.report import Report
+from dltasks.runtime import in_order
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 """An error would end the training or make its scores wrong; a warning costs quality; a note is good to know."""
@@ -17,6 +18,9 @@ ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
 SHOWN, WIDE = 5, 160
 """Examples of a finding that people are shown, and the characters of one."""
 
+
+CHUNK = 32
+"""Items that are looked at as one piece of work."""
 
 SO_MANY = "look whether the data is what it should be"
 
@@ -136,6 +140,16 @@ def task_for(source: Any) -> str:
     raise DataError(
         f"{source}: which task is this data for? {why}; say it with --task ({', '.join(tasks.names())})"
     )
+
+
+def looked_at(raws: Sequence[Any], look: Callable[[Sequence[Any]], list[Any]], report: Report) -> list[Any]:
+    """What `look` gives for each raw input, or the DataError in its place; it is given some at a time, on all cores."""
+    chunks = [raws[at : at + CHUNK] for at in range(0, len(raws), CHUNK)]
+    looks: list[Any] = []
+    for found in in_order(look, chunks):
+        looks += found
+        report.step("inspecting", len(looks), len(raws))
+    return looks
 
 
 def counted(count: int, one: str, many: str) -> str:

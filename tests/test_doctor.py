@@ -344,7 +344,3 @@ def test_settings_of_the_training_say_how_data_is_read(tmp_path):
     assert dltasks("doctor", data, "--task", "fraud").returncode == 1
     assert dltasks("doctor", data, "--task", "fraud", "--label", "bad").returncode == 0
     assert dltasks("doctor", data, "--task", "fraud", "--lable", "bad").returncode == 2
-
-
-def test_every_severity_is_one_of_three():
-    assert inspection.SEVERITIES == ("error", "warning", "note")

@@ -8,20 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dltasks import classes, copies, duplicates, labelled
+from dltasks import classes, copies, labelled
 from dltasks.copies import Items
 from dltasks.errors import DataError
 from dltasks.files import content
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, same
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, looked_at, same
 from dltasks.report import Report
-from dltasks.runtime import in_order
 from dltasks.task import Batch
 from dltasks.tasks.image import folders, parts, pictures, pixels
 
 SIZE = 64
 """Side that photos are looked at in."""
-
-CHUNK = 32
 
 FLAT = 2.0
 """Levels of 255 that the pixels of a photo of nothing differ by, at most."""
@@ -53,7 +50,7 @@ def inspect(task, source, plan, report: Report) -> Inspection:
         found = labelled.found(source, folders.PHOTOS)
         examples, items = found.batch(), classes.items(found)
     task.learn(examples, plan)
-    looks = looked_at(examples, report)
+    looks = looked_at(examples.raws, _look, report)
     kept = [i for i, each in enumerate(looks) if isinstance(each, Look)]
     failures = {i: each for i, each in enumerate(looks) if isinstance(each, DataError)}
     findings = [*classes.unreadable(failures, items), *classes.balance(items, kept)]
@@ -63,16 +60,6 @@ def inspect(task, source, plan, report: Report) -> Inspection:
         findings += _copied(looks, kept, items, examples, plan)
         findings += _unusual(looks, kept, items, plan)
     return Inspection("image", len(examples), items.many, tuple(findings))
-
-
-def looked_at(examples: Batch, report: Report) -> list[Look | DataError]:
-    """A look at each, or why there is none."""
-    chunks = [examples.raws[at : at + CHUNK] for at in range(0, len(examples), CHUNK)]
-    looks: list[Look | DataError] = []
-    for some_looks in in_order(_look, chunks):
-        looks += some_looks
-        report.step("inspecting", len(looks), len(examples))
-    return looks
 
 
 def _look(raws: Sequence) -> list[Look | DataError]:
@@ -102,19 +89,11 @@ def _copied(looks, kept: list[int], items: Items, examples: Batch, plan) -> Iter
     yield from copies.findings(same(digests), items, "identical")
     first = {digests[i]: i for i in reversed(kept)}
     alone = [i for i in kept if first[digests[i]] == i and looks[i].flatness > FLAT]
-    shown = [looks[i] for i in alone]
-    if shown:
-        near = duplicates.groups(
-            np.stack([each.thumbnail for each in shown]),
-            np.array([each.hash for each in shown]),
-            pictures.LEVELS,
-        )
-        yield from copies.findings(
-            ([alone[j] for j in group] for group in same(near.tolist())), items, "near-identical"
-        )
-        picture = dict(zip(alone, (alone[j] for j in near), strict=True))
+    likenesses, hashes = [looks[i].thumbnail for i in alone], [looks[i].hash for i in alone]
+    picture, near = copies.near(alone, likenesses, hashes, pictures.LEVELS, items)
+    yield from near
     try:
-        known = np.array([picture.get(first[digests[i]], first[digests[i]]) if shown else i for i in kept])
+        known = np.array([picture.get(first[digests[i]], first[digests[i]]) for i in kept])
         parts.divide(examples.take(kept), known, plan)
     except DataError as error:
         yield Finding("too few", ERROR, 1, str(error), "", fatal=True)

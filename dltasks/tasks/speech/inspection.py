@@ -1,7 +1,7 @@
 """What is wrong with a folder of recorded words."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -12,14 +12,11 @@ from dltasks import classes, copies, duplicates, labelled
 from dltasks.copies import Items
 from dltasks.errors import DataError
 from dltasks.files import content
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, by_value, counted, same
+from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, by_value, counted, looked_at, same
 from dltasks.report import Report
-from dltasks.runtime import in_order
 from dltasks.task import Batch
 from dltasks.tasks.speech import folders, parts, sound
 from dltasks.tasks.speech.folders import NOISE, SILENCE, UNKNOWN
-
-CHUNK = 32
 
 FULL = 0.999
 """Of full scale, from which a sample is at it."""
@@ -63,7 +60,8 @@ def inspect(task, source, plan, report: Report) -> Inspection:
         found, examples = labelled.found(source, folders.SOUNDS), folders.examples(source)
         raws, items = [folders.clip(each) for each in found.rows], classes.items(found)
     task.learn(examples, plan)
-    looks = looked_at(raws, task.sample_rate, round(plan.seconds * task.sample_rate), report)
+    rate, length = task.sample_rate, round(plan.seconds * task.sample_rate)
+    looks = looked_at(raws, lambda some: [_look(each, rate, length) for each in some], report)
     kept = [i for i, each in enumerate(looks) if isinstance(each, Look)]
     failures = {i: each for i, each in enumerate(looks) if isinstance(each, DataError)}
     findings = [*classes.unreadable(failures, items)]
@@ -77,16 +75,6 @@ def inspect(task, source, plan, report: Report) -> Inspection:
         findings += _missing(examples)
         findings += _parts([looks[i] for i in kept], [raws[i] for i in kept], kept, items, plan)
     return Inspection("speech", len(raws), items.many, tuple(findings))
-
-
-def looked_at(raws: Sequence, rate: int, length: int, report: Report) -> list[Look | DataError]:
-    """A look at each, or why there is none."""
-    chunks = [raws[at : at + CHUNK] for at in range(0, len(raws), CHUNK)]
-    looks: list[Look | DataError] = []
-    for some_looks in in_order(lambda chunk: [_look(each, rate, length) for each in chunk], chunks):
-        looks += some_looks
-        report.step("inspecting", len(looks), len(raws))
-    return looks
 
 
 def _look(raw, rate: int, length: int) -> Look | DataError:
@@ -139,13 +127,8 @@ def _copied(looks, items: Items) -> Iterator[Finding]:
         and each.level >= sound.QUIET
         and items.truths[i] != SILENCE
     ]
-    if heard:
-        near = duplicates.groups(
-            np.stack([looks[i].likeness for i in heard]), np.array([looks[i].hash for i in heard]), DECIBELS
-        )
-        yield from copies.findings(
-            ([heard[j] for j in group] for group in same(near.tolist())), items, "near-identical"
-        )
+    likenesses, hashes = [looks[i].likeness for i in heard], [looks[i].hash for i in heard]
+    yield from copies.near(heard, likenesses, hashes, DECIBELS, items)[1]
 
 
 def _unusual(looks, kept: list[int], items: Items, rate: int, plan) -> Iterator[Finding]:
