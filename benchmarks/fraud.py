@@ -21,7 +21,7 @@ from pathlib import Path
 from measured import COMMAND, measured, report
 
 import dltasks
-from dltasks.bundle import read_record
+from dltasks.bundle.storage import read_manifest
 
 FOLDS = {
     "A": [date(2018, 7, 25)],
@@ -63,7 +63,7 @@ def trained(data: Path, start: date, seed: int, out: Path, more: list[str]) -> d
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
     if ran.returncode:
         sys.exit(ran.stderr)
-    return read_record(out)
+    return read_manifest(out)
 
 
 def found(record: dict) -> dict[str, dict[str, float]]:

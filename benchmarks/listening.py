@@ -19,9 +19,9 @@ import soundfile
 from measured import COMMAND, measured, report
 
 import dltasks
-from dltasks.metrics import poisson, wilson
-from dltasks.tasks.speech.listening import Detection
-from dltasks.tasks.speech.mixture import Mixture, Said, mixture_of, tally
+from dltasks.evaluation.metrics import poisson, wilson
+from dltasks.tasks.speech.detector import Detection
+from dltasks.tasks.speech.synthetic_stream import Mixture, Said, mixture_of, tally
 
 SEED = 20261121
 

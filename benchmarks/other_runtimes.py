@@ -18,7 +18,7 @@ from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image, ImageOps
 
 import dltasks
-from dltasks.metrics import wilson
+from dltasks.evaluation.metrics import wilson
 from dltasks.tasks.image import pixels
 
 

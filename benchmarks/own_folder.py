@@ -18,7 +18,7 @@ from pathlib import Path
 
 from measured import COMMAND, measured, report
 
-from dltasks.metrics import wilson
+from dltasks.evaluation.metrics import wilson
 
 MOST_EPOCHS = 200
 

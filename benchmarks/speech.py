@@ -20,8 +20,10 @@ import soundfile
 from measured import COMMAND, ROOT, measured, report
 
 import dltasks
-from dltasks import bundle, exporting, training
-from dltasks.runtime import Runtime
+from dltasks.bundle import storage
+from dltasks.export import convert
+from dltasks.frameworks import import_frameworks
+from dltasks.litert.runtime import Runtime
 from dltasks.tasks.speech.sound import blocks
 
 MODEL, RECORDING = "commands", ROOT / "samples/speech/go-happy-right-no.flac"
@@ -114,7 +116,7 @@ def main() -> None:
         "--data", default=str(RECORDING.parent), help="Clips that int8 takes its ranges from."
     )
     given = parser.parse_args()
-    training.import_frameworks()
+    import_frameworks()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     task = dltasks.load(MODEL).task
@@ -132,12 +134,12 @@ def _measured(task, clip, sentence, folder: Path, given):
     inputs, _ = task.encode([*Path(given.data).rglob("*.flac")][:200])
     int8 = exported(folder, "litert", "int8", given.data)
     peer = ds_cnn(task.length, task.sample_rate, len(task.labels))
-    front = exporting.litert(log_mel(task.sample_rate, task.length), "none", {})
+    front = convert.to_tflite(log_mel(task.sample_rate, task.length), "none", {})
     windows = {
-        f"{MODEL}, float16, as bundled": (bundle.find_folder(MODEL) / "model.tflite").read_bytes(),
+        f"{MODEL}, float16, as bundled": (storage.find_bundle(MODEL) / "model.tflite").read_bytes(),
         f"{MODEL}, int8": int8.read_bytes(),
-        "MLPerf Tiny's DS-CNN, float16": exporting.litert(peer, "float16", {}),
-        "MLPerf Tiny's DS-CNN, int8": exporting.litert(peer, "int8", inputs, task.quantised),
+        "MLPerf Tiny's DS-CNN, float16": convert.to_tflite(peer, "float16", {}),
+        "MLPerf Tiny's DS-CNN, int8": convert.to_tflite(peer, "int8", inputs, task.quantised),
         "log-mel in the file": front,
     }
     listening = {

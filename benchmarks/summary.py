@@ -22,10 +22,10 @@ import polars as pl
 from measured import COMMAND, ROOT, in_turn, measured, median, report
 
 import dltasks
-from dltasks.runtime import in_order
-from dltasks.tasks.summary import scores
+from dltasks.parallel import parallel_map
+from dltasks.tasks.summary import metrics
+from dltasks.tasks.summary.data import Truth
 from dltasks.tasks.summary.documents import Document
-from dltasks.tasks.summary.pairs import Truth
 
 TEXTS = Path(__file__).parent / "texts"
 SENTENCES = {"news": 2, "articles": 3}
@@ -35,13 +35,13 @@ KINDS = ("ROUGE-1", "ROUGE-2", "ROUGE-L")
 def answered(model, texts: list[Document], **asked) -> list:
     """The model's answers, on all cores."""
     task = replace(model.task, **asked)
-    return list(in_order(lambda each: task.answer([each], model.runtime.run)[0], texts))
+    return list(parallel_map(lambda each: task.answer([each], model.runtime.run)[0], texts))
 
 
 def judged(name: str, model, texts: list[Document], references: list[tuple[str, ...]], **asked) -> dict:
     """ROUGE of ours and of the others, and what is printed of it."""
     task = replace(model.task, **asked)
-    found = scores.score(task, answered(model, texts, **asked), [Truth(each) for each in references])
+    found = metrics.score(task, answered(model, texts, **asked), [Truth(each) for each in references])
     rows = {model.name: [_percent(each) for key, each in found.scores.items() if key.startswith("rouge")]}
     rows |= {row[0]: list(row[1:]) for row in found.tables[0].rows}
     report(
@@ -88,7 +88,9 @@ def speed(model, data: Path) -> None:
         ways: dict[str, Callable] = {
             model.name: lambda each: model.task.answer([Document(each.text)], model.runtime.run)
         }
-        ways |= {peer: lambda each, p=peer: scores.graph(p, Document(each.text), 3) for peer in scores.GRAPHS}
+        ways |= {
+            peer: lambda each, p=peer: metrics.graph(p, Document(each.text), 3) for peer in metrics.GRAPHS
+        }
         times = {way: [] for way in ways}
         for each in some:
             for way, function in ways.items():

@@ -17,8 +17,8 @@ import numpy as np
 from measured import report
 
 import dltasks
-from dltasks.quiet import quiet
-from dltasks.runtime import cores
+from dltasks.frameworks import suppress_native_output
+from dltasks.parallel import available_cores
 
 COUNT = 1000
 
@@ -65,8 +65,8 @@ def main() -> None:
     found = sorted(given.folder.rglob("*.jpg"))
     photos = list(islice(cycle(found), COUNT))
     model = dltasks.load("objects")
-    with quiet():
-        from dltasks.bundle import load_network
+    with suppress_native_output():
+        from dltasks.export.networks import load_network
 
         keras_run = keras_pipeline(load_network(model.path), model.task.size, photos)
         keras_run()
@@ -77,14 +77,19 @@ def main() -> None:
         times["dltasks"].append(ours(model, photos))
         times["keras"].append(keras_run())
     medians = {name: statistics.median(each) for name, each in times.items()}
-    limit = medians["one core"] / cores()
+    limit = medians["one core"] / available_cores()
     share = float(
-        np.median([one / cores() / our for one, our in zip(times["one core"], times["dltasks"], strict=True)])
+        np.median(
+            [
+                one / available_cores() / our
+                for one, our in zip(times["one core"], times["dltasks"], strict=True)
+            ]
+        )
     )
     ratios = {"share_of_limit": share, "times_faster_than_keras": medians["keras"] / medians["dltasks"]}
     rates = {
         "dltasks": COUNT / medians["dltasks"],
-        f"limit of {cores()} cores": COUNT / limit,
+        f"limit of {available_cores()} cores": COUNT / limit,
         "keras.Model.predict, tf.data": COUNT / medians["keras"],
     }
     rows = [(name, f"{rate:.0f}") for name, rate in rates.items()]

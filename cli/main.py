@@ -12,46 +12,36 @@ import click
 
 import dltasks
 
-CLI = Path(__file__).parent
-TASKS = Path(dltasks.__file__).parent / "tasks"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What an output says that takes no more."""
-
-NOT_VERBS = ("main", "__init__", "options", "output", "report", "settings")
+COMMANDS = Path(__file__).parent / "commands"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a standard output that takes no more."""
 
 
-def verbs() -> dict[str, Path]:
-    """Files by verb: those beside this one, and those in the folder `verbs` of each task."""
-    files = [each for each in CLI.glob("*.py") if each.stem not in NOT_VERBS]
-    files += TASKS.glob("*/verbs/*.py")
-    return {each.stem.replace("_", "-"): each for each in sorted(files, key=lambda file: file.stem)}
+def command_files() -> dict[str, Path]:
+    """The file of each command, by the command's name."""
+    files = sorted(path for path in COMMANDS.glob("*.py") if path.stem != "__init__")
+    return {path.stem.replace("_", "-"): path for path in files}
 
 
-def summary(path: Path) -> str:
+def first_docstring_line(path: Path) -> str:
     """The first line of a file's docstring, read without importing the file."""
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()[0]
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
 
 
-def module(path: Path) -> str:
-    """The name by which a verb's file is imported."""
-    if path.parent == CLI:
-        return f"dltasks.cli.{path.stem}"
-    return f"dltasks.tasks.{path.parent.parent.name}.verbs.{path.stem}"
-
-
-class Verbs(click.Group):
+class LazyCommands(click.Group):
     """A group whose commands are files, imported when they are called."""
 
     def list_commands(self, context):
-        return list(verbs())
+        return list(command_files())
 
     def get_command(self, context, name):
-        path = verbs().get(name)
-        return importlib.import_module(module(path)).command if path else None
+        path = command_files().get(name)
+        return importlib.import_module(f"dltasks.cli.commands.{path.stem}").command if path else None
 
     def format_commands(self, context, formatter):
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, summary(path)) for name, path in verbs().items()])
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, first_docstring_line(path)) for name, path in command_files().items()])
 
     def resolve_command(self, context, arguments):
         try:
@@ -59,13 +49,13 @@ class Verbs(click.Group):
         except click.UsageError as error:
             import difflib
 
-            near = difflib.get_close_matches(arguments[0], verbs(), 1)
+            near = difflib.get_close_matches(arguments[0], command_files(), 1)
             if near:
                 error.message += f" Did you mean {near[0]}?"
             raise
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(dltasks.__version__, prog_name="dltasks")
 def group():
     """Train a small network on your own folder, and ask it from the command line or a phone.
@@ -87,7 +77,7 @@ def main():
     for stream in (sys.stdout, sys.stderr):
         # Names of files need not be text.
         stream.reconfigure(errors="backslashreplace")
-    from dltasks.errors import DltasksError, SettingError
+    from dltasks.errors import ConfigError, DltasksError
 
     try:
         code = group.main(standalone_mode=False, prog_name="dltasks")
@@ -100,13 +90,13 @@ def main():
         code = error.exit_code
     except DltasksError as error:
         click.echo(f"dltasks: {error}", err=True)
-        code = 2 if isinstance(error, SettingError) else 1
+        code = 2 if isinstance(error, ConfigError) else 1
     except OSError as error:
-        if error.errno not in (errno.EPIPE, *FULL) or error.filename:
+        if error.errno not in (errno.EPIPE, *DISK_FULL) or error.filename:
             raise
         # What has been written to an output that is closed or full can't be written at the end either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             click.echo(f"dltasks: standard output: {error.strerror}", err=True)
         code = 1
     sys.exit(code or 0)

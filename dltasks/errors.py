@@ -57,11 +57,11 @@ class ExportError(DltasksError):
     """A network can't be written as asked, or answers otherwise once written."""
 
 
-class PlanError(DltasksError):
+class TrainingError(DltasksError):
     """A training run can't go as asked."""
 
 
-class SettingError(PlanError):
+class ConfigError(TrainingError):
     """A setting of a plan has a value that it can't have, or there is no such setting."""
 
 

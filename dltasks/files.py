@@ -15,21 +15,21 @@ from typing import BinaryIO
 
 from dltasks.errors import DataError, ModelError
 
-MOST_BYTES = 2 << 30
+MAX_BYTES = 2 << 30
 """Of a file of a bundle; a FlatBuffer ends there."""
 
-MOST_MEMBERS = 1000
+MAX_MEMBERS = 1000
 """Files in a zip."""
 
-TEMPORARY = ".dltasks"
+TEMPORARY_SUFFIX = ".dltasks"
 """How the names of our temporary folders end."""
 
-LEFT = 24 * 3600
+STALE_SECONDS = 24 * 3600
 """Seconds after which a temporary folder is taken for one that a killed process left."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` once all of it is on the disk."""
     temporary = path.with_name(path.name + ".new")
     try:
@@ -45,15 +45,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def write_json(path: Path, value) -> None:
     """`value` as JSON; the old file stays whole until the new one is."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write((json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
-def content(path: Path, most: int | None = None) -> bytes:
+def read_file(path: Path, most: int | None = None) -> bytes:
     """What stands in a file that a person named, or in a pipe. most: bytes that are taken at most. Raises DataError."""
     try:
         with open(path, "rb") as file:
-            if endless(file):
+            if is_device(file):
                 raise DataError(f"{path}: a device; wanted a file")
             found = file.read(-1 if most is None else most + 1)
     except FileNotFoundError as error:
@@ -65,34 +65,34 @@ def content(path: Path, most: int | None = None) -> bytes:
     return found
 
 
-def endless(file) -> bool:
+def is_device(file) -> bool:
     """Whether an open file is a device, which need not end."""
     mode = os.fstat(file.fileno()).st_mode
     return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
-def within(folder: Path, name: str, most: int = MOST_BYTES) -> bytes:
+def read_inside(folder: Path, name: str, most: int = MAX_BYTES) -> bytes:
     """The content of a file that stands in a folder.
 
     Raises ModelError for a name that is a way elsewhere, and for what is no file, lies elsewhere (a link) or is too large;
     OSError where it can't be read.
     """
     path = folder / name
-    if not plain(name):
+    if not is_plain_name(name):
         raise ModelError(f"{folder}: {name!r:.80} is not the name of a file in it")
     if os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder):
         raise ModelError(
             f"{path} is a link that leads out of the bundle; copy the bundle with what it links to"
         )
-    return bounded(path, most)
+    return read_limited(path, most)
 
 
-def plain(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
     """Whether a name is that of a file, and not a way to one."""
     return name == Path(name).name and name not in ("", ".", "..") and not set("\0\\") & set(name)
 
 
-def bounded(path: Path, most: int = MOST_BYTES) -> bytes:
+def read_limited(path: Path, most: int = MAX_BYTES) -> bytes:
     """The content of a plain file. Raises ModelError for what is none or too large, OSError where it can't be read."""
     state = os.stat(path)
     if not stat.S_ISREG(state.st_mode):
@@ -102,14 +102,14 @@ def bounded(path: Path, most: int = MOST_BYTES) -> bytes:
     return path.read_bytes()
 
 
-def require_room(archive: zipfile.ZipFile, most: int) -> None:
+def check_unzipped_size(archive: zipfile.ZipFile, most: int) -> None:
     """Raises BadZipFile for an archive that says it unpacks to more bytes; no more than it says is unpacked."""
     size = sum(each.file_size for each in archive.infolist())
     if size > most:
         raise zipfile.BadZipFile(f"they unpack to {size:,} bytes; at most {most:,} are read")
 
 
-def unzipped(content: bytes, most: int) -> dict[str, bytes]:
+def unzip(content: bytes, most: int) -> dict[str, bytes]:
     """The files of a zip, by name; they are never written anywhere.
 
     most: bytes that they may unpack to. Raises BadZipFile for what is damaged or more.
@@ -117,18 +117,18 @@ def unzipped(content: bytes, most: int) -> dict[str, bytes]:
     import lzma
 
     # Each name costs time and memory before any can be counted.
-    if content.count(b"PK\1\2") > MOST_MEMBERS:
-        raise zipfile.BadZipFile(f"more than {MOST_MEMBERS} files")
+    if content.count(b"PK\1\2") > MAX_MEMBERS:
+        raise zipfile.BadZipFile(f"more than {MAX_MEMBERS} files")
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
-            require_room(archive, most)
+            check_unzipped_size(archive, most)
             return {each: archive.read(each) for each in archive.namelist()}
     except (zlib.error, lzma.LZMAError, RuntimeError, EOFError, OSError, ValueError, IndexError) as error:
         raise zipfile.BadZipFile(str(error) or type(error).__name__) from error
 
 
 @contextmanager
-def damage_as(error: type[Exception], what) -> Iterator[None]:
+def os_errors_as(error: type[Exception], what) -> Iterator[None]:
     """Failures of the disk (full, no permission) as one of our errors that names `what`."""
     try:
         yield
@@ -136,10 +136,10 @@ def damage_as(error: type[Exception], what) -> Iterator[None]:
         raise error(f"{what}: {failure.strerror or failure}") from failure
 
 
-def check_place(path: Path, error: type[Exception], option: str = "--out") -> None:
+def check_writable(path: Path, error: type[Exception], option: str = "--out") -> None:
     """Raises this error where nothing can be written beside `path`, that the option names; the folder around it is made."""
     try:
-        with _beside(path):
+        with _temporary_folder(path):
             pass
     except OSError as failure:
         why = f"{path.absolute().parent}: {failure.strerror or failure}"
@@ -147,14 +147,14 @@ def check_place(path: Path, error: type[Exception], option: str = "--out") -> No
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place if the block succeeds."""
-    with _beside(path) as place, new_folder_in(place, path) as folder:
+    with _temporary_folder(path) as place, atomic_folder_in(place, path) as folder:
         yield folder
 
 
 @contextmanager
-def new_folder_in(place: Path, path: Path) -> Iterator[Path]:
+def atomic_folder_in(place: Path, path: Path) -> Iterator[Path]:
     """A folder in `place` that takes that of `path` if the block succeeds.
 
     Of a process that is killed meanwhile `recover` leaves the old one or the new one, whole.
@@ -164,7 +164,7 @@ def new_folder_in(place: Path, path: Path) -> Iterator[Path]:
     new.mkdir()
     try:
         yield new
-        if not (path.exists() and _exchanged(new, path)):
+        if not (path.exists() and _exchange(new, path)):
             if path.exists():
                 path.replace(place / "old")
             new.replace(path)
@@ -172,7 +172,7 @@ def new_folder_in(place: Path, path: Path) -> Iterator[Path]:
         recover(place, path)
 
 
-def _exchanged(one: Path, other: Path) -> bool:
+def _exchange(one: Path, other: Path) -> bool:
     """Whether the two took each other's place, in one step, as Linux and most of its file systems can."""
     import ctypes
 
@@ -194,27 +194,27 @@ def recover(place: Path, path: Path) -> None:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place if the block succeeds."""
-    with _beside(path) as place:
+    with _temporary_folder(path) as place:
         temporary = place / path.name
         yield temporary
         temporary.replace(path)
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def _temporary_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`; those that killed processes left there are cleared away."""
     import glob
     import tempfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    for each in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"):
+    for each in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY_SUFFIX}"):
         with suppress(FileNotFoundError):
-            if time.time() - each.stat().st_mtime > LEFT:
+            if time.time() - each.stat().st_mtime > STALE_SECONDS:
                 recover(each, path)
                 shutil.rmtree(each, ignore_errors=True)
     with tempfile.TemporaryDirectory(
-        TEMPORARY, f".{path.name}.", path.parent, ignore_cleanup_errors=True
+        TEMPORARY_SUFFIX, f".{path.name}.", path.parent, ignore_cleanup_errors=True
     ) as place:
         yield Path(place)

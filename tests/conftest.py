@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dltasks import tasks
+from dltasks import registry
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
@@ -77,7 +77,7 @@ def train_once(task: str, name: str, factory, **settings) -> Trained:
         return found
 
 
-@pytest.fixture(scope="session", params=tasks.names())
+@pytest.fixture(scope="session", params=registry.task_names())
 def trained(request, tmp_path_factory) -> Trained:
     """A bundle of each task, trained on a small data set of the test's own."""
     return train_once(request.param, request.param, tmp_path_factory)

@@ -20,7 +20,7 @@ import sounds
 from drawings import draw
 from PIL import Image
 
-from dltasks import tables
+from dltasks.data import tables
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
@@ -622,4 +622,4 @@ CRAFTED = {
     "table": hostile_tables,
     "text": hostile_texts,
 }
-assert {each for known in ENDINGS["table"] for each in (known,)} <= set(tables.ENDINGS)
+assert {each for known in ENDINGS["table"] for each in (known,)} <= set(tables.EXTENSIONS)

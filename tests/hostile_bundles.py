@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dltasks import metadata
-from dltasks.bundle import joined_file
+from dltasks.bundle.storage import append_files
+from dltasks.litert import metadata
 
 ROOT = Path(__file__).parent.parent
 KINDS = ("network", "record", "bundle", "file")
@@ -123,8 +123,8 @@ def told(model: bytes, content: bytes) -> bytes:
 def scaled() -> bytes:
     """Standard metadata of the float32 network: how its pixels are scaled and where its labels are."""
     input_, output = (
-        metadata.Described("").table("in"),
-        metadata.Described("", labels="labels.txt").table("out"),
+        metadata.TensorDescription("").table("in"),
+        metadata.TensorDescription("", labels="labels.txt").table("out"),
     )
     input_["process_units"] = [
         {"kind": "NormalizationOptions", "properties": {"mean": [127.5], "std": [127.5]}}
@@ -136,8 +136,8 @@ def strangers() -> dict[str, bytes]:
     """Whole .tflite files that dltasks did not write: tiny ones, with labels, and two of ours without their record."""
     labels = {"labels.txt": "\n".join(NAMES).encode()}
     return {
-        "float.tflite": joined_file(told(network(), scaled()), labels),
-        "uint8.tflite": joined_file(network("uint8"), labels),
+        "float.tflite": append_files(told(network(), scaled()), labels),
+        "uint8.tflite": append_files(network("uint8"), labels),
         "bare.tflite": network(),
         "commands.tflite": (ROOT / "models/commands/model.tflite").read_bytes(),
         "cards.tflite": (ROOT / "models/cards/model.tflite").read_bytes(),
@@ -173,12 +173,12 @@ def crafted_networks() -> dict[str, bytes]:
         "a name that is only an ending": zipped(model, {".txt": labels}),
         "an encrypted file": _flagged(zipped(model, {"labels.txt": labels})),
         "many files": many.getvalue(),
-        "labels without end": joined_file(model, {"labels.txt": b"\n" * 5_000_000}),
-        "labels of no text": joined_file(model, {"labels.txt": bytes(range(256))}),
-        "ours by its record": joined_file(model, {"bundle.json": b"{}"}),
-        "a record too deep": joined_file(model, {"bundle.json": b"[" * 100_000}),
-        "a record of nothing": joined_file(model, {"bundle.json": b"null"}),
-        "tables in tables": joined_file(told(network(), metadata_bomb()), {"labels.txt": labels}),
+        "labels without end": append_files(model, {"labels.txt": b"\n" * 5_000_000}),
+        "labels of no text": append_files(model, {"labels.txt": bytes(range(256))}),
+        "ours by its record": append_files(model, {"bundle.json": b"{}"}),
+        "a record too deep": append_files(model, {"bundle.json": b"[" * 100_000}),
+        "a record of nothing": append_files(model, {"bundle.json": b"null"}),
+        "tables in tables": append_files(told(network(), metadata_bomb()), {"labels.txt": labels}),
         "damaged metadata": told(network(), b"\xff" * 100),
         "no network": b"\0\0\0\0TFL3",
         "only a zip": zipped(b"", {"labels.txt": labels}),
@@ -342,13 +342,17 @@ def record(base: str) -> dict:
 
 @cache
 def _tiny() -> dict[str, bytes]:
-    from dltasks import golden
-    from dltasks.runtime import Runtime
+    from dltasks.litert import golden
+    from dltasks.litert.runtime import Runtime
 
     inputs = {"pixels": np.zeros((4, SIDE, SIDE, 3), np.uint8)}
     labels = "".join(f"{each}\n" for each in NAMES).encode()
     model = network("uint8")
-    return {"model.tflite": model, "labels.txt": labels, "golden.npz": golden.written(Runtime(model), inputs)}
+    return {
+        "model.tflite": model,
+        "labels.txt": labels,
+        "golden.npz": golden.create_golden(Runtime(model), inputs),
+    }
 
 
 def lay(base: str, folder: Path) -> None:
@@ -541,7 +545,7 @@ def _bundle(number: int, random, damaged):
 @cache
 def ours() -> dict[str, bytes]:
     """Exported files, whole."""
-    from dltasks import golden
+    from dltasks.litert import golden
 
     found = {}
     for base in ("tiny", "cards", "commands"):
@@ -549,7 +553,7 @@ def ours() -> dict[str, bytes]:
         inside = {
             name: given[name] if given else (ROOT / "models" / base / name).read_bytes()
             for name in record(base)["files"]
-            if name in ("labels.txt", golden.FILE)
+            if name in ("labels.txt", golden.GOLDEN_FILE)
         }
         model = given["model.tflite"] if given else (ROOT / "models" / base / "model.tflite").read_bytes()
         author = metadata.pack({"name": base, "author": "made with dltasks 0.1.0"})
@@ -562,7 +566,7 @@ def exported(model: bytes, inside: dict[str, bytes], record: dict) -> bytes:
     record = {k: v for k, v in record.items() if k != "files"} | {"form": "litert"}
     members = {name: _hashed(content) for name, content in inside.items()}
     record = {"model": _hashed(model), "members": members} | record
-    return joined_file(model, {"bundle.json": json.dumps(record).encode(), **inside})
+    return append_files(model, {"bundle.json": json.dumps(record).encode(), **inside})
 
 
 def _hashed(content: bytes) -> dict[str, object]:

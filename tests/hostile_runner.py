@@ -302,21 +302,22 @@ def _sounds():
 
 def _tables():
     import dltasks
-    from dltasks import tables, tasks
-    from dltasks.tasks.fraud import FraudPlan
+    from dltasks import registry
+    from dltasks.data import tables
+    from dltasks.tasks.fraud.config import FraudConfig
 
     model, texts = dltasks.load("cards"), dltasks.load("sentences")
     good = hostile.SAMPLES / "fraud/tomorrow.csv"
     list(model.predict_each([good], 1))
-    image, fraud = tasks.find("image")(), tasks.find("fraud")()
+    image, fraud = registry.find_task("image")(), registry.find_task("fraud")()
     model.task.examples(hostile.SAMPLES / "fraud/transactions.csv")
 
     def attempt(path: Path, case) -> bool:
         return _refusals(
-            lambda: tables.read(path).height < 1,
+            lambda: tables.read_table(path).height < 1,
             lambda: _all_failed(model.predict_each([path], 1)),
             lambda: model.task.examples(path) is None,
-            lambda: fraud.examples(path, FraudPlan()) is None,
+            lambda: fraud.examples(path, FraudConfig()) is None,
             lambda: texts.task.examples(path) is None,
             lambda: path.suffix == ".csv" and image.encode(image.examples(path).raws) is None,
         )
@@ -369,10 +370,12 @@ def _bundles():
     import io
 
     import dltasks
-    from dltasks import card, golden
-    from dltasks.cli import settings, show, verify
+    from dltasks.bundle import card
+    from dltasks.bundle.verify import verify as verified
+    from dltasks.cli import config_options
+    from dltasks.cli.commands import show, verify
+    from dltasks.litert import golden
     from dltasks.tasks.speech import streams
-    from dltasks.verification import verify as verified
 
     inputs = {
         "image": hostile.SAMPLES / "image/cat.jpg",
@@ -400,8 +403,8 @@ def _bundles():
             import numpy as np
 
             list(streams.listen(model, [np.zeros(task == "speech" and 16_000, np.float32)]))
-        card.text(model.name, model.record)
-        model.kept(golden.FILE)
+        card.render_card(model.name, model.record)
+        model.kept(golden.GOLDEN_FILE)
         return _all_failed(model.predict_each([inputs[task]], 1))
 
     def attempt(path: Path, case) -> bool:
@@ -411,7 +414,12 @@ def _bundles():
             lambda: command(show, path),
             lambda: command(show, path, "--json"),
             lambda: command(verify, path),
-            lambda: settings.plan_of(settings.task_of(["--like", str(path)]), None, str(path)) is None,
+            lambda: (
+                config_options.load_config(
+                    config_options.task_of_bundle(["--like", str(path)]), None, str(path)
+                )
+                is None
+            ),
         )
 
     return attempt

@@ -4,18 +4,18 @@ import json
 
 from conftest import ROOT, dltasks
 
-from dltasks import benchmarking
-from dltasks.bundle import load
+from dltasks import benchmark
+from dltasks.bundle.load import load_bundle
 
 
 def test_a_model_is_measured_with_each_number_of_threads():
     said = dltasks("benchmark", "cards", "--json")
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
-    assert [each["threads"] for each in found["runs"]] == benchmarking.thread_counts()
+    assert [each["threads"] for each in found["runs"]] == benchmark.thread_counts()
     for each in found["runs"]:
         assert 0 < each["median"] <= each["percentile_95"] and each["throughput"] > 0
-        assert 20 < each["memory"] < 1000 and each["bytes"] == len(load("cards").content())
+        assert 20 < each["memory"] < 1000 and each["bytes"] == len(load_bundle("cards").content())
 
 
 def test_two_models_are_measured_in_turns(tmp_path):
@@ -25,9 +25,9 @@ def test_two_models_are_measured_in_turns(tmp_path):
 
 
 def test_inputs_are_golden_ones_or_real_ones():
-    golden = benchmarking.subject("headlines").inputs
+    golden = benchmark.create_case("headlines").inputs
     assert "encode/in/source" in golden and "step/in/piece" in golden
-    real = benchmarking.subject("objects", ROOT / "samples/image").inputs
+    real = benchmark.create_case("objects", ROOT / "samples/image").inputs
     assert real["/in/pixels"].shape == (3, 80, 80, 3)
 
 

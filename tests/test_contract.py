@@ -19,12 +19,14 @@ import pytest
 from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
 
 import dltasks as library
-from dltasks import bundle, metadata, tasks
+from dltasks import registry
+from dltasks.bundle import storage
 from dltasks.errors import DataError
-from dltasks.report import Report
-from dltasks.task import kept, kept_names
+from dltasks.fields import asset_names, save_assets
+from dltasks.litert import metadata
+from dltasks.progress import Progress
 
-TASKS = tasks.names()
+TASKS = registry.task_names()
 
 
 def samples(task: str) -> list[Path]:
@@ -42,14 +44,14 @@ def sources(pairs) -> list[str]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_is_a_frozen_dataclass_named_by_its_folder(task):
-    kind = tasks.find(task)
+    kind = registry.find_task(task)
     assert is_dataclass(kind) and kind.__dataclass_params__.frozen
-    assert tasks.name_of(kind()) == task
+    assert registry.task_name(kind()) == task
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_setting_of_a_plan_has_a_help_text(task):
-    for each in fields(tasks.find(task).plan):
+    for each in fields(registry.find_task(task).plan):
         assert each.metadata["help"].endswith(".")
 
 
@@ -57,15 +59,15 @@ def test_every_setting_of_a_plan_has_a_help_text(task):
 def test_no_setting_has_the_name_of_what_train_takes_itself(task):
     import inspect
 
-    from dltasks import training
+    from dltasks.training import train
 
-    own = set(inspect.signature(training.train).parameters)
-    assert not own & {each.name for each in fields(tasks.find(task).plan)}
+    own = set(inspect.signature(train.train).parameters)
+    assert not own & {each.name for each in fields(registry.find_task(task).plan)}
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_bundled_model_answers_every_sample(task):
-    model = library.load(bundle.for_task(task))
+    model = library.load(storage.default_model(task))
     answers = model.predict(*samples(task))
     assert len(answers) >= len(samples(task)) >= 2
     json.dumps(flat(answers))
@@ -73,7 +75,7 @@ def test_the_bundled_model_answers_every_sample(task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_inputs_answered_together_and_alone_get_the_same_answers(task):
-    model = library.load(bundle.for_task(task))
+    model = library.load(storage.default_model(task))
     together = model.predict(*samples(task) * 2)
     alone = [answer for each in samples(task) for answer in model.predict(each)] * 2
     assert flat(together) == flat(alone)
@@ -81,7 +83,7 @@ def test_inputs_answered_together_and_alone_get_the_same_answers(task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_answers_do_not_depend_on_the_number_of_threads(task):
-    model = library.load(bundle.for_task(task))
+    model = library.load(storage.default_model(task))
     smallest = sorted(samples(task), key=lambda each: each.stat().st_size)[:2] * 20
     many = list(model.predict_each(smallest, threads=4))
     one = list(model.predict_each(smallest, threads=1))
@@ -93,7 +95,7 @@ def test_answers_do_not_depend_on_the_number_of_threads(task):
 def test_a_bad_input_is_named_and_costs_only_itself(task, tmp_path):
     bad = importlib.import_module(f"data_{task}").bad_input(tmp_path)
     good = samples(task)
-    model = library.load(bundle.for_task(task))
+    model = library.load(storage.default_model(task))
     found = list(model.predict_each([good[0], bad, tmp_path / "missing", good[1]]))
     assert sources(found) == list(map(str, (good[0], bad, tmp_path / "missing", good[1])))
     failed = [answer for _, answer in found if isinstance(answer, DataError)]
@@ -104,8 +106,8 @@ def test_a_bad_input_is_named_and_costs_only_itself(task, tmp_path):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_bundled_card_says_what_must_be_said(task):
-    for name in bundle.names():
-        text = (bundle.find_folder(name) / "README.md").read_text()
+    for name in storage.bundled_names():
+        text = (storage.find_bundle(name) / "README.md").read_text()
         for wanted in ("licen", "95 % interval", "parameters", "What it can't do"):
             assert wanted in text
 
@@ -120,7 +122,7 @@ def test_training_prints_one_object_with_the_scores_of_the_test_part(trained):
 
 
 def test_a_bundle_has_all_its_files_and_no_others(trained):
-    words = set(kept_names(tasks.find(trained.task)).values())
+    words = set(asset_names(registry.find_task(trained.task)).values())
     loaded = library.load(trained.bundle).task
     own = {*loaded.attachments(), *(["stream.tflite", "stream.golden.npz"] if loaded.stream_step else [])}
     expected = {"README.md", "bundle.json", "golden.npz", "model.keras", "model.tflite", "parity.json"}
@@ -191,7 +193,7 @@ def test_an_exported_file_says_what_it_is_in_the_standard_metadata(trained, tmp_
     out = tmp_path / "alone.tflite"
     model = library.load(trained.bundle)
     model.export(out, quantize=model.record["plan"]["quantize"])
-    told = metadata.read(out.read_bytes())
+    told = metadata.read_metadata(out.read_bytes())
     with zipfile.ZipFile(out) as archive:
         assert {"bundle.json", "README.md", "golden.npz"} <= set(archive.namelist())
         assert archive.testzip() is None
@@ -225,22 +227,22 @@ def weights(place: Path, epoch: int) -> str:
 
 def fitted(trained, place: Path, epochs: int) -> str:
     """The hash of the weights of a run up to the writing of its bundle."""
-    from dltasks.fitting import fit
-    from dltasks.inputs import prepare
-    from dltasks.plan import changed
-    from dltasks.run_folder import begun
+    from dltasks.config import with_overrides
+    from dltasks.training.checkpoints import start_or_resume
+    from dltasks.training.dataset import prepare_dataset
+    from dltasks.training.loop import fit
 
-    kind = tasks.find(trained.task)
+    kind = registry.find_task(trained.task)
     settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": epochs}
-    plan = changed(kind.plan(), settings)
+    plan = with_overrides(kind.plan(), settings)
     place.mkdir()
-    state, plan, _ = begun(place, trained.task, plan, {}, False, "")
+    state, plan, _ = start_or_resume(place, trained.task, plan, {}, False, "")
     import keras
 
     keras.utils.set_random_seed(plan.seed)
-    task, data = prepare(kind(), kind().examples(trained.data, plan), plan, place, Report())
+    task, data = prepare_dataset(kind(), kind().examples(trained.data, plan), plan, place, Progress())
     network = task.network(plan)
-    state = fit(task, network, data, plan, place, state, Report(), time.monotonic())
+    state = fit(task, network, data, plan, place, state, Progress(), time.monotonic())
     return weights(place, state.best_epoch)
 
 
@@ -322,7 +324,7 @@ def test_an_interrupted_run_keeps_the_best_and_says_how_to_go_on(trained, tmp_pa
     assert library.load(out).record["training"]["interrupted"] is True
 
 
-class Losing(Report):
+class Losing(Progress):
     """Removes a data set after the first epoch, and stops the run."""
 
     def __init__(self, data: Path):
@@ -416,6 +418,8 @@ def test_a_full_disk_leaves_the_old_bundle_whole(trained, tmp_path):
 def test_fields_survive_the_bundle(trained):
     model = library.load(trained.bundle)
     assert replace(model.task) == model.task
-    plain = {name: value for name, value in vars(model.task).items() if name not in kept_names(model.task)}
+    plain = {name: value for name, value in vars(model.task).items() if name not in asset_names(model.task)}
     assert model.record["fields"].items() <= json.loads(json.dumps(plain)).items()
-    assert kept(model.task) == {name: (trained.bundle / name).read_bytes() for name in kept(model.task)}
+    assert save_assets(model.task) == {
+        name: (trained.bundle / name).read_bytes() for name in save_assets(model.task)
+    }

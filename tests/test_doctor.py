@@ -13,8 +13,8 @@ import sounds
 from conftest import dltasks
 from PIL import Image
 
-from dltasks import inspection, tasks
-from dltasks.inspection import inspect
+from dltasks import registry
+from dltasks.doctor.inspect import detect_task, inspect
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -31,7 +31,7 @@ def finding(found, kind: str):
     return next(each for each in found.findings if each.kind == kind)
 
 
-@pytest.mark.parametrize("task", tasks.names())
+@pytest.mark.parametrize("task", registry.task_names())
 def test_data_that_is_in_order_has_no_errors_and_tells_its_task(task, tmp_path):
     data = importlib.import_module(f"data_{task}").make(tmp_path / "data")
     said = dltasks("doctor", data, "--json")
@@ -41,7 +41,7 @@ def test_data_that_is_in_order_has_no_errors_and_tells_its_task(task, tmp_path):
     assert not [each for each in found["findings"] if each["severity"] == "error"]
 
 
-@pytest.mark.parametrize("task", tasks.names())
+@pytest.mark.parametrize("task", registry.task_names())
 def test_a_fix_moves_what_is_in_the_way_and_can_be_undone(task, tmp_path):
     kind = importlib.import_module(f"data_{task}")
     data = kind.make(tmp_path / "data")
@@ -290,7 +290,7 @@ def test_broken_lines_of_json_can_be_taken_out(tmp_path):
     rows[3], rows[90] = rows[3][:-4], "[]"
     data = tmp_path / "data.jsonl"
     data.write_text("\n".join(rows) + "\n")
-    assert inspection.task_for(data) == "summary"
+    assert detect_task(data) == "summary"
     (found,) = inspect("summary", data).findings
     assert "row 4: not JSON" in found.found and "(and 1 more such rows)" in found.found
     dltasks("doctor", data, "--fix")

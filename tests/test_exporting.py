@@ -5,10 +5,10 @@ import resource
 import numpy as np
 import pytest
 
-from dltasks import exporting
-from dltasks import parity as parities
 from dltasks.errors import ExportError
-from dltasks.task import served
+from dltasks.export import convert
+from dltasks.export import parity as parities
+from dltasks.task import default_signature
 
 
 def with_layer(layer):
@@ -27,18 +27,21 @@ def test_an_operation_that_would_need_flex_is_refused_with_its_layer():
             return keras.ops.erfinv(numbers)
 
     with pytest.raises(ExportError, match="layer odd_one needs Erfinv, which LiteRT does not have built in"):
-        exporting.litert(with_layer(Odd(name="odd_one")), "none", {})
+        convert.to_tflite(with_layer(Odd(name="odd_one")), "none", {})
 
 
 def test_names_of_inputs_and_outputs_are_those_of_the_network():
     import keras
 
-    from dltasks.runtime import Runtime
+    from dltasks.litert.runtime import Runtime
 
     network = with_layer(keras.layers.Dense(5, activation="relu"))
-    runtime = Runtime(exporting.litert(network, "none", {}))
+    runtime = Runtime(convert.to_tflite(network, "none", {}))
     numbers = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    given, expected = runtime.run({"numbers": numbers}), exporting.outputs_of(network, {"numbers": numbers})
+    given, expected = (
+        runtime.run({"numbers": numbers}),
+        convert.predict_in_batches(network, {"numbers": numbers}),
+    )
     assert list(given) == ["answer"]
     assert np.abs(given["answer"] - expected["answer"]).max() < 1e-5
 
@@ -53,14 +56,14 @@ def parity(level: str, agreement: float) -> parities.Parity:
 )
 def test_a_level_below_the_floor_names_the_next_to_try(level, next_level):
     with pytest.raises(ExportError, match=f"97.0% of 500 examples.*try --quantize {next_level}"):
-        parities.require(parity(level, 0.97), 0.98)
-    parities.require(parity(level, 0.98), 0.98)
+        parities.check_parity(parity(level, 0.97), 0.98)
+    parities.check_parity(parity(level, 0.98), 0.98)
 
 
 def test_a_model_saved_in_float16_has_equal_bytes_for_equal_weights(tmp_path):
     import keras
 
-    from dltasks.writing import save_network
+    from dltasks.export.networks import save_network
 
     network = with_layer(keras.layers.Dense(64))
     save_network(network, tmp_path / "one.keras", "float16")
@@ -79,6 +82,6 @@ def test_a_disk_that_is_full_while_a_network_is_converted_is_told(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
     try:
         with pytest.raises(ExportError, match="can't be written"):
-            exporting.archive(served(network), tmp_path)
+            convert.to_saved_model(default_signature(network), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -6,7 +6,7 @@ import pytest
 
 from dltasks import files
 from dltasks.errors import ExportError
-from dltasks.files import check_place, new_file, new_folder, new_folder_in, recover, replacing
+from dltasks.files import atomic_folder, atomic_folder_in, atomic_path, atomic_write, check_writable, recover
 
 
 class Full(OSError):
@@ -15,10 +15,10 @@ class Full(OSError):
 
 def test_a_file_that_can_not_be_written_to_its_end_leaves_the_old_one_and_nothing_else(tmp_path):
     (tmp_path / "state").write_text("old")
-    with pytest.raises(Full), replacing(tmp_path / "state") as file:
+    with pytest.raises(Full), atomic_write(tmp_path / "state") as file:
         file.write(b"half")
         raise Full
-    with pytest.raises(Full), new_file(tmp_path / "state") as path:
+    with pytest.raises(Full), atomic_path(tmp_path / "state") as path:
         path.write_text("half")
         raise Full
     assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"state": "old"}
@@ -29,9 +29,9 @@ def test_a_new_folder_takes_the_place_of_the_old_one_or_leaves_it(tmp_path, monk
     if not at_once:
         monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
     for content in ("old", "new"):
-        with new_folder(tmp_path / "it") as folder:
+        with atomic_folder(tmp_path / "it") as folder:
             (folder / "file").write_text(content)
-    with pytest.raises(Full), new_folder(tmp_path / "it") as folder:
+    with pytest.raises(Full), atomic_folder(tmp_path / "it") as folder:
         (folder / "file").write_text("half")
         raise Full
     assert (tmp_path / "it/file").read_text() == "new"
@@ -50,7 +50,7 @@ def test_what_was_put_aside_by_a_process_that_was_killed_comes_back(tmp_path):
 def test_what_was_put_aside_goes_where_the_new_one_came(tmp_path):
     work = tmp_path / "work"
     (work / "old").mkdir(parents=True)
-    with new_folder_in(work, tmp_path / "it") as folder:
+    with atomic_folder_in(work, tmp_path / "it") as folder:
         (folder / "file").write_text("new")
     (work / "old").mkdir()
     recover(work, tmp_path / "it")
@@ -62,7 +62,7 @@ def test_only_our_own_temporary_folders_of_yesterday_are_cleared_away(tmp_path):
         (tmp_path / name).mkdir()
         then = (tmp_path / name).stat().st_mtime - days * 24 * 3600
         os.utime(tmp_path / name, (then, then))
-    with new_file(tmp_path / "it") as path:
+    with atomic_path(tmp_path / "it") as path:
         path.write_text("new")
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         ".it.b.dltasks",
@@ -75,4 +75,4 @@ def test_only_our_own_temporary_folders_of_yesterday_are_cleared_away(tmp_path):
 def test_a_place_that_takes_nothing_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match="file/x: can't be written .*choose another --out"):
-        check_place(tmp_path / "file" / "x", ExportError)
+        check_writable(tmp_path / "file" / "x", ExportError)

@@ -13,20 +13,15 @@ import pytest
 from conftest import ROOT, dltasks, train_once
 
 import dltasks as library
-from dltasks import metrics, tables
-from dltasks.errors import DataError, SettingError
-from dltasks.tasks.fraud import (
-    FraudPlan,
-    FraudTask,
-    budget,
-    division,
-    reading,
-    reasons,
-    times,
-)
+from dltasks.data import tables
+from dltasks.errors import ConfigError, DataError
+from dltasks.evaluation import metrics
+from dltasks.tasks.fraud import budget, reading, reasons, split, times
+from dltasks.tasks.fraud.config import FraudConfig
 from dltasks.tasks.fraud.features import Recipe
 from dltasks.tasks.fraud.layout import Layout, guessed
-from dltasks.tasks.fraud.scores import Checking, Outcomes
+from dltasks.tasks.fraud.metrics import Checking, Outcomes
+from dltasks.tasks.fraud.task import FraudTask
 from dltasks.tasks.fraud.times import DAY, Clock, clock_of
 
 SAMPLES = ROOT / "samples" / "fraud"
@@ -77,7 +72,7 @@ def recipe(**changed) -> Recipe:
 def features(path, **changed) -> pl.DataFrame:
     """The features of a table by name, in the order of its rows."""
     made = recipe(**changed)
-    frame = reading.typed(tables.read(path), made.layout, made.clock, None, None).frame
+    frame = reading.typed(tables.read_table(path), made.layout, made.clock, None, None).frame
     return pl.DataFrame(made.numbers(frame), schema=[each.name for each in made.features])
 
 
@@ -151,7 +146,8 @@ def test_features_equal_those_of_the_handbook():
     """But for two transactions, which share customer and second with another: the handbook's sorting turns them around."""
     frame = pl.read_parquet(HANDBOOK / "transactions.parquet").drop("split", "scenario")
     frame = frame.with_columns(
-        pl.lit("t").cast(pl.Categorical).alias(tables.FILE), pl.int_range(pl.len()).alias(tables.ROW)
+        pl.lit("t").cast(pl.Categorical).alias(tables.FILE_COLUMN),
+        pl.int_range(pl.len()).alias(tables.ROW_COLUMN),
     )
     layout = layout_of("seconds")
     made = Recipe(layout, Clock(origin="2018-04-01"), (DAY, 7 * DAY, 30 * DAY), 7 * DAY)
@@ -176,8 +172,8 @@ def test_features_equal_those_of_the_handbook():
     assert len(wrong) <= 2
 
 
-def plan(**settings) -> FraudPlan:
-    return FraudPlan(**{"delay": "2d", "windows": "1d,7d"} | settings)
+def plan(**settings) -> FraudConfig:
+    return FraudConfig(**{"delay": "2d", "windows": "1d,7d"} | settings)
 
 
 def test_columns_are_guessed_from_names_and_types_and_can_be_named():
@@ -192,12 +188,14 @@ def test_columns_are_guessed_from_names_and_types_and_can_be_named():
             "TX_FRAUD": [0, 1, 0],
         }
     )
-    found = guessed(tables.read(frame), FraudPlan(), "table")
+    found = guessed(tables.read_table(frame), FraudConfig(), "table")
     assert found.label == "TX_FRAUD" and found.time == "TX_DATETIME" and found.amount == "TX_AMOUNT"
     assert found.entities == ("CUSTOMER_ID", "TERMINAL_ID") and found.card == "CUSTOMER_ID"
     assert found.compromised == ("TERMINAL_ID",) and found.id == "TRANSACTION_ID"
     assert found.numbers == ("TX_AMOUNT",) and found.categories == ("merchant_category",)
-    named = guessed(tables.read(frame), FraudPlan(entity=("TERMINAL_ID",), number=("CUSTOMER_ID",)), "table")
+    named = guessed(
+        tables.read_table(frame), FraudConfig(entity=("TERMINAL_ID",), number=("CUSTOMER_ID",)), "table"
+    )
     assert named.entities == ("TERMINAL_ID",) and "CUSTOMER_ID" in named.numbers
 
 
@@ -235,9 +233,9 @@ def test_cards_known_as_defrauded_are_left_out_of_a_test_day():
     outcomes = Outcomes(
         np.float32([1, 0, 1, 0, 0, 0]), moments // DAY, np.array([0, 1, 2, 2, 2, 1]), np.zeros(6)
     )
-    spans = division.Spans(0, 5 * DAY, 12 * DAY, 20 * DAY)
-    splits, left = division.without_known(
-        division.by_time(moments, spans), moments, outcomes, clock, spans, 7 * DAY
+    spans = split.Spans(0, 5 * DAY, 12 * DAY, 20 * DAY)
+    splits, left = split.without_known(
+        split.by_time(moments, spans), moments, outcomes, clock, spans, 7 * DAY
     )
     # The fraud of day 9 is known when day 17 begins, but not yet when day 16 does.
     assert splits.tolist() == ["train", "train", "", "test", "", "test"] and left == 1
@@ -245,7 +243,7 @@ def test_cards_known_as_defrauded_are_left_out_of_a_test_day():
 
 def test_a_table_without_time_is_divided_at_random_and_says_so(table):
     rows = "".join(f"{i},{i % 7},{'ab'[i % 2]},{int(i % 10 == 0)}\n" for i in range(400))
-    found = FraudTask().examples(table("size,age,region,claim\n" + rows), FraudPlan(label="claim"))
+    found = FraudTask().examples(table("size,age,region,claim\n" + rows), FraudConfig(label="claim"))
     assert [int(found.truths.fraud[found.splits == "test"].sum()), int((found.splits == "test").sum())] == [
         8,
         80,
@@ -258,18 +256,18 @@ def test_a_table_without_time_is_divided_at_random_and_says_so(table):
 def test_a_column_that_tells_the_label_is_left_out(table):
     rows = "".join(f"{i},{2 * int(i % 10 == 0)},{int(i % 10 == 0)}\n" for i in range(300))
     path = table("size,scenario,fraud\n" + rows)
-    found = FraudTask().examples(path, FraudPlan())
+    found = FraudTask().examples(path, FraudConfig())
     assert "scenario" not in found.raws.table.learned["layout"]["numbers"]
     assert any("'scenario' left out: alone it tells the label" in each for each in found.notes)
-    kept = FraudTask().examples(path, FraudPlan(number=("scenario",)))
+    kept = FraudTask().examples(path, FraudConfig(number=("scenario",)))
     assert "scenario" in kept.raws.table.learned["layout"]["numbers"]
 
 
 def test_missing_numbers_have_their_own_indicator_and_strange_categories_a_place(table):
     rows = "".join(f"{'' if i % 5 == 0 else i},{'ab'[i % 2]},{int(i % 10 == 3)}\n" for i in range(300))
     path = table("size,region,fraud\n" + rows)
-    found = FraudTask().examples(path, FraudPlan())
-    task = FraudTask().learn(found, FraudPlan())
+    found = FraudTask().examples(path, FraudConfig())
+    task = FraudTask().learn(found, FraudConfig())
     assert [each.name for each in task.recipe.features] == ["size", "size missing"]
     odd = next(task.read([table("size,region\n,z\n7,a\n", "odd.csv")]))
     inputs, _ = task.encode(odd.raws)
@@ -312,8 +310,8 @@ def test_missing_numbers_have_their_own_indicator_and_strange_categories_a_place
     ],
 )
 def test_what_makes_no_sense_is_named_in_one_line(table, text, settings, message):
-    with pytest.raises((DataError, SettingError)) as error:
-        FraudTask().examples(table(text), FraudPlan(**settings))
+    with pytest.raises((DataError, ConfigError)) as error:
+        FraudTask().examples(table(text), FraudConfig(**settings))
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
@@ -322,11 +320,11 @@ def test_tables_of_many_files_and_kinds_are_one(tmp_path):
     frame.head(10).write_csv(tmp_path / "a.csv")
     frame[10:20].write_parquet(tmp_path / "b.parquet")
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(frame[20:30].write_csv(separator=";").encode()))
-    found = tables.read(tmp_path)
-    assert found.drop(tables.FILE, tables.ROW).equals(frame.head(30))
-    assert found[tables.ROW].to_list() == [*range(1, 11)] * 3
-    assert found[tables.FILE][25].endswith("c.csv.gz")
-    assert tables.read(str(tmp_path / "*.csv")).height == 10
+    found = tables.read_table(tmp_path)
+    assert found.drop(tables.FILE_COLUMN, tables.ROW_COLUMN).equals(frame.head(30))
+    assert found[tables.ROW_COLUMN].to_list() == [*range(1, 11)] * 3
+    assert found[tables.FILE_COLUMN][25].endswith("c.csv.gz")
+    assert tables.read_table(str(tmp_path / "*.csv")).height == 10
 
 
 @pytest.mark.parametrize(
@@ -342,7 +340,7 @@ def test_tables_of_many_files_and_kinds_are_one(tmp_path):
 )
 def test_times_are_read_in_many_forms(values, wanted):
     column = pl.Series("time", values)
-    clock = clock_of(column, FraudPlan(), "table")
+    clock = clock_of(column, FraudConfig(), "table")
     moments = clock.moments(column)
     assert clock.dated and moments.null_count() == 0 and clock.wall(moments)[0] == wanted
 
@@ -358,8 +356,8 @@ def test_a_trained_model_takes_dates_in_another_order(table):
 
 def test_a_time_in_numbers_without_an_origin_has_nights_and_no_weekends(table):
     rows = "".join(f"{3600 * i},{i % 9},{int(i % 10 == 0)}\n" for i in range(24 * 60))
-    found = FraudTask().examples(table("seconds,amount,fraud\n" + rows), FraudPlan())
-    task = FraudTask().learn(found, FraudPlan())
+    found = FraudTask().examples(table("seconds,amount,fraud\n" + rows), FraudConfig())
+    task = FraudTask().learn(found, FraudConfig())
     assert [each.name for each in task.recipe.features] == ["amount", "night"]
     assert found.raws.table.numbers[:9, 1].tolist() == [1, 1, 1, 1, 1, 1, 1, 0, 0]
     assert any("is taken for midnight" in each for each in found.notes)
@@ -368,11 +366,11 @@ def test_a_time_in_numbers_without_an_origin_has_nights_and_no_weekends(table):
 def test_a_time_without_a_zone_among_others_is_named(table):
     rows = ROWS.replace("2026-01-02 09:00:00", "2026-01-02T09:00:00Z")
     with pytest.raises(DataError, match="row 1: time is .*; wanted a time with a zone, as others have"):
-        FraudTask().examples(table(HEADER + rows), FraudPlan())
+        FraudTask().examples(table(HEADER + rows), FraudConfig())
 
 
 def test_nights_are_those_of_the_zone():
-    clock = clock_of(pl.Series(["2018-07-01T23:30:00Z"]), FraudPlan(zone="Europe/Brussels"), "table")
+    clock = clock_of(pl.Series(["2018-07-01T23:30:00Z"]), FraudConfig(zone="Europe/Brussels"), "table")
     assert clock.wall(clock.moments(pl.Series(["2018-07-01T23:30:00Z"])))[0] == datetime(2018, 7, 2, 1, 30)
     assert clock.told_day(int(clock.days(np.array([clock.moment("2018-07-02")]))[0])) == "2018-07-02"
 
@@ -431,7 +429,7 @@ def test_alerts_within_a_budget_are_the_riskiest_transactions_of_its_cards():
         assert sorted(shares[chosen]) == highest
     assert budget.parsed("100/day") == (100, "day") and task.budget == 100
     assert budget.parsed("5 per week") == (5, "week") and budget.parsed("7/h") == (7, "hour")
-    with pytest.raises(SettingError, match="100/day"):
+    with pytest.raises(ConfigError, match="100/day"):
         budget.parsed("many")
 
 
@@ -661,8 +659,8 @@ def test_trees_find_what_takes_two_questions():
 def test_the_layer_answers_as_its_trees_do():
     import keras
 
-    from dltasks.exporting import litert
-    from dltasks.runtime import Runtime
+    from dltasks.export.convert import to_tflite
+    from dltasks.litert.runtime import Runtime
     from dltasks.tasks.fraud.trees import Trees
 
     numbers, fraud = transactions_like(1000)
@@ -678,7 +676,7 @@ def test_the_layer_answers_as_its_trees_do():
         above = numbers[:, columns[:, tree]] > thresholds[:, tree]
         wanted += values[tree, above @ [16, 8, 4, 2, 1]]
     assert np.asarray(layer(numbers))[:, 0] == pytest.approx(wanted, abs=1e-5)
-    answered = Runtime(litert(network, "none", {})).run({"numbers": numbers})["odds"][:, 0]
+    answered = Runtime(to_tflite(network, "none", {})).run({"numbers": numbers})["odds"][:, 0]
     assert answered == pytest.approx(wanted, abs=1e-5)
 
 
@@ -735,7 +733,7 @@ def test_a_table_with_nothing_to_learn_from_is_refused(tmp_path, table):
 def test_a_card_may_be_compromised_too():
     made = recipe()
     made = replace(made, layout=replace(made.layout, compromised=("customer", "terminal")))
-    frame = reading.typed(tables.read(TRANSACTIONS), made.layout, made.clock, None, None).frame
+    frame = reading.typed(tables.read_table(TRANSACTIONS), made.layout, made.clock, None, None).frame
     assert made.numbers(frame).shape == (frame.height, len(made.features))
 
 

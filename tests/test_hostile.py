@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import dltasks as library
-from dltasks import metadata, tables, trial
+from dltasks.data import tables
 from dltasks.errors import DataError, DltasksError, ModelError
-from dltasks.files import unzipped, within
+from dltasks.files import read_inside, unzip
+from dltasks.litert import metadata, sandbox
 from dltasks.tasks.image import pixels
 from dltasks.tasks.speech import sound
 from dltasks.tasks.summary import documents
@@ -68,10 +69,10 @@ def test_a_file_that_ends_the_process_it_is_tried_in_is_refused(code, reason, tm
     def ended(*arguments, **options):
         asked.append(options["input"])
         if code is None:
-            raise trial.subprocess.TimeoutExpired(arguments, options["timeout"])
-        return trial.subprocess.CompletedProcess(arguments, code, b"", b"")
+            raise sandbox.subprocess.TimeoutExpired(arguments, options["timeout"])
+        return sandbox.subprocess.CompletedProcess(arguments, code, b"", b"")
 
-    monkeypatch.setattr(trial.subprocess, "run", ended)
+    monkeypatch.setattr(sandbox.subprocess, "run", ended)
     path = tmp_path / "other.tflite"
     path.write_bytes(hostile_bundles.strangers()["float.tflite"])
     with pytest.raises(ModelError, match=reason):
@@ -111,14 +112,14 @@ def test_any_bytes_are_a_photo_a_sound_a_text_a_table_or_refused(content):
     refused(pixels.load, content, 32)
     refused(sound.load, content, 16_000, 1600)
     refused(documents.load, content)
-    refused(tables.read, content)
+    refused(tables.read_table, content)
 
 
 @steady
 @given(some.binary(max_size=400))
 def test_any_bytes_are_metadata_or_refused(content):
-    refused(metadata.read, content)
-    refused(metadata.read, hostile_bundles.told(hostile_bundles.network(), content))
+    refused(metadata.read_metadata, content)
+    refused(metadata.read_metadata, hostile_bundles.told(hostile_bundles.network(), content))
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_any_text_in_the_cells_of_transactions_is_answered_or_told_by_its_row(tm
 def test_a_file_of_a_bundle_has_a_plain_name(bundle, name):
     (bundle.parent / "secret.txt").write_text("secret")
     with pytest.raises(ModelError, match="not the name of a file"):
-        within(bundle, name)
+        read_inside(bundle, name)
     record = json.loads((bundle / "bundle.json").read_text())
     (bundle / "bundle.json").write_text(json.dumps(record | {"files": record["files"] | {name: "0"}}))
     for verb in ("show", "verify"):
@@ -221,7 +222,7 @@ def test_a_file_of_a_bundle_is_no_link_to_elsewhere_and_no_device(bundle, name):
     ):
         (bundle / name).symlink_to(target)
         with pytest.raises(ModelError, match=reason):
-            within(bundle, name)
+            read_inside(bundle, name)
         said = dltasks("verify", bundle)
         assert said.returncode == 1
         (bundle / name).unlink()
@@ -252,8 +253,8 @@ def test_a_zip_is_not_unpacked_beyond_what_is_allowed():
     import zipfile
 
     with pytest.raises(zipfile.BadZipFile, match="unpack to 2,000"):
-        unzipped(hostile_bundles.zipped(b"", {"a": b"a" * 1000, "b": b"b" * 1000}), 1999)
-    assert unzipped(hostile_bundles.zipped(b"", {"../a": b"a"}), 1) == {"../a": b"a"}
+        unzip(hostile_bundles.zipped(b"", {"a": b"a" * 1000, "b": b"b" * 1000}), 1999)
+    assert unzip(hostile_bundles.zipped(b"", {"../a": b"a"}), 1) == {"../a": b"a"}
 
 
 # --- Keras files
@@ -273,7 +274,7 @@ def keras_bundle(folder, model) -> None:
 def test_a_keras_file_runs_no_code_of_its_own(tmp_path):
     import keras
 
-    from dltasks.bundle import load_network
+    from dltasks.export.networks import load_network
     from dltasks.tasks.image import network
 
     owned = tmp_path / "owned"
@@ -303,7 +304,7 @@ def test_a_keras_file_names_no_class_from_elsewhere(named, tmp_path):
 
     import keras
 
-    from dltasks.bundle import load_network
+    from dltasks.export.networks import load_network
 
     module, name = named
     folder, owned = tmp_path / "bundle", tmp_path / "owned"
@@ -342,7 +343,7 @@ def _with_hash(folder, name: str, content: bytes) -> None:
 def test_a_damaged_keras_file_is_told(tmp_path):
     import keras
 
-    from dltasks.bundle import load_network
+    from dltasks.export.networks import load_network
 
     folder = tmp_path / "bundle"
     keras_bundle(folder, keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))

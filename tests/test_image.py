@@ -13,14 +13,16 @@ import pytest
 from conftest import ROOT, dltasks
 from PIL import Image
 
-from dltasks import labelled
-from dltasks.classifier import sharpness
+from dltasks.config import with_overrides
+from dltasks.data import labeled_files
 from dltasks.errors import DataError
-from dltasks.plan import changed
-from dltasks.tasks.image import TASK, ImagePlan, folders, pixels
-from dltasks.tasks.image.certainty import threshold
-from dltasks.tasks.image.parts import divide
-from dltasks.tasks.image.pictures import groups
+from dltasks.tasks.classification import inverse_temperature
+from dltasks.tasks.image import TASK, pixels
+from dltasks.tasks.image.confidence_threshold import threshold
+from dltasks.tasks.image.config import ImageConfig
+from dltasks.tasks.image.data import PHOTOS, load_examples
+from dltasks.tasks.image.near_duplicates import groups
+from dltasks.tasks.image.split import divide
 
 COFFEE = ROOT / "samples/image/coffee.jpg"
 
@@ -167,7 +169,7 @@ def test_class_folders_are_read_and_stray_files_noted(tmp_path):
     drawings.folder(tmp_path, 3)
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "disc" / "Thumbs.db").write_text("x")
-    found = folders.examples(tmp_path)
+    found = load_examples(tmp_path)
     assert found.truths == ["disc"] * 3 + ["square"] * 3 + ["stripes"] * 3
     assert found.splits is None
     assert found.notes == (
@@ -179,20 +181,20 @@ def test_divided_folders_are_read(tmp_path):
     drawings.folder(tmp_path / "train", 2)
     drawings.folder(tmp_path / "validation", 1)
     drawings.folder(tmp_path / "test", 1)
-    assert folders.examples(tmp_path).splits == ["test"] * 3 + ["train"] * 6 + ["val"] * 3
+    assert load_examples(tmp_path).splits == ["test"] * 3 + ["train"] * 6 + ["val"] * 3
 
 
 def test_a_folder_linked_into_itself_is_walked_once(tmp_path):
     drawings.folder(tmp_path, 1)
     (tmp_path / "disc/again").symlink_to(tmp_path)
-    (batch,) = labelled.batches([tmp_path], 99, folders.PHOTOS)
+    (batch,) = labeled_files.iter_batches([tmp_path], 99, PHOTOS)
     assert len(batch) == 3
 
 
 def test_heic_in_a_folder_is_not_passed_over_in_silence(tmp_path):
     drawings.folder(tmp_path, 1, ("disc",))
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    (batch,) = labelled.batches([tmp_path], 99, folders.PHOTOS)
+    (batch,) = labeled_files.iter_batches([tmp_path], 99, PHOTOS)
     _, failures = TASK().encode(batch.raws)
     assert [str(each) for each in failures.values()] == [
         f"{tmp_path / 'phone.heic'}: HEIC is not read; convert it to JPEG"
@@ -203,7 +205,7 @@ def test_a_class_called_train_is_a_class(tmp_path):
     for label in ("train", "plane"):
         (tmp_path / label).mkdir()
         drawings.draw("disc", 1).save(tmp_path / label / "1.jpg")
-    assert folders.examples(tmp_path).truths == ["plane", "train"]
+    assert load_examples(tmp_path).truths == ["plane", "train"]
 
 
 def test_an_index_beside_the_class_folders_is_honoured(tmp_path):
@@ -211,21 +213,21 @@ def test_an_index_beside_the_class_folders_is_honoured(tmp_path):
     (tmp_path / "index.csv").write_text(
         "file,label,split\ndisc/000.jpg,round,train\nsquare/001.jpg,flat,test\n"
     )
-    found = folders.examples(tmp_path)
+    found = load_examples(tmp_path)
     assert (found.truths, found.splits) == (["round", "flat"], ["train", "test"])
 
 
 def test_a_csv_of_path_and_label_needs_no_header(tmp_path):
     drawings.folder(tmp_path, 1)
     (tmp_path / "list.csv").write_text("disc/000.jpg,round\nsquare/000.jpg,flat\n")
-    found = folders.examples(tmp_path / "list.csv")
+    found = load_examples(tmp_path / "list.csv")
     assert found.raws == [tmp_path / "disc/000.jpg", tmp_path / "square/000.jpg"]
 
 
 def test_a_bad_row_is_named(tmp_path):
     (tmp_path / "list.csv").write_text("path,label\na.jpg,x\nb.jpg\n")
     with pytest.raises(DataError, match=r"list.csv, row 3: 'b.jpg'; wanted path,label"):
-        folders.examples(tmp_path / "list.csv")
+        load_examples(tmp_path / "list.csv")
 
 
 @pytest.mark.parametrize(
@@ -274,8 +276,8 @@ def test_a_split_is_stratified_and_keeps_the_same_pictures_together(tmp_path):
     drawings.folder(tmp_path, 20)
     for copied in range(5):
         (tmp_path / "disc" / f"copy{copied}.jpg").write_bytes((tmp_path / "disc/000.jpg").read_bytes())
-    examples = folders.examples(tmp_path)
-    plan = changed(TASK.plan(), {"val": 0.2, "test": 0.2})
+    examples = load_examples(tmp_path)
+    plan = with_overrides(TASK.plan(), {"val": 0.2, "test": 0.2})
     encoded, _ = TASK(size=64).encode(examples.raws)
     parts = divide(examples, groups(encoded["pixels"]), plan)
     assert sorted(parts.train + parts.val + parts.test) == list(range(65))
@@ -293,7 +295,7 @@ def test_a_split_is_stratified_and_keeps_the_same_pictures_together(tmp_path):
 def test_declared_parts_stand_and_the_missing_one_is_cut_from_train(tmp_path):
     drawings.folder(tmp_path / "train", 10)
     drawings.folder(tmp_path / "test", 4, first=50)
-    examples = folders.examples(tmp_path)
+    examples = load_examples(tmp_path)
     encoded, _ = TASK(size=32).encode(examples.raws)
     parts = divide(examples, groups(encoded["pixels"]), TASK.plan())
     assert [examples.splits[i] for i in parts.test] == ["test"] * 12
@@ -304,7 +306,7 @@ def test_temperature_tames_a_boaster():
     random = np.random.default_rng(0)
     truths = random.integers(0, 3, 3000)
     logits = np.eye(3)[truths] + random.normal(0, 1, (3000, 3))
-    assert sharpness(4 * logits, truths) == pytest.approx(0.25, rel=0.15)
+    assert inverse_temperature(4 * logits, truths) == pytest.approx(0.25, rel=0.15)
 
 
 def test_the_threshold_leaves_the_wanted_share_right():
@@ -334,26 +336,26 @@ def test_training_crops_grow_with_the_run():
 
     plan = TASK.plan(size=112)
     assert [crop_size(plan, progress) for progress in (0, 0.4, 0.75, 1)] == [64, 80, 96, 96]
-    small = changed(plan, {"size": 80, "first_size": 32, "last_size": 64})
+    small = with_overrides(plan, {"size": 80, "first_size": 32, "last_size": 64})
     assert [crop_size(small, progress) for progress in (0, 0.4, 0.75, 1)] == [32, 48, 64, 64]
 
 
 def test_a_trained_backbone_is_changed_more_slowly_than_random_weights():
-    assert ImagePlan(backbone="objects").highest_rate() < ImagePlan(backbone="none").highest_rate()
-    assert ImagePlan(backbone="none", learning_rate=0.3).highest_rate() == 0.3
+    assert ImageConfig(backbone="objects").highest_rate() < ImageConfig(backbone="none").highest_rate()
+    assert ImageConfig(backbone="none", learning_rate=0.3).highest_rate() == 0.3
 
 
 def test_small_data_is_passed_over_more_often_than_large_data():
-    assert ImagePlan().for_examples(100).epochs == 60
-    assert ImagePlan().for_examples(1000).epochs == 20
-    assert ImagePlan().for_examples(50_000).epochs == 10
-    assert ImagePlan(epochs=3).for_examples(100).epochs == 3
+    assert ImageConfig().for_examples(100).epochs == 60
+    assert ImageConfig().for_examples(1000).epochs == 20
+    assert ImageConfig().for_examples(50_000).epochs == 10
+    assert ImageConfig(epochs=3).for_examples(100).epochs == 3
 
 
 def test_augmentation_keeps_pixels_in_range_and_targets_a_distribution():
     from dltasks.tasks.image.network import augmentation
 
-    plan = changed(TASK.plan(), {"mixing": 1.0, "colour": 0.9})
+    plan = with_overrides(TASK.plan(), {"mixing": 1.0, "colour": 0.9})
     photos = np.stack([pixels.load(drawings.draw("disc", i), 48) for i in range(8)])
     targets = np.eye(3, dtype=np.float32)[np.arange(8) % 3]
     found = augmentation(48, 3, plan, 32).predict_on_batch({"pixels": photos, "probabilities": targets})

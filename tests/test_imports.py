@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import ENVIRONMENT, ROOT
 
-from dltasks import tasks
+from dltasks import registry
 
 HEAVY = {"tensorflow", "keras", "jax", "torch", "tensorflow_datasets", "pandas", "sklearn", "matplotlib"}
 
@@ -37,7 +37,7 @@ except SystemExit:
     assert not imported_by(code) & (HEAVY | {"numpy", "PIL", "ai_edge_litert", "rich"})
 
 
-@pytest.mark.parametrize("task", tasks.names())
+@pytest.mark.parametrize("task", registry.task_names())
 def test_a_task_imports_no_framework_and_no_other_task(task):
     found = imported_by(f"import dltasks.tasks.{task}")
     assert not found & (HEAVY | {"click", "rich"})
@@ -48,11 +48,11 @@ def test_a_task_imports_no_framework_and_no_other_task(task):
         env=ENVIRONMENT,
         text=True,
     ).stdout.split()
-    others = {f"dltasks.tasks.{name}" for name in tasks.names() if name != task}
+    others = {f"dltasks.tasks.{name}" for name in registry.task_names() if name != task}
     assert not others & set(modules)
 
 
-@pytest.mark.parametrize("task", tasks.names())
+@pytest.mark.parametrize("task", registry.task_names())
 def test_prediction_imports_no_framework_and_opens_no_socket(task):
     sample = min((ROOT / "samples" / task).iterdir())
     code = f"""
@@ -82,7 +82,7 @@ def test_the_tests_themselves_have_no_network(tmp_path):
 def test_no_generic_module_names_a_task_or_a_bundled_model():
     import re
 
-    words = [*tasks.names(), *(each.parent.name for each in (ROOT / "models").glob("*/bundle.json"))]
+    words = [*registry.task_names(), *(each.parent.name for each in (ROOT / "models").glob("*/bundle.json"))]
     generic = [
         *(ROOT / "dltasks").glob("*.py"),
         ROOT / "dltasks/tasks/__init__.py",

@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT
 
 import dltasks as library
-from dltasks import metadata
 from dltasks.errors import ModelError
+from dltasks.litert import metadata
 from dltasks.tasks.image import pixels
 
 mediapipe = pytest.importorskip("mediapipe")
@@ -82,8 +82,10 @@ def test_what_is_written_is_read():
         "subgraph_metadata": [
             {
                 "name": "serve",
-                "input_tensor_metadata": [metadata.Described("x", metadata.AUDIO, 16_000).table("samples")],
-                "output_tensor_metadata": [metadata.Described("y", labels="labels.txt").table("out")],
+                "input_tensor_metadata": [
+                    metadata.TensorDescription("x", metadata.AUDIO, 16_000).table("samples")
+                ],
+                "output_tensor_metadata": [metadata.TensorDescription("y", labels="labels.txt").table("out")],
             }
         ],
         "min_parser_version": metadata.VERSION,
@@ -100,6 +102,6 @@ def test_damaged_metadata_is_told(exported):
         for at in random.integers(place - 4, place + 1500, 8):
             changed[at] = random.integers(256)
         try:
-            assert isinstance(metadata.read(bytes(changed)), dict)
+            assert isinstance(metadata.read_metadata(bytes(changed)), dict)
         except ModelError as error:
             assert "metadata is damaged" in str(error)

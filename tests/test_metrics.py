@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dltasks import metrics
-from dltasks.evaluation import classification
+from dltasks.evaluation import metrics
+from dltasks.evaluation.results import evaluate_classification
 
 
 def test_wilson_interval_of_8_in_10():
@@ -77,7 +77,7 @@ def test_the_interval_of_a_calibration_error_holds_the_error():
 
 def test_classification_reports_what_is_confused_most():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
-    found = classification(("cat", "dog"), probabilities, ["cat", "cat", "cat", "dog"])
+    found = evaluate_classification(("cat", "dog"), probabilities, ["cat", "cat", "cat", "dog"])
     assert found.scores["accuracy"].value == 0.5
     assert [(c.truth, c.guess, c.count, c.of) for c in found.confusion] == [("cat", "dog", 2, 3)]
     assert found.classes["cat"]["recall"].value == pytest.approx(1 / 3)

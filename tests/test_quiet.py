@@ -4,11 +4,11 @@ import logging
 import os
 import sys
 
-from dltasks.quiet import quiet
+from dltasks.frameworks import suppress_native_output
 
 
 def test_nothing_is_printed_inside_and_all_outside(capfd):
-    with quiet():
+    with suppress_native_output():
         print("python")
         os.write(2, b"native")
     print("after")
@@ -16,7 +16,7 @@ def test_nothing_is_printed_inside_and_all_outside(capfd):
 
 
 def test_a_log_handler_made_inside_works_on_afterwards(capfd):
-    with quiet():
+    with suppress_native_output():
         handler = logging.StreamHandler(sys.stderr)
     handler.emit(logging.LogRecord("x", logging.WARNING, "x", 1, "later", (), None))
     assert "Logging error" not in capfd.readouterr().err

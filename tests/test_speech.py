@@ -23,16 +23,18 @@ import sounds
 from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks, train_once
 
 import dltasks as library
-from dltasks import exporting
-from dltasks.bundle import Bundle
+from dltasks.bundle.load import Bundle
+from dltasks.config import with_overrides
 from dltasks.errors import DataError
-from dltasks.plan import changed
-from dltasks.report import Report
-from dltasks.runtime import Runtime
-from dltasks.tasks.speech import TASK, SpeechTask, folders, sound, streams
-from dltasks.tasks.speech.listening import Detection, Hearing, Listener
-from dltasks.tasks.speech.mixture import Mixture, Said, mixed, tally
-from dltasks.tasks.speech.parts import divide
+from dltasks.export import convert
+from dltasks.litert.runtime import Runtime
+from dltasks.progress import Progress
+from dltasks.tasks.speech import TASK, sound, streams
+from dltasks.tasks.speech.data import load_examples
+from dltasks.tasks.speech.detector import Detection, Hearing, Listener
+from dltasks.tasks.speech.split import divide
+from dltasks.tasks.speech.synthetic_stream import Mixture, Said, mixed, tally
+from dltasks.tasks.speech.task import SpeechTask
 from dltasks.tasks.speech.thresholds import Stream, curve, heard
 
 YES = ROOT / "samples/speech/yes.flac"
@@ -172,7 +174,7 @@ def test_the_log_mel_in_the_network_and_in_the_file_is_librosas():
     clip = sound.load(YES, RATE, RATE)
     heard = keras.Input((RATE,), dtype="float32", name="samples")
     network = keras.Model({"samples": heard}, {"log_mel": LogMel(RATE)(heard)})
-    in_file = Runtime(exporting.litert(network, "none", {})).run({"samples": clip[None]})["log_mel"][0]
+    in_file = Runtime(convert.to_tflite(network, "none", {})).run({"samples": clip[None]})["log_mel"][0]
     in_network = network.predict_on_batch({"samples": clip[None]})["log_mel"][0]
     filters = librosa.filters.mel(
         sr=RATE, n_fft=FFT, n_mels=MELS, fmin=LOWEST, fmax=HIGHEST, htk=True, norm=None, dtype=np.float64
@@ -282,8 +284,8 @@ def test_a_stream_in_pieces_gets_what_its_windows_get(length, step):
     from dltasks.tasks.speech.network import build, streaming
 
     network = build(3, length, RATE)
-    whole = exporting.litert(network, "none", {})
-    pieces = exporting.litert(streaming(network, step), "none", {})
+    whole = convert.to_tflite(network, "none", {})
+    pieces = convert.to_tflite(streaming(network, step), "none", {})
     task = TASK(labels=("_silence_", "fall", "rise"), seconds=length / RATE, hop_seconds=step / RATE)
     heard = np.split(stream(4)[0][: 6 * RATE], [777, 30_000])
     bundle = Bundle("x", Path("x"), task, {}, Runtime(whole))
@@ -323,7 +325,7 @@ def test_a_listener_whose_reader_leaves_or_that_is_interrupted_says_nothing_more
 def test_what_a_microphone_could_not_keep_becomes_silence_and_is_told():
     from dltasks.tasks.speech.microphone import _Heard, _pieces
 
-    class Lines(Report):
+    class Lines(Progress):
         said: ClassVar[list[str]] = []
 
         def line(self, text):
@@ -372,7 +374,7 @@ def test_a_bundle_listens_in_pieces_and_its_single_file_in_windows(trained_speec
 
 
 def test_a_scanned_recording_gets_what_its_windows_get(trained_speech):
-    from dltasks.bundle import load_network
+    from dltasks.export.networks import load_network
     from dltasks.tasks.speech.network import scanner
 
     network = load_network(trained_speech)
@@ -519,11 +521,11 @@ def test_thresholds_keep_to_their_budget_with_other_speakers_and_a_larger_one_mi
 
 def test_speakers_stand_on_one_side_and_noise_is_cut_in_time(tmp_path):
     sounds.folder(tmp_path, 40)
-    examples = folders.examples(tmp_path)
+    examples = load_examples(tmp_path)
     assert examples.notes == ("24 stretches of a second from _background_noise_/ count as _silence_",)
     encoded, failures = TASK().encode(examples.raws)
     assert not failures
-    parts = divide(examples, encoded["samples"], changed(TASK.plan(), {"val": 0.2, "test": 0.2}))
+    parts = divide(examples, encoded["samples"], with_overrides(TASK.plan(), {"val": 0.2, "test": 0.2}))
     assert sorted(parts.train + parts.val + parts.test) == list(range(len(examples)))
     speakers = [
         {examples.raws[i].speaker for i in part} - {""} for part in (parts.train, parts.val, parts.test)
@@ -531,7 +533,9 @@ def test_speakers_stand_on_one_side_and_noise_is_cut_in_time(tmp_path):
     assert all(speakers) and not speakers[0] & speakers[1] and not (speakers[0] | speakers[1]) & speakers[2]
     late = [examples.raws[i].start for i in parts.test if examples.truths[i] == "_silence_"]
     assert late == [10.0, 11.0] * 2
-    assert parts == divide(examples, encoded["samples"], changed(TASK.plan(), {"val": 0.2, "test": 0.2}))
+    assert parts == divide(
+        examples, encoded["samples"], with_overrides(TASK.plan(), {"val": 0.2, "test": 0.2})
+    )
 
 
 def indexed(path: Path, *rows: str) -> Path:
@@ -542,7 +546,7 @@ def indexed(path: Path, *rows: str) -> Path:
 def test_a_speaker_who_is_declared_to_stand_on_two_sides_is_refused(tmp_path):
     sounds.folder(tmp_path, 4)
     clips = [f"rise/{i % 1:04x}_nohash_{i}.wav,rise" for i in range(4)]
-    examples = folders.examples(indexed(tmp_path, f"{clips[0]},anna,train", f"{clips[1]},anna,test"))
+    examples = load_examples(indexed(tmp_path, f"{clips[0]},anna,train", f"{clips[1]},anna,test"))
     encoded, _ = TASK().encode(examples.raws)
     with pytest.raises(DataError, match="speaker 'anna' stands in test here and in train elsewhere"):
         divide(examples, encoded["samples"], TASK.plan())
@@ -552,7 +556,7 @@ def test_a_clip_without_a_part_goes_to_that_of_its_speaker(tmp_path):
     sounds.folder(tmp_path, 4)
     clips = [f"rise/{i % 1:04x}_nohash_{i}.wav,rise" for i in range(4)]
     rows = [f"{clips[0]},anna,test", f"{clips[1]},ben,train", f"{clips[2]},cy,val", f"{clips[3]},anna,"]
-    examples = folders.examples(indexed(tmp_path, *rows))
+    examples = load_examples(indexed(tmp_path, *rows))
     encoded, _ = TASK().encode(examples.raws)
     parts = divide(examples, encoded["samples"], TASK.plan())
     assert [i for i in parts.test if examples.truths[i] == "rise"] == [0, 3]
@@ -560,13 +564,13 @@ def test_a_clip_without_a_part_goes_to_that_of_its_speaker(tmp_path):
 
 @pytest.mark.parametrize("words", ["_unknown_", "rise,_silence_"])
 def test_what_is_no_command_can_not_be_asked_for_as_one(tmp_path, words):
-    examples = folders.examples(sounds.folder(tmp_path, 4))
+    examples = load_examples(sounds.folder(tmp_path, 4))
     with pytest.raises(DataError, match=f"--words: {words.split(',')[-1]} is no command"):
-        TASK().learn(examples, changed(TASK.plan(), {"words": words}))
+        TASK().learn(examples, with_overrides(TASK.plan(), {"words": words}))
 
 
 def test_a_recording_of_noise_is_counted_once_though_it_gives_many_stretches(tmp_path):
-    examples = folders.examples(sounds.folder(tmp_path, 4))
+    examples = load_examples(sounds.folder(tmp_path, 4))
     assert len(examples) == 12 + 24 and examples.fingerprint()["files"] == 12 + 2
 
 
@@ -575,7 +579,7 @@ def test_an_index_gives_labels_speakers_and_parts(tmp_path):
     (tmp_path / "index.csv").write_text(
         "file,label,speaker,split\nrise/0000_nohash_0.wav,up,anna,train\nfall/0000_nohash_1.wav,down,,test\n"
     )
-    examples = folders.examples(tmp_path)
+    examples = load_examples(tmp_path)
     assert examples.truths[:2] == ["up", "down"] and examples.splits[:2] == ["train", "test"]
     assert [each.speaker for each in examples.raws[:2]] == ["anna", "0000"]
     assert examples.truths[2:] == ["_silence_"] * 24
@@ -583,12 +587,12 @@ def test_an_index_gives_labels_speakers_and_parts(tmp_path):
 
 
 def test_words_that_are_not_asked_for_are_unknown(tmp_path):
-    examples = folders.examples(sounds.folder(tmp_path, 4))
-    task = SpeechTask().learn(examples, changed(TASK.plan(), {"words": "rise"}))
+    examples = load_examples(sounds.folder(tmp_path, 4))
+    task = SpeechTask().learn(examples, with_overrides(TASK.plan(), {"words": "rise"}))
     assert task.labels == ("_silence_", "_unknown_", "rise")
     assert task.places(["rise", "fall", "_unknown_", "_silence_"]) == [2, 1, 1, 0]
     with pytest.raises(DataError, match="no clips of jump; there are .*fall"):
-        SpeechTask().learn(examples, changed(TASK.plan(), {"words": "jump"}))
+        SpeechTask().learn(examples, with_overrides(TASK.plan(), {"words": "jump"}))
 
 
 def silence(path):
@@ -623,7 +627,7 @@ def test_training_on_a_bad_folder_is_refused_in_one_line(tmp_path, spoil, wanted
 
 
 def test_a_silent_clip_is_left_out_and_named(tmp_path):
-    examples = folders.examples(sounds.folder(tmp_path, 24))
+    examples = load_examples(sounds.folder(tmp_path, 24))
     encoded, _ = TASK().encode(examples.raws)
     samples = encoded["samples"].copy()
     samples[0] = 0
@@ -642,7 +646,7 @@ def test_a_length_that_the_network_can_not_take_is_refused_before_the_data_is_re
 def test_augmentation_keeps_samples_in_range_and_targets_a_distribution():
     from dltasks.tasks.speech.augmentation import augmentation
 
-    plan = changed(TASK.plan(), {"mixing": 1.0, "noise": 1.0, "hush": 0.2})
+    plan = with_overrides(TASK.plan(), {"mixing": 1.0, "noise": 1.0, "hush": 0.2})
     labels = ("_silence_", "fall", "rise")
     clips = np.stack([sounds.whistle("rise", i) for i in range(16)])
     targets = np.eye(3, dtype=np.float32)[np.arange(16) % 3]
@@ -728,7 +732,7 @@ def test_a_model_of_another_task_is_refused_by_name():
 def test_one_word_alone_is_refused(tmp_path):
     data = sounds.folder(tmp_path / "data", 8, ("rise",))
     with pytest.raises(DataError, match="one word only"):
-        SpeechTask().learn(folders.examples(data), TASK.plan())
+        SpeechTask().learn(load_examples(data), TASK.plan())
     said = dltasks("train", "speech", data, "--out", tmp_path / "out", "--words", "")
     assert said.returncode == 2 and "words is ''" in said.stderr
 

@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT, dltasks
 
 import dltasks as library
-from dltasks import metadata
 from dltasks.errors import ModelError
+from dltasks.litert import metadata
 from dltasks.tasks.image import pixels
 
 PHOTO = ROOT / "samples/image/coffee.jpg"
@@ -85,8 +85,8 @@ def test_scaling_and_labels_are_read_from_standard_metadata(network, convert, tm
     content = convert("told").read_bytes()
     names = "\n".join(NAMES)
     input_, output = (
-        metadata.Described("").table("in"),
-        metadata.Described("", labels="names.txt").table("out"),
+        metadata.TensorDescription("").table("in"),
+        metadata.TensorDescription("", labels="names.txt").table("out"),
     )
     input_["process_units"] = [
         {"kind": "NormalizationOptions", "properties": {"mean": [127.5], "std": [127.5]}}

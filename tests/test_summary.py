@@ -12,19 +12,11 @@ from conftest import ENVIRONMENT, ROOT, dltasks, train_once
 
 import dltasks as library
 from dltasks.errors import DataError
-from dltasks.runtime import cores
-from dltasks.tasks.summary import (
-    SummaryPlan,
-    SummaryTask,
-    centrality,
-    documents,
-    headlines,
-    labels,
-    pairs,
-    selection,
-    vocabulary,
-)
+from dltasks.parallel import available_cores
+from dltasks.tasks.summary import centrality, data, documents, headlines, oracle, selection, vocabulary
+from dltasks.tasks.summary.config import SummaryConfig
 from dltasks.tasks.summary.documents import Document
+from dltasks.tasks.summary.task import SummaryTask
 
 ARTICLE = ROOT / "samples/summary/lighthouse.md"
 ABSTRACT = ROOT / "samples/summary/abstract.txt"
@@ -178,30 +170,30 @@ def test_never_more_words_than_asked():
 
 def test_the_greedy_choice_adds_what_is_missing():
     words = [each.split() for each in ("the cat sat", "the cat sat down", "a dog ran off")]
-    assert labels.greedy(words, [["the", "cat", "sat", "down", "a", "dog", "ran", "off"]]) == [1, 2]
+    assert oracle.greedy(words, [["the", "cat", "sat", "down", "a", "dog", "ran", "off"]]) == [1, 2]
 
 
 def test_titles_are_compared_by_recall():
     text = "We build a very long bridge across the wide river of our town for everybody. Short one."
-    _, gains = labels._of_text(text, ["A bridge for everybody"])
+    _, gains = oracle._of_text(text, ["A bridge for everybody"])
     assert gains[0] > 0.5 > gains[1]
 
 
 def test_labels_are_found_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    one = labels.labelled(["A cat. A dog ran."], [["A dog"]])
+    one = oracle.labelled(["A cat. A dog ran."], [["A dog"]])
     assert len([*tmp_path.rglob("*.npz")]) == 1
     monkeypatch.setattr(labels, "_of_chunk", None)
-    assert labels.labelled(["A cat. A dog ran."], [["A dog"]]) == one
+    assert oracle.labelled(["A cat. A dog ran."], [["A dog"]]) == one
 
 
 def test_labels_are_found_where_no_cache_can_be_kept(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert labels.labelled(["A cat. A dog ran."], [["A dog"]])[0][0] == ((0, 6), (7, 17))
+    assert oracle.labelled(["A cat. A dog ran."], [["A dog"]])[0][0] == ((0, 6), (7, 17))
 
 
-@pytest.mark.skipif(cores() == 1, reason="one core takes no workers")
+@pytest.mark.skipif(available_cores() == 1, reason="one core takes no workers")
 def test_workers_end_with_a_run_that_is_killed(tmp_path):
     code = """
 import multiprocessing, threading
@@ -338,7 +330,7 @@ def test_pairs_are_read_from_tables(tmp_path, ending):
     frame = pl.DataFrame({"article": ["One. Two."], "highlights": ["One."], "split": ["test"]})
     path = tmp_path / f"pairs.{ending}"
     {"jsonl": frame.write_ndjson, "csv": frame.write_csv, "parquet": frame.write_parquet}[ending](path)
-    found = pairs.read(path, None, None)
+    found = data.read(path, None, None)
     assert (
         found.raws[0].text == "One. Two."
         and found.truths[0].summaries == ("One.",)
@@ -349,7 +341,7 @@ def test_pairs_are_read_from_tables(tmp_path, ending):
 def test_several_summaries_are_taken(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text('{"text": "A b.", "targets": ["A.", "B."]}\n')
-    assert pairs.read(path, None, None).truths[0].summaries == ("A.", "B.")
+    assert data.read(path, None, None).truths[0].summaries == ("A.", "B.")
 
 
 @pytest.mark.parametrize(
@@ -363,7 +355,7 @@ def test_several_summaries_are_taken(tmp_path):
 def test_a_bad_row_is_named_and_costs_only_itself(tmp_path, line, said):
     path = tmp_path / "pairs.jsonl"
     path.write_text(f'{{"text": "A b.", "summary": "A."}}\n{line}\n')
-    one, other = pairs.read(path, None, None).raws
+    one, other = data.read(path, None, None).raws
     assert one.text == "A b." and said in str(other)
 
 
@@ -381,7 +373,7 @@ def test_bad_training_data_is_said_in_a_line(tmp_path, content, options, said):
     path.write_text(content + "\n")
     with pytest.raises(DataError) as found:
         named = dict(zip(("text",), options[1:], strict=False))
-        SummaryTask().examples(path, SummaryPlan(**named))
+        SummaryTask().examples(path, SummaryConfig(**named))
     assert said in str(found.value)
 
 
@@ -478,7 +470,7 @@ def test_headlines_are_trained_exported_and_asked(tmp_path_factory, tmp_path):
 def test_a_step_with_its_cache_gives_what_the_whole_sequence_gives(tmp_path_factory):
     settings = {"style": "headline", "context": 64, "longest": 12, "convolutions": 1, "decoders": 1}
     trained = train_once("summary", "headlines", tmp_path_factory, **settings)
-    from dltasks.bundle import load_network
+    from dltasks.export.networks import load_network
 
     model, network = library.load(trained.bundle), load_network(trained.bundle)
     inputs, _ = model.task.encode([ABSTRACT])

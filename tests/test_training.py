@@ -9,14 +9,16 @@ import drawings
 import pytest
 from conftest import COMMAND, ENVIRONMENT, train_once
 
-from dltasks import inputs, run_folder
-from dltasks.errors import PlanError
-from dltasks.plan import changed
-from dltasks.report import Report
-from dltasks.tasks.image import TASK, ImagePlan, folders
+from dltasks.config import with_overrides
+from dltasks.errors import TrainingError
+from dltasks.progress import Progress
+from dltasks.tasks.image import TASK
+from dltasks.tasks.image.config import ImageConfig
+from dltasks.tasks.image.data import load_examples
+from dltasks.training import checkpoints, dataset
 
 
-class Said(Report):
+class Said(Progress):
     """Keeps the lines."""
 
     def __init__(self):
@@ -27,13 +29,13 @@ class Said(Report):
 
 
 def prepare(data, work, report):
-    plan = changed(ImagePlan(), data_image.SETTINGS)
-    return inputs.prepare(TASK(), data, plan, work, report)
+    plan = with_overrides(ImageConfig(), data_image.SETTINGS)
+    return dataset.prepare_dataset(TASK(), data, plan, work, report)
 
 
 def test_a_file_that_is_lost_after_it_was_listed_is_named(tmp_path):
     data = drawings.folder(tmp_path / "data", 8)
-    examples, report = folders.examples(data), Said()
+    examples, report = load_examples(data), Said()
     (data / "disc/003.jpg").unlink()
     (tmp_path / "work").mkdir()
     prepare(examples, tmp_path / "work", report)
@@ -43,17 +45,17 @@ def test_a_file_that_is_lost_after_it_was_listed_is_named(tmp_path):
 def test_a_run_does_not_go_on_with_other_data(tmp_path):
     data = drawings.folder(tmp_path / "data", 8)
     (tmp_path / "work").mkdir()
-    prepare(folders.examples(data), tmp_path / "work", Report())
+    prepare(load_examples(data), tmp_path / "work", Progress())
     (tmp_path / "work/run.json").write_text(json.dumps({"state": {"epoch": 1}}))
     (data / "disc/003.jpg").unlink()
-    with pytest.raises(PlanError, match="the data is not what this run began with; restore it"):
-        prepare(folders.examples(data), tmp_path / "work", Report())
+    with pytest.raises(TrainingError, match="the data is not what this run began with; restore it"):
+        prepare(load_examples(data), tmp_path / "work", Progress())
 
 
 def test_a_damaged_record_is_told(tmp_path):
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(PlanError, match="run.json: damaged; remove its folder and train anew"):
-        run_folder.begun(tmp_path, "image", ImagePlan(), {}, True, "")
+    with pytest.raises(TrainingError, match="run.json: damaged; remove its folder and train anew"):
+        checkpoints.start_or_resume(tmp_path, "image", ImageConfig(), {}, True, "")
 
 
 MOUNT = ["unshare", "--map-root-user", "--mount"]

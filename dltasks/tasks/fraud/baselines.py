@@ -4,9 +4,10 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from dltasks.evaluation import Table
-from dltasks.task import Arrays, Batch, Parts
-from dltasks.tasks.fraud.scores import score
+from dltasks.data.batch import Batch, Splits
+from dltasks.evaluation.results import Table
+from dltasks.litert.runtime import Arrays
+from dltasks.tasks.fraud.metrics import score
 
 NEEDED = {"logistic regression": "sklearn", "random forest": "sklearn", "gradient boosting": "xgboost"}
 
@@ -16,7 +17,7 @@ MOST = 100_000
 SHOWN = ("average_precision", "roc_auc", "card_precision")
 
 
-def compared(task, inputs: Arrays, examples: Batch, parts: Parts) -> tuple[Table, ...]:
+def compared(task, inputs: Arrays, examples: Batch, parts: Splits) -> tuple[Table, ...]:
     """A table of each peer that is installed; none where none is, or where there is nothing to judge by."""
     peers = [name for name, module in NEEDED.items() if find_spec(module)]
     fraud = examples.truths.fraud

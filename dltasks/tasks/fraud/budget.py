@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 
-from dltasks.errors import SettingError
+from dltasks.errors import ConfigError
+from dltasks.tasks.fraud.data import Transactions
 from dltasks.tasks.fraud.times import DAY, SECOND
-from dltasks.tasks.fraud.transactions import Transactions
 
 PERIODS = {"hour": 3600 * SECOND, "day": DAY, "week": 7 * DAY}
 
@@ -15,7 +15,7 @@ def parsed(text: str) -> tuple[int, str]:
     """Cards and period of "100/day". Raises SettingError."""
     found = re.fullmatch(r"\s*(\d+)\s*(?:/|per|an? )?\s*(?:(hour|day|week)s?|([hdw]))?\s*", text.lower())
     if not found or not int(found[1]):
-        raise SettingError(f"--budget {text}: wanted a number of cards an hour, day or week, such as 100/day")
+        raise ConfigError(f"--budget {text}: wanted a number of cards an hour, day or week, such as 100/day")
     short = {"h": "hour", "d": "day", "w": "week"}
     return int(found[1]), found[2] or short.get(found[3], "day")
 

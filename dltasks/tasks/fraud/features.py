@@ -7,7 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 import polars as pl
 
-from dltasks.runtime import in_order
+from dltasks.parallel import parallel_map
 from dltasks.tasks.fraud import windows
 from dltasks.tasks.fraud.layout import Layout
 from dltasks.tasks.fraud.times import Clock, told
@@ -161,7 +161,7 @@ class Recipe:
             found[:, i] = values.cast(pl.Float32).to_numpy()
         at = len(columns)
         # Polars alone leaves cores idle: much of a window's work is one thread's.
-        for places, block in in_order(_block, self._windowed(frame)):
+        for places, block in parallel_map(_block, self._windowed(frame)):
             found[places, at : at + block.shape[1]] = block
             at += block.shape[1]
         assert at == len(self.features)

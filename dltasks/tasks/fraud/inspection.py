@@ -7,15 +7,25 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from dltasks import tables
+from dltasks.data import tables
+from dltasks.data.tables import FILE_COLUMN, ROW_COLUMN
+from dltasks.doctor.findings import (
+    ERROR,
+    NOTE,
+    WARNING,
+    Finding,
+    Inspection,
+    Location,
+    count_of,
+    group_equal,
+    indices_by_value,
+)
 from dltasks.errors import DataError
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, Place, by_value, counted, same
-from dltasks.report import Report
-from dltasks.tables import FILE, ROW
-from dltasks.tasks.fraud import doubt, layout, transactions
+from dltasks.progress import Progress
+from dltasks.tasks.fraud import data, label_issues, layout
+from dltasks.tasks.fraud.data import Arranged, Understood
 from dltasks.tasks.fraud.reading import Problem
 from dltasks.tasks.fraud.times import DAY
-from dltasks.tasks.fraud.transactions import Arranged, Understood
 from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT, PLACE
 
 FEW = 50
@@ -37,15 +47,15 @@ NOISE = 0.001
 """Share of the rows that may contradict another before it is a warning."""
 
 
-def inspect(source, plan, report: Report) -> Inspection:
+def inspect(source, plan, report: Progress) -> Inspection:
     """Findings of a table of transactions. Raises DataError where its columns can't be understood."""
-    read = transactions.understood(source, plan)
+    read = data.understood(source, plan)
     rows, problems = read.typed.frame.height, read.typed.problems
     there = [each for each in tables.files(source) if each.is_file()]
     findings = [*_problems(problems, rows, there)]
     report.step("inspecting", rows // 2, rows)
     if len({each.place for each in problems}) < rows:
-        findings += _sensible(read, there, tables.name_of(source))
+        findings += _sensible(read, there, tables.source_name(source))
     report.step("inspecting", rows, rows)
     return Inspection("fraud", rows, "transactions", tuple(findings))
 
@@ -57,13 +67,13 @@ def _sensible(read: Understood, files: list[Path], where: str) -> Iterator[Findi
     yield from _moments(frame, read, files)
     yield from _amounts(frame, read)
     try:
-        found = transactions.arranged(read)
+        found = data.arranged(read)
         yield from _columns(frame, read, found)
         if read.layout.label:
             yield from _labels(frame, read, found, files)
         if not read.plan.unsupervised:
             fraud = frame[FRAUD].filter(pl.Series(found.splits == "train")).drop_nulls()
-            transactions.require_both(fraud.to_numpy(), read.layout, where)
+            data.require_both(fraud.to_numpy(), read.layout, where)
             yield from _doubted(frame, read, found)
     except DataError as error:
         advice = (
@@ -76,7 +86,7 @@ def _sensible(read: Understood, files: list[Path], where: str) -> Iterator[Findi
 
 def _problems(problems: tuple[Problem, ...], rows: int, files: list[Path]) -> Iterator[Finding]:
     """Rows that make no sense, by what is wrong with them."""
-    for kind, positions in by_value([each.kind for each in problems]).items():
+    for kind, positions in indices_by_value([each.kind for each in problems]).items():
         of = [problems[i] for i in positions]
         yield Finding(
             kind,
@@ -99,7 +109,7 @@ def _columns(frame: pl.DataFrame, read: Understood, found: Arranged) -> Iterator
             "constant column",
             WARNING,
             len(constant),
-            f"{counted(len(constant), 'column is', 'columns are')} the same, or missing, in all of the training part",
+            f"{count_of(len(constant), 'column is', 'columns are')} the same, or missing, in all of the training part",
             "left out of the training; remove it, or look why nothing is in it",
             tuple(map(repr, constant)),
         )
@@ -108,7 +118,7 @@ def _columns(frame: pl.DataFrame, read: Understood, found: Arranged) -> Iterator
             "leaking column",
             WARNING,
             len(leaking),
-            f"{counted(len(leaking), 'column tells', 'columns tell')} the label alone, as if made from it",
+            f"{count_of(len(leaking), 'column tells', 'columns tell')} the label alone, as if made from it",
             "left out of the training; --number or --category keeps one that is known before the label is",
             tuple(f"{each.column!r} (ROC AUC {each.auc:.4f})" for each in leaking),
         )
@@ -121,7 +131,7 @@ def _columns(frame: pl.DataFrame, read: Understood, found: Arranged) -> Iterator
             "missing values",
             NOTE,
             len(empty),
-            f"{counted(len(empty), 'column is', 'columns are')} missing in more than half of the rows",
+            f"{count_of(len(empty), 'column is', 'columns are')} missing in more than half of the rows",
             "the network is told where; remove it if that says nothing",
             tuple(f"{name!r} ({share:.0%})" for name, share in empty),
         )
@@ -134,7 +144,7 @@ def _alike(frame: pl.DataFrame, names: list[str]) -> Iterator[Finding]:
         part[each].cast(pl.String).hash().sum() if part[each].null_count() < part.height else None
         for each in names
     ]
-    groups = [[names[i] for i in group] for group in same(hashes)]
+    groups = [[names[i] for i in group] for group in group_equal(hashes)]
     groups = [
         group
         for group in groups
@@ -145,7 +155,7 @@ def _alike(frame: pl.DataFrame, names: list[str]) -> Iterator[Finding]:
             "duplicate column",
             WARNING,
             len(groups),
-            f"{counted(len(groups), 'group', 'groups')} of columns with the same values",
+            f"{count_of(len(groups), 'group', 'groups')} of columns with the same values",
             "keep one of each (--ignore leaves the others out)",
             tuple(" = ".join(map(repr, group)) for group in groups),
         )
@@ -158,7 +168,7 @@ def _alike(frame: pl.DataFrame, names: list[str]) -> Iterator[Finding]:
             "correlated columns",
             NOTE,
             len(pairs),
-            f"{counted(len(pairs), 'pair', 'pairs')} of columns say the same (correlation above {TWINS})",
+            f"{count_of(len(pairs), 'pair', 'pairs')} of columns say the same (correlation above {TWINS})",
             "one of them is enough",
             tuple(f"{one!r} and {other!r}" for one, other in pairs),
         )
@@ -177,7 +187,7 @@ def _correlated(part: pl.DataFrame, names: list[str]) -> Iterator[tuple[str, str
 
 def _rows(frame: pl.DataFrame, read: Understood, files: list[Path]) -> Iterator[Finding]:
     """Rows that come again, those that contradict another, missing labels, and few frauds."""
-    plain = frame.select(FILE, ROW, PLACE)
+    plain = frame.select(FILE_COLUMN, ROW_COLUMN, PLACE)
     own = [each for each in layout.flat(read.typed.plain) if each != read.layout.id]
     plain = plain.hstack(read.typed.plain[frame[PLACE].to_list()].select(own)) if own else plain
     label = read.layout.label
@@ -191,7 +201,7 @@ def _rows(frame: pl.DataFrame, read: Understood, files: list[Path]) -> Iterator[
             + (f" but {read.layout.id!r}" if read.layout.id else ""),
             "if they were written twice, --fix leaves one of each",
             tuple(_told(again)),
-            _places(again.select(FILE, ROW).iter_rows(), files),
+            _places(again.select(FILE_COLUMN, ROW_COLUMN).iter_rows(), files),
         )
     if label is None:
         return
@@ -209,7 +219,7 @@ def _rows(frame: pl.DataFrame, read: Understood, files: list[Path]) -> Iterator[
             f"{_rows_of(noisy.height)} {'is' if noisy.height == 1 else 'are'} equal to another in all but {label!r}",
             "one of them has a wrong label: mend it, or take all out (--fix)",
             tuple(_told(noisy.sort(rest))),
-            _places(noisy.select(FILE, ROW).iter_rows(), files),
+            _places(noisy.select(FILE_COLUMN, ROW_COLUMN).iter_rows(), files),
         )
 
 
@@ -220,7 +230,7 @@ def _doubted(frame: pl.DataFrame, read: Understood, found: Arranged) -> Iterator
     known = frame.filter(pl.col(FRAUD).is_not_null())
     if len(names) < TELLING or find_spec("sklearn") is None:
         return
-    doubts = doubt.doubtful(known.select(names), (known[FRAUD] == 1).to_numpy())
+    doubts = label_issues.doubtful(known.select(names), (known[FRAUD] == 1).to_numpy())
     if doubts is None:
         return
     for places, are, look in zip(doubts, ("genuine", "frauds"), ("frauds", "genuine"), strict=True):
@@ -253,7 +263,7 @@ def _moments(frame: pl.DataFrame, read: Understood, files: list[Path]) -> Iterat
             f"{_rows_of(far.height)} lie{'s' * (far.height == 1)} far from the time of nearly all others, {tell(low)} until {tell(high)}",
             "they move where training ends and judging begins: mend them, or take them out (--fix)",
             tuple(f"{name}: {tell(at)}" for name, at in zip(_told(far), far[MOMENT], strict=True)),
-            _places(far.select(FILE, ROW).iter_rows(), files),
+            _places(far.select(FILE_COLUMN, ROW_COLUMN).iter_rows(), files),
         )
 
 
@@ -294,7 +304,7 @@ def _labels(frame: pl.DataFrame, read: Understood, found: Arranged, files: list[
             f"{_rows_of(absent.height)} to train on without {read.layout.label!r}",
             "give them one, or take them out (--fix)",
             tuple(_told(absent)),
-            _places(absent.select(FILE, ROW).iter_rows(), files),
+            _places(absent.select(FILE_COLUMN, ROW_COLUMN).iter_rows(), files),
             fatal=True,
         )
     fraud = part[FRAUD]
@@ -304,7 +314,7 @@ def _labels(frame: pl.DataFrame, read: Understood, found: Arranged, files: list[
             "few frauds",
             WARNING,
             count,
-            f"{counted(count, 'fraud', 'frauds')} among {len(fraud):,} transactions to train on",
+            f"{count_of(count, 'fraud', 'frauds')} among {len(fraud):,} transactions to train on",
             "with fewer than 50 the scores say little: train on a longer time",
         )
     judged = frame[FRAUD].filter(pl.Series(found.splits == "test"))
@@ -318,17 +328,18 @@ def _labels(frame: pl.DataFrame, read: Understood, found: Arranged, files: list[
         )
 
 
-def _places(rows, files: list[Path]) -> tuple[Place, ...]:
+def _places(rows, files: list[Path]) -> tuple[Location, ...]:
     known = {str(each): each for each in files}
-    return tuple(Place(known[str(file)], row) for file, row in rows if str(file) in known)
+    return tuple(Location(known[str(file)], row) for file, row in rows if str(file) in known)
 
 
 def _told(rows: pl.DataFrame) -> Iterator[str]:
-    alone = rows[FILE].n_unique() == 1
+    alone = rows[FILE_COLUMN].n_unique() == 1
     return (
-        f"row {row}" if alone else f"{file}, row {row}" for file, row in rows.select(FILE, ROW).iter_rows()
+        f"row {row}" if alone else f"{file}, row {row}"
+        for file, row in rows.select(FILE_COLUMN, ROW_COLUMN).iter_rows()
     )
 
 
 def _rows_of(count: int) -> str:
-    return counted(count, "row", "rows")
+    return count_of(count, "row", "rows")

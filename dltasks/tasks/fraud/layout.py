@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from dltasks.data.tables import FILE_COLUMN, ROW_COLUMN
 from dltasks.errors import DataError
-from dltasks.tables import FILE, ROW
 
 LABEL = ("fraud", "is_fraud", "isfraud", "tx_fraud", "class", "label", "target")
 TIME = ("time", "timestamp", "datetime", "date", "seconds", "transdatetranstime", "unixtime", "when")
@@ -86,7 +86,7 @@ class Layout:
 
 def require(frame: pl.DataFrame, names: Sequence[str], where: str) -> None:
     """Raises DataError for the first of these columns that is not there, with the nearest name."""
-    known = [each for each in frame.columns if each not in (FILE, ROW)]
+    known = [each for each in frame.columns if each not in (FILE_COLUMN, ROW_COLUMN)]
     for name in names:
         if name in known:
             continue
@@ -105,15 +105,17 @@ def require(frame: pl.DataFrame, names: Sequence[str], where: str) -> None:
 def require_keys(frame: pl.DataFrame, layout: Layout) -> None:
     """Raises DataError for a file, one of several, that lacks the time, the amount or an entity."""
     keys = [each for each in (layout.time, layout.amount, *layout.entities) if each]
-    if frame[FILE].n_unique() < 2 or not keys:
+    if frame[FILE_COLUMN].n_unique() < 2 or not keys:
         return
     for row in (
-        frame.group_by(FILE, maintain_order=True).agg(pl.col(keys).is_null().all()).iter_rows(named=True)
+        frame.group_by(FILE_COLUMN, maintain_order=True)
+        .agg(pl.col(keys).is_null().all())
+        .iter_rows(named=True)
     ):
         for name in keys:
             if row[name]:
                 raise DataError(
-                    f"{row[FILE]}: no column {name!r}, or nothing in it; the other tables have it"
+                    f"{row[FILE_COLUMN]}: no column {name!r}, or nothing in it; the other tables have it"
                 )
 
 
@@ -131,7 +133,7 @@ def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
     ]
     named += [*plan.number, *plan.category, *plan.ignore]
     require(frame, [each for each in named if each], where)
-    columns = [each for each in flat(frame) if each not in (FILE, ROW, SPLIT, *plan.ignore)]
+    columns = [each for each in flat(frame) if each not in (FILE_COLUMN, ROW_COLUMN, SPLIT, *plan.ignore)]
     free = [each for each in columns if each not in (*plan.number, *plan.category)]
     label = None if plan.unsupervised and not plan.label else plan.label or first_named(free, LABEL)
     if label is None and not plan.unsupervised:
@@ -177,7 +179,10 @@ def without(layout: Layout, left: Sequence[str]) -> Layout:
 def with_label(layout: Layout, frame: pl.DataFrame) -> Layout:
     """The layout with the label that a frame seems to have."""
     used = (layout.id, *layout.needed())
-    return replace(layout, label=first_named([e for e in flat(frame) if e not in (FILE, ROW, *used)], LABEL))
+    return replace(
+        layout,
+        label=first_named([e for e in flat(frame) if e not in (FILE_COLUMN, ROW_COLUMN, *used)], LABEL),
+    )
 
 
 def flat(frame: pl.DataFrame) -> list[str]:
@@ -199,7 +204,7 @@ def said(layout: Layout, columns: Sequence[str], passed: Sequence[str]) -> list[
         if getattr(layout, role):
             parts.append(f"{role} {', '.join(map(repr, getattr(layout, role)))}")
     used = {*filter(None, roles.values()), *layout.entities, *layout.numbers, *layout.categories}
-    left = [each for each in columns if each not in (FILE, ROW, SPLIT, *used, *passed)]
+    left = [each for each in columns if each not in (FILE_COLUMN, ROW_COLUMN, SPLIT, *used, *passed)]
     notes = [f"columns: {'; '.join(parts)} (options of these names say otherwise)"]
     if left:
         notes.append(f"not used: {', '.join(map(repr, left))}: neither numbers nor categories of few values")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from dltasks.data.tables import FILE_COLUMN, ROW_COLUMN
 from dltasks.errors import DataError
-from dltasks.tables import FILE, ROW
 from dltasks.tasks.fraud import times
 from dltasks.tasks.fraud.layout import Layout
 from dltasks.tasks.fraud.times import Clock
@@ -77,19 +77,19 @@ def typed(
     positive: the label that says fraud, where it is not one of YES. now: a moment; what is later than the day after it
     makes no sense. Raises DataError for labels of more than two kinds.
     """
-    plain, frame = frame.drop(FILE, ROW), frame.with_row_index(PLACE)
+    plain, frame = frame.drop(FILE_COLUMN, ROW_COLUMN), frame.with_row_index(PLACE)
     if layout.id and layout.id not in frame.columns:
         frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(layout.id))
     problems: list[Problem] = []
 
     def complain(kind: str, bad: pl.Series, reason) -> None:
         for place in bad.arg_true().to_list():
-            row = int(frame[ROW][place])
-            problems.append(Problem(place, str(frame[FILE][place]), row, reason(place), kind))
+            row = int(frame[ROW_COLUMN][place])
+            problems.append(Problem(place, str(frame[FILE_COLUMN][place]), row, reason(place), kind))
 
     columns = [label(frame, layout, positive, complain)]
     if layout.time:
-        clock = times.fitted(clock, frame[layout.time], str(frame[FILE][0]))
+        clock = times.fitted(clock, frame[layout.time], str(frame[FILE_COLUMN][0]))
         moments, wanted = clock.moments(frame[layout.time]), clock.wanted(frame[layout.time])
         complain(
             f"{layout.time} not a time",
@@ -155,7 +155,7 @@ def _complain_of_twins(frame: pl.DataFrame, name: str, complain) -> None:
     firsts = frame.select(pl.col(PLACE).first().over(name).alias("first"))["first"]
 
     def reason(place):
-        file, row = frame[FILE][firsts[place]], frame[ROW][firsts[place]]
+        file, row = frame[FILE_COLUMN][firsts[place]], frame[ROW_COLUMN][firsts[place]]
         return f"{name} {_shown(ids[place])} came already in {file}, row {row}"
 
     complain(f"{name} repeated", again, reason)
@@ -173,7 +173,7 @@ def label(frame: pl.DataFrame, layout: Layout, positive: str | None, complain=No
         name = layout.label
         complain(f"{name} not a label", stray, lambda i: f"{name} is {_shown(column[i])}; {wanted}")
         texts = texts.set(stray, None)
-    yes, no = _meaning(texts, layout.label, positive, str(frame[FILE][0]))
+    yes, no = _meaning(texts, layout.label, positive, str(frame[FILE_COLUMN][0]))
     found = pl.Series(FRAUD, [None], dtype=pl.Float64).new_from_index(0, frame.height)
     found = found.set(texts.is_in(no).fill_null(False), 0.0).set(texts.is_in(yes).fill_null(False), 1.0)
     return found.alias(FRAUD)

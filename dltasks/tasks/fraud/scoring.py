@@ -13,16 +13,18 @@ import numpy as np
 import polars as pl
 
 import dltasks
-from dltasks import tables
-from dltasks.columns import joined
+from dltasks.data import tables
+from dltasks.data.batch import Batch
+from dltasks.data.columns import concat
 from dltasks.errors import DataError, ModelError
-from dltasks.files import damage_as, new_file
-from dltasks.runtime import in_order
-from dltasks.task import Batch
-from dltasks.tasks.fraud import FraudAnswer, FraudAnswers, FraudTask, budget, transactions
+from dltasks.files import atomic_path, os_errors_as
+from dltasks.parallel import parallel_map
+from dltasks.tasks.fraud import budget, data
+from dltasks.tasks.fraud.data import Asked
+from dltasks.tasks.fraud.prediction import FraudPrediction, FraudPredictions
 from dltasks.tasks.fraud.reading import Problem
 from dltasks.tasks.fraud.state import State, sha256
-from dltasks.tasks.fraud.transactions import Asked
+from dltasks.tasks.fraud.task import FraudTask
 from dltasks.tasks.fraud.windows import PLACE
 
 SHOWN = 10
@@ -49,12 +51,12 @@ def with_history(bundle, sources: list, history: list | None, limit, threads, to
     """Score a table that brings its past; whether a row could not be. Raises DataError."""
     before = None
     if history:
-        found = transactions.typed(history, bundle.task)
+        found = data.typed(history, bundle.task)
         _complain(found.problems)
         before = found.frame
     elif bundle.task.recipe.layout.entities:
         click.echo("note: no --history and no --state: what was before this table is not known", err=True)
-    asked = transactions.to_score(sources, bundle.task, before)
+    asked = data.to_score(sources, bundle.task, before)
     told(_scored(bundle, asked, limit, threads))
     _complain(asked.problems)
     return bool(asked.problems)
@@ -69,9 +71,9 @@ def with_state(
     """
     with State(Path(state), bundle.task).opened() as opened:
         if history:
-            found = transactions.typed(history, bundle.task)
+            found = data.typed(history, bundle.task)
             _complain(found.problems)
-            opened.add(sha256(history), tables.name_of(history), found.frame)
+            opened.add(sha256(history), tables.source_name(history), found.frame)
         elif opened.new:
             click.echo(
                 f"note: {state} is new: what was before this table is not known; --history tells it", err=True
@@ -80,9 +82,9 @@ def with_state(
             count = opened.tell(known)
             click.echo(f"{count} transactions of {state} now have a label", err=True)
         key = sha256(sources)
-        asked = transactions.to_score(sources, bundle.task, opened.before(key))
+        asked = data.to_score(sources, bundle.task, opened.before(key))
         told(_scored(bundle, asked, limit, threads))
-        if not opened.add(key, tables.name_of(sources), asked.typed):
+        if not opened.add(key, tables.source_name(sources), asked.typed):
             click.echo(f"note: {state} had these transactions already; it is as it was", err=True)
     _complain(asked.problems)
     return bool(asked.problems)
@@ -101,7 +103,7 @@ class Scored:
 
     model: str
     asked: Asked
-    answers: FraudAnswers
+    answers: FraudPredictions
 
     def show(self, form: str, only_alerts: bool) -> None:
         """One line a transaction on standard output."""
@@ -118,7 +120,7 @@ class Scored:
 
     def _csv(self, pairs) -> None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(("input", *FraudAnswer.columns()))
+        writer.writerow(("input", *FraudPrediction.columns()))
         writer.writerows((file, *row) for file, answer in pairs for row in answer.records())
 
     def _lines(self, pairs) -> None:
@@ -140,7 +142,7 @@ class Scored:
         # Rows without an answer keep their place.
         frame = self.asked.plain.drop(answers.columns, strict=False).with_row_index(PLACE)
         frame = frame.join(answers, on=PLACE, how="left", maintain_order="left").drop(PLACE)
-        with damage_as(DataError, out), new_file(Path(out)) as path:
+        with os_errors_as(DataError, out), atomic_path(Path(out)) as path:
             frame.write_parquet(path) if out.endswith(".parquet") else frame.write_csv(path)
         click.echo(f"written: {out}", err=True)
 
@@ -167,10 +169,10 @@ def _scored(bundle, asked: Asked, limit: tuple[int, str] | None, threads: int | 
     if not len(asked.transactions):
         raise DataError(f"{asked.problems[0].error()}; no other row can be scored either")
     batches = Batch(asked.transactions, asked.transactions.table.files[asked.transactions.places])
-    answered = in_order(
+    answered = parallel_map(
         lambda batch: bundle.task.answer(batch.raws, run), batches.cut(bundle.task.batch_size), threads
     )
-    answers = joined(answered)
+    answers = concat(answered)
     if limit:
         answers = replace(answers, alerts=budget.alerts(asked.transactions, answers.shares, *limit))
     return Scored(bundle.name, asked, answers)

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from dltasks import tables
+from dltasks.data import tables
 from dltasks.errors import DataError, ModelError
 from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT
 
@@ -130,8 +130,8 @@ class State:
         name, label = recipe.layout.id, recipe.layout.label
         if not name or not label:
             raise DataError("--known needs a model that was trained with a label and an --id column")
-        frame = tables.read(known)
-        layout.require(frame, [name, label], tables.name_of(known))
+        frame = tables.read_table(known)
+        layout.require(frame, [name, label], tables.source_name(known))
         labels = reading.label(frame, recipe.layout, self.task.positive)
         pairs = [(f, i) for f, i in zip(labels, frame[name].cast(pl.String), strict=True) if f is not None]
         with self._failures():
@@ -140,7 +140,7 @@ class State:
             )
         if pairs and not changed.rowcount:
             raise DataError(
-                f"{tables.name_of(known)}: none of its {len(pairs)} labelled ids ({pairs[0][1]!r} ...) is in {self.path}"
+                f"{tables.source_name(known)}: none of its {len(pairs)} labelled ids ({pairs[0][1]!r} ...) is in {self.path}"
             )
         return changed.rowcount
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
-from dltasks.errors import DataError, SettingError
+from dltasks.errors import ConfigError, DataError
 
 SECOND = 1_000_000
 """Moments are whole microseconds: since 1970 where dates are known, else since the zero of the column."""
@@ -50,7 +50,7 @@ class Clock:
         try:
             ZoneInfo(self.zone)
             self._zero()
-        except (KeyError, ValueError, OSError, OverflowError, SettingError) as error:
+        except (KeyError, ValueError, OSError, OverflowError, ConfigError) as error:
             return f"its zone or origin makes no sense ({error})"
         return ""
 
@@ -79,11 +79,11 @@ class Clock:
         try:
             found = datetime.fromisoformat(text)
         except ValueError as error:
-            raise SettingError(
+            raise ConfigError(
                 f"{text!r} is no time; wanted a date such as 2018-07-25, or a number"
             ) from error
         if not self.dated:
-            raise SettingError(
+            raise ConfigError(
                 f"{text!r}: the time column holds numbers; name times as such, or say what date 0 is with "
                 "--time-origin 2018-04-01"
             )
@@ -139,7 +139,7 @@ class Clock:
         try:
             found = datetime.fromisoformat(self.origin)
         except ValueError as error:
-            raise SettingError(f"--time-origin {self.origin}: wanted a date such as 2018-04-01") from error
+            raise ConfigError(f"--time-origin {self.origin}: wanted a date such as 2018-04-01") from error
         return _since_1970(found if found.tzinfo else found.replace(tzinfo=ZoneInfo(self.zone)))
 
     def _of_datetimes(self, column: pl.Series) -> pl.Series:
@@ -162,7 +162,7 @@ def clock_of(column: pl.Series, plan, where: str) -> Clock:
     try:
         ZoneInfo(plan.zone)
     except (KeyError, ValueError, OSError) as error:
-        raise SettingError(
+        raise ConfigError(
             f"--zone {plan.zone}: no such time zone; wanted a name such as Europe/Brussels"
         ) from error
     clock = Clock(plan.time_unit or "s", plan.time_origin, plan.zone)
@@ -253,7 +253,7 @@ def duration(text: str, name: str) -> int:
         r"\s*(\d+(?:\.\d+)?)\s*(d|days?|h|hours?|min|minutes?|s|seconds?|w|weeks?)?\s*", text.lower()
     )
     if not found:
-        raise SettingError(f"{name} {text!r}: wanted a length of time such as 7d, 12h or 30min")
+        raise ConfigError(f"{name} {text!r}: wanted a length of time such as 7d, 12h or 30min")
     unit = {"d": DAY, "h": 3600 * SECOND, "m": 60 * SECOND, "s": SECOND, "w": 7 * DAY}[(found[2] or "d")[0]]
     return round(float(found[1]) * unit)
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dltasks import classes, copies, labelled
-from dltasks.copies import Items
+from dltasks.data import labeled_files
+from dltasks.data.batch import Batch
+from dltasks.doctor import class_balance, duplicates
+from dltasks.doctor.duplicates import Items
+from dltasks.doctor.findings import ERROR, NOTE, WARNING, Finding, Inspection, group_equal, map_inputs
 from dltasks.errors import DataError
-from dltasks.files import content
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, looked_at, same
-from dltasks.report import Report
-from dltasks.task import Batch
-from dltasks.tasks.image import folders, parts, pictures, pixels
+from dltasks.files import read_file
+from dltasks.progress import Progress
+from dltasks.tasks.image import data, near_duplicates, pixels, split
 
 SIZE = 64
 """Side that photos are looked at in."""
@@ -41,21 +42,24 @@ class Look:
     facts: pixels.Facts
 
 
-def inspect(task, source, plan, report: Report) -> Inspection:
+def inspect(task, source, plan, report: Progress) -> Inspection:
     """Findings of a data set of photos. Raises DataError where none can be looked at."""
     if str(source).startswith("tfds:"):
-        found, examples = None, folders.examples(source)
+        found, examples = None, data.load_examples(source)
         items = Items("photo", "photos", examples.origins, examples.truths, examples.splits)
     else:
-        found = labelled.found(source, folders.PHOTOS)
-        examples, items = found.batch(), classes.items(found)
+        found = labeled_files.find_labeled_files(source, data.PHOTOS)
+        examples, items = found.batch(), class_balance.labeled_items(found)
     task.learn(examples, plan)
-    looks = looked_at(examples.raws, _look, report)
+    looks = map_inputs(examples.raws, _look, report)
     kept = [i for i, each in enumerate(looks) if isinstance(each, Look)]
     failures = {i: each for i, each in enumerate(looks) if isinstance(each, DataError)}
-    findings = [*classes.unreadable(failures, items), *classes.balance(items, kept)]
+    findings = [
+        *class_balance.unreadable_findings(failures, items),
+        *class_balance.balance_findings(items, kept),
+    ]
     if found:
-        findings += classes.passed_over(found, _is_photo)
+        findings += class_balance.ignored_file_findings(found, _is_photo)
     if kept:
         findings += _copied(looks, kept, items, examples, plan)
         findings += _unusual(looks, kept, items, plan)
@@ -67,14 +71,14 @@ def _look(raws: Sequence) -> list[Look | DataError]:
     for raw in raws:
         try:
             seen.append(pixels.load(raw, SIZE))
-            whole = raw if isinstance(raw, bytes) else content(Path(raw))
+            whole = raw if isinstance(raw, bytes) else read_file(Path(raw))
             looks.append((blake2b(whole, digest_size=16).digest(), pixels.facts(raw)))
         except DataError as error:
             looks.append(error)
     if not seen:
         return looks
     stacked = np.stack(seen)
-    described = zip(*pictures.described(stacked), stacked.std(axis=(1, 2)).max(axis=1), strict=True)
+    described = zip(*near_duplicates.described(stacked), stacked.std(axis=(1, 2)).max(axis=1), strict=True)
     return [each if isinstance(each, DataError) else _together(each, next(described)) for each in looks]
 
 
@@ -86,15 +90,17 @@ def _together(read, described) -> Look:
 
 def _copied(looks, kept: list[int], items: Items, examples: Batch, plan) -> Iterator[Finding]:
     digests = [each.digest if isinstance(each, Look) else None for each in looks]
-    yield from copies.findings(same(digests), items, "identical")
+    yield from duplicates.duplicate_findings(group_equal(digests), items, "identical")
     first = {digests[i]: i for i in reversed(kept)}
     alone = [i for i in kept if first[digests[i]] == i and looks[i].flatness > FLAT]
     likenesses, hashes = [looks[i].thumbnail for i in alone], [looks[i].hash for i in alone]
-    picture, near = copies.near(alone, likenesses, hashes, pictures.LEVELS, items)
+    picture, near = duplicates.near_duplicate_findings(
+        alone, likenesses, hashes, near_duplicates.LEVELS, items
+    )
     yield from near
     try:
         known = np.array([picture.get(first[digests[i]], first[digests[i]]) for i in kept])
-        parts.divide(examples.take(kept), known, plan)
+        split.divide(examples.take(kept), known, plan)
     except DataError as error:
         yield Finding("too few", ERROR, 1, str(error), "", fatal=True)
 

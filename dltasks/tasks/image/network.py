@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from dltasks.classifier import compile_learner
-from dltasks.errors import ModelError, PlanError, SettingError
+from dltasks.errors import ConfigError, ModelError, TrainingError
+from dltasks.tasks.classification import compile_classifier
 
 WIDTHS = (32, 64, 128, 256)
 BLOCKS = 2
@@ -48,7 +48,7 @@ def learner(network: keras.Model, plan, targets: np.ndarray, frozen: bool = Fals
     optimizer = keras.optimizers.SGD(
         plan.highest_rate(), momentum=0.9, nesterov=True, weight_decay=plan.weight_decay
     )
-    compile_learner(model, optimizer, plan, targets)
+    compile_classifier(model, optimizer, plan, targets)
     return model
 
 
@@ -93,7 +93,7 @@ def application(name: str) -> keras.Model:
             network = function(include_top=False, weights="imagenet", pooling="avg")
     except Exception as error:  # Keras wraps whatever the download met in a plain Exception
         reason = str(error).splitlines()[0]
-        raise PlanError(
+        raise TrainingError(
             f"--backbone {name} could not be downloaded ({reason}); offline, take --backbone objects, "
             "--backbone none, or the path of a .keras file"
         ) from error
@@ -111,7 +111,7 @@ def _application(name: str):
     if name not in known:
         near = difflib.get_close_matches(name, [*known, "objects", "none"], 1, 0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise SettingError(
+        raise ConfigError(
             f"--backbone {name}: not a bundled model, a path, or a network of keras.applications{hint}"
         )
     function = getattr(keras.applications, name)
@@ -186,25 +186,26 @@ def _float32(backbone: keras.Model) -> keras.Model:
 
 def check_backbone(name: str) -> None:
     """Raises SettingError for a backbone that can't be found, without building it."""
-    from dltasks.bundle import find_folder
+    from dltasks.bundle.storage import find_bundle
 
-    if name == "none" or find_folder(name) is not None:
+    if name == "none" or find_bundle(name) is not None:
         return
     if Path(name).suffix != ".keras":
         _application(name)
     elif not Path(name).is_file():
-        raise SettingError(f"--backbone {name}: no such file")
+        raise ConfigError(f"--backbone {name}: no such file")
 
 
 def find_backbone(name: str) -> keras.Model:
     """The backbone a plan asks for: "none", a bundled model, a bundle or .keras file, an application."""
-    from dltasks.bundle import find_folder, load_network
+    from dltasks.bundle.storage import find_bundle
+    from dltasks.export.networks import load_network
 
     if name == "none":
         return resnet()
     if Path(name).suffix == ".keras":
         return from_file(Path(name))
-    folder = find_folder(name)
+    folder = find_bundle(name)
     if folder is not None:
         return _float32(load_network(folder).get_layer("backbone"))
     return application(name)

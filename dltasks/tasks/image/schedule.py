@@ -5,7 +5,7 @@ from functools import lru_cache
 import keras
 import numpy as np
 
-from dltasks.plan import changed
+from dltasks.config import with_overrides
 from dltasks.tasks.image import network as networks
 
 STEP = 8
@@ -48,7 +48,7 @@ def train_head(network: keras.Model, plan, pixels: np.ndarray, targets: np.ndarr
     backbone = network.get_layer("backbone")
     features = features_of(backbone, pixels)
     scale = float(np.sqrt(np.mean(np.square(features).sum(axis=1)))) or 1.0
-    plan = changed(plan, {"learning_rate": 8.0 / scale**2, "weight_decay": 1e-3})
+    plan = with_overrides(plan, {"learning_rate": 8.0 / scale**2, "weight_decay": 1e-3})
     head = networks.learner(network, plan, targets, frozen=True)
     head.fit(
         {"features": features},

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from dltasks.tasks.speech.folders import SILENCE
+from dltasks.tasks.speech.data import SILENCE
 
 
 @lru_cache(maxsize=1)

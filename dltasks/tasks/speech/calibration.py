@@ -5,10 +5,10 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from dltasks.classifier import fit_temperature
-from dltasks.task import Batch
-from dltasks.tasks.speech.mixture import COMMANDS, SLOT_SECONDS, Mixture, mixture_of
+from dltasks.data.batch import Batch
+from dltasks.tasks.classification import fit_temperature
 from dltasks.tasks.speech.network import scanner
+from dltasks.tasks.speech.synthetic_stream import COMMANDS, SLOT_SECONDS, Mixture, mixture_of
 from dltasks.tasks.speech.thresholds import BUDGETS, Point, Stream, curve
 
 REPEATS = 20

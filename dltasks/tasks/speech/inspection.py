@@ -8,15 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from dltasks import classes, copies, duplicates, labelled
-from dltasks.copies import Items
+from dltasks.data import labeled_files, near_duplicates
+from dltasks.data.batch import Batch
+from dltasks.doctor import class_balance, duplicates
+from dltasks.doctor.duplicates import Items
+from dltasks.doctor.findings import (
+    ERROR,
+    NOTE,
+    WARNING,
+    Finding,
+    Inspection,
+    count_of,
+    group_equal,
+    indices_by_value,
+    map_inputs,
+)
 from dltasks.errors import DataError
-from dltasks.files import content
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, by_value, counted, looked_at, same
-from dltasks.report import Report
-from dltasks.task import Batch
-from dltasks.tasks.speech import folders, parts, sound
-from dltasks.tasks.speech.folders import NOISE, SILENCE, UNKNOWN
+from dltasks.files import read_file
+from dltasks.progress import Progress
+from dltasks.tasks.speech import data, sound, split
+from dltasks.tasks.speech.data import BACKGROUND_NOISE, SILENCE, UNKNOWN
 
 FULL = 0.999
 """Of full scale, from which a sample is at it."""
@@ -50,24 +61,24 @@ class Look:
     channels: int
 
 
-def inspect(task, source, plan, report: Report) -> Inspection:
+def inspect(task, source, plan, report: Progress) -> Inspection:
     """Findings of a data set of spoken commands. Raises DataError where none can be looked at."""
     if str(source).startswith("tfds:"):
-        found, examples = None, folders.examples(source)
+        found, examples = None, data.load_examples(source)
         raws = examples.raws
         items = Items("recording", "recordings", examples.origins, examples.truths, examples.splits)
     else:
-        found, examples = labelled.found(source, folders.SOUNDS), folders.examples(source)
-        raws, items = [folders.clip(each) for each in found.rows], classes.items(found)
+        found, examples = labeled_files.find_labeled_files(source, data.SOUNDS), data.load_examples(source)
+        raws, items = [data.clip(each) for each in found.rows], class_balance.labeled_items(found)
     task.learn(examples, plan)
     rate, length = task.sample_rate, round(plan.seconds * task.sample_rate)
-    looks = looked_at(raws, lambda some: [_look(each, rate, length) for each in some], report)
+    looks = map_inputs(raws, lambda some: [_look(each, rate, length) for each in some], report)
     kept = [i for i, each in enumerate(looks) if isinstance(each, Look)]
     failures = {i: each for i, each in enumerate(looks) if isinstance(each, DataError)}
-    findings = [*classes.unreadable(failures, items)]
-    findings += classes.balance(items, kept, aside=(UNKNOWN, SILENCE))
+    findings = [*class_balance.unreadable_findings(failures, items)]
+    findings += class_balance.balance_findings(items, kept, aside=(UNKNOWN, SILENCE))
     if found:
-        findings += classes.passed_over(found, _is_sound)
+        findings += class_balance.ignored_file_findings(found, _is_sound)
         findings += _noise(examples, found)
     if kept:
         findings += _copied(looks, items)
@@ -84,7 +95,7 @@ def _look(raw, rate: int, length: int) -> Look | DataError:
         if isinstance(raw, np.ndarray):
             digest = raw.tobytes()
         else:
-            digest = raw if isinstance(raw, bytes) else content(Path(raw))
+            digest = raw if isinstance(raw, bytes) else read_file(Path(raw))
             seconds, own_rate, channels = sound.header(raw)
     except DataError as error:
         return error
@@ -107,16 +118,17 @@ def described(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # What lies 60 decibels below the loudest is noise of the recording's own.
     floor = max(float(bands.max()) * 1e-6, 1e-12)
     decibels = [
-        10 * np.log10(bands @ duplicates.averaging(bands.shape[1], to).T + floor) for to in (TIMES, 9)
+        10 * np.log10(bands @ near_duplicates.averaging_matrix(bands.shape[1], to).T + floor)
+        for to in (TIMES, 9)
     ]
     likeness, wide = (each - each.mean() for each in decibels)
     rising = wide[:, 1:] > wide[:, :-1] + 0.5
-    return likeness.astype(np.float32), duplicates.hashed(rising.reshape(1, 64))[0]
+    return likeness.astype(np.float32), near_duplicates.difference_hash(rising.reshape(1, 64))[0]
 
 
 def _copied(looks, items: Items) -> Iterator[Finding]:
     digests = [each.digest if isinstance(each, Look) else None for each in looks]
-    yield from copies.findings(same(digests), items, "identical")
+    yield from duplicates.duplicate_findings(group_equal(digests), items, "identical")
     first = {digest: i for i, digest in reversed(list(enumerate(digests)))}
     heard = [
         i
@@ -128,7 +140,7 @@ def _copied(looks, items: Items) -> Iterator[Finding]:
         and items.truths[i] != SILENCE
     ]
     likenesses, hashes = [looks[i].likeness for i in heard], [looks[i].hash for i in heard]
-    yield from copies.near(heard, likenesses, hashes, DECIBELS, items)[1]
+    yield from duplicates.near_duplicate_findings(heard, likenesses, hashes, DECIBELS, items)[1]
 
 
 def _unusual(looks, kept: list[int], items: Items, rate: int, plan) -> Iterator[Finding]:
@@ -211,7 +223,7 @@ def _parts(looks, raws, kept: list[int], items: Items, plan) -> Iterator[Finding
             "speaker across splits",
             ERROR,
             len(torn),
-            f"{counted(len(torn), 'speaker stands', 'speakers stand')} in two parts: scores would flatter",
+            f"{count_of(len(torn), 'speaker stands', 'speakers stand')} in two parts: scores would flatter",
             "put all recordings of a speaker into one part",
             tuple(torn),
             fatal=True,
@@ -219,7 +231,7 @@ def _parts(looks, raws, kept: list[int], items: Items, plan) -> Iterator[Finding
         return
     there = Batch(raws, [items.names[i] for i in kept], [items.truths[i] for i in kept], splits)
     try:
-        parts.divided(there, [each.level for each in looks], [each.digest for each in looks], plan)
+        split.divided(there, [each.level for each in looks], [each.digest for each in looks], plan)
     except DataError as error:
         yield Finding("can't be divided", ERROR, 1, str(error), "", fatal=True)
 
@@ -228,7 +240,7 @@ def _torn(raws, kept: list[int], items: Items) -> Iterator[str]:
     """Speakers whom the data puts into two parts, each with a recording of both."""
     if items.splits is None:
         return
-    spoken = by_value([getattr(raw, "speaker", "") or None for raw in raws])
+    spoken = indices_by_value([getattr(raw, "speaker", "") or None for raw in raws])
     for speaker, its in spoken.items():
         parts_of = {items.splits[kept[i]]: items.names[kept[i]] for i in its if items.splits[kept[i]]}
         if len(parts_of) > 1:
@@ -243,7 +255,7 @@ def _missing(examples) -> Iterator[Finding]:
             NOTE,
             1,
             "no recordings of the place where it will listen",
-            f"put some into {NOISE}/; silence is only white noise now",
+            f"put some into {BACKGROUND_NOISE}/; silence is only white noise now",
         )
     if UNKNOWN not in examples.truths:
         yield Finding(
@@ -255,7 +267,7 @@ def _missing(examples) -> Iterator[Finding]:
         )
 
 
-def _noise(examples, found: labelled.Found) -> Iterator[Finding]:
+def _noise(examples, found: labeled_files.LabeledFiles) -> Iterator[Finding]:
     """Recordings of noise that can't be read, or hold nothing."""
     paths = dict.fromkeys(raw.path for raw in examples.raws if raw.start is not None)
     bad = {}
@@ -271,7 +283,7 @@ def _noise(examples, found: labelled.Found) -> Iterator[Finding]:
             "useless noise",
             WARNING,
             len(bad),
-            f"{counted(len(bad), 'recording', 'recordings')} of {NOISE}/ can't be used",
+            f"{count_of(len(bad), 'recording', 'recordings')} of {BACKGROUND_NOISE}/ can't be used",
             "record them again; true silence teaches nothing",
             tuple(bad.values()),
         )

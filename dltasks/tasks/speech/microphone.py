@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dltasks.errors import DataError, MissingExtraError
-from dltasks.report import Report
+from dltasks.progress import Progress
 from dltasks.tasks.speech.sound import resampled
 
 LOST_SECONDS = 3.0
@@ -16,7 +16,7 @@ BEHIND_SECONDS = 30.0
 """More sound than this is not kept where listening can't keep up."""
 
 
-def samples(device: int | str | None, seconds: float, rate: int, report: Report) -> Iterator[np.ndarray]:
+def samples(device: int | str | None, seconds: float, rate: int, report: Progress) -> Iterator[np.ndarray]:
     """Pieces of so many seconds, float32 at `rate`, of an input device by number or name; the default one if None.
 
     In place of sound that could not be kept comes silence, and the report hears of it.
@@ -83,7 +83,7 @@ class _Heard:
         return self._blocks.get(timeout=LOST_SECONDS)
 
 
-def _pieces(heard: _Heard, device, rate: int, report: Report) -> Iterator[np.ndarray]:
+def _pieces(heard: _Heard, device, rate: int, report: Progress) -> Iterator[np.ndarray]:
     while True:
         try:
             lost, block = heard.get()

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from dltasks.classifier import compile_learner
+from dltasks.tasks.classification import compile_classifier
 from dltasks.tasks.speech.optimizer import Muon
 from dltasks.tasks.speech.spectrum import changes
 
@@ -114,7 +114,7 @@ def learner(network: keras.Model, plan, targets: np.ndarray) -> keras.Model:
     """
     heard = keras.Input(network.inputs[0].shape[1:], dtype="float32", name="samples")
     model = keras.Model({"samples": heard}, {"probabilities": _logits(heard, _of(network), changes(plan))})
-    compile_learner(model, Muon.of(plan.highest_rate(), plan.weight_decay), plan, targets)
+    compile_classifier(model, Muon.of(plan.highest_rate(), plan.weight_decay), plan, targets)
     return model
 
 

@@ -151,7 +151,7 @@ def _opened(sound, name: str):
     path = os.fspath(sound)
     try:
         with open(path, "rb") as file:
-            if files.endless(file):
+            if files.is_device(file):
                 raise DataError(f"{name}: a device; wanted a recording")
             plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             # A pipe can be read only once, and not from the middle.

@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from dltasks.errors import DataError
-from dltasks.tasks.speech.listening import Detection, Listener
+from dltasks.tasks.speech.detector import Detection, Listener
 from dltasks.tasks.speech.sound import windows
 
 HEADERS = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd")

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dltasks.tasks.speech.listening import Detection, Hearing, Listener, smoothed
-from dltasks.tasks.speech.mixture import Mixture, Tally, matched, tally
+from dltasks.tasks.speech.detector import Detection, Hearing, Listener, smoothed
+from dltasks.tasks.speech.synthetic_stream import Mixture, Tally, matched, tally
 
 LOWEST, HIGHEST = 0.2, 0.999
 """No threshold lies outside these."""

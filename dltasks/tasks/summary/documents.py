@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dltasks import files
+from dltasks.data.labeled_files import FileKind
 from dltasks.errors import DataError
-from dltasks.labelled import Kind
 
 ENDINGS = {
     ".txt": "plain",
@@ -50,7 +50,7 @@ HEADER = re.compile(r"\s*(?:[A-Z][\w-]*:[^\n]*(?:\n|$)(?:[ \t][^\n]*(?:\n|$))*){
 SIGNATURE = re.compile(r"^-- ?\n(?=[^\n]*\S)(?:(?!\n\s*\n\s*\n).){0,600}\Z", re.DOTALL | re.MULTILINE)
 """That of a message (RFC 3676, 4.3), at the end."""
 
-PLAIN = Kind(
+PLAIN = FileKind(
     one="text",
     many="texts",
     matches=lambda path: path.suffix.lower() in ENDINGS,
@@ -107,7 +107,7 @@ def load(raw: Any) -> Document:
     if not isinstance(raw, bytes | str | os.PathLike):
         raise DataError(f"{type(raw).__name__}: not a text; wanted a path, or bytes")
     name = describe(raw)
-    content = raw if isinstance(raw, bytes) else files.content(Path(raw), 4 * MOST)
+    content = raw if isinstance(raw, bytes) else files.read_file(Path(raw), 4 * MOST)
     text, notes = decoded(content, name)
     kind = "plain" if isinstance(raw, bytes) else ENDINGS.get(Path(raw).suffix.lower(), "plain")
     if re.match(r"\s*(<!doctype html|<html\b)", text[:1000], re.IGNORECASE):

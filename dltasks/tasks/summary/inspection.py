@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dltasks import copies, tables
-from dltasks.copies import Items
+from dltasks.data import tables
+from dltasks.data.batch import Batch
+from dltasks.doctor import duplicates
+from dltasks.doctor.duplicates import Items
+from dltasks.doctor.findings import ERROR, NOTE, WARNING, Finding, Inspection, Location, count_of, group_equal
 from dltasks.errors import DataError
-from dltasks.inspection import ERROR, NOTE, WARNING, Finding, Inspection, Place, counted, same
-from dltasks.report import Report
-from dltasks.task import Batch
-from dltasks.tasks.summary import learning, pairs
+from dltasks.progress import Progress
+from dltasks.tasks.summary import data, split
 from dltasks.tasks.summary.documents import Document
 
 FEW = 200
@@ -34,9 +35,9 @@ BROKEN = re.compile("\ufffd|Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]")
 """What is left of letters that were read in a wrong encoding."""
 
 
-def inspect(source, plan, report: Report) -> Inspection:
+def inspect(source, plan, report: Progress) -> Inspection:
     """Findings of texts with summaries. Raises DataError where there are none."""
-    examples = pairs.read(source, plan.text, plan.summary)
+    examples = data.read(source, plan.text, plan.summary)
     there = {str(each): each for each in ([] if _named(source) else tables.files(source))}
     places = [_place(origin, there) for origin in examples.origins] if there else None
     alone = len(there) == 1
@@ -57,9 +58,9 @@ def _named(source) -> bool:
     return isinstance(source, str) and source.startswith("tfds:")
 
 
-def _place(origin: str, there) -> Place:
+def _place(origin: str, there) -> Location:
     file, _, row = origin.rpartition(", row ")
-    return Place(there[file], int(row))
+    return Location(there[file], int(row))
 
 
 def _unusable(failures: dict[int, DataError], items: Items) -> Iterator[Finding]:
@@ -68,7 +69,7 @@ def _unusable(failures: dict[int, DataError], items: Items) -> Iterator[Finding]
             "unusable row",
             ERROR if len(failures) > LOST * len(items.names) else WARNING,
             len(failures),
-            f"{counted(len(failures), 'row', 'rows')} of {len(items.names):,} can't be used",
+            f"{count_of(len(failures), 'row', 'rows')} of {len(items.names):,} can't be used",
             "training skips them; mend them, or take them out (--fix)",
             tuple(str(each) for each in failures.values()),
             items.offenders(failures),
@@ -80,14 +81,20 @@ def _copied(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Find
     texts: list[str | None] = [None] * len(examples)
     for i in kept:
         texts[i] = " ".join(examples.raws[i].text.split()).casefold()
-    groups = list(same(texts))
+    groups = list(group_equal(texts))
     # A text that comes again in its part is a copy only if its summary does too.
     told = [
         (texts[i], examples.truths[i].summaries) if texts[i] is not None else None for i in range(len(texts))
     ]
     divided = [g for g in groups if len({items.split(i) for i in g}) > 1]
-    yield from (each for each in copies.findings(divided, items, "identical") if "across" in each.kind)
-    yield from (each for each in copies.findings(same(told), items, "identical") if "across" not in each.kind)
+    yield from (
+        each for each in duplicates.duplicate_findings(divided, items, "identical") if "across" in each.kind
+    )
+    yield from (
+        each
+        for each in duplicates.duplicate_findings(group_equal(told), items, "identical")
+        if "across" not in each.kind
+    )
     several = [g for g in groups if len({examples.truths[i].summaries for i in g}) > 1]
     if several:
         count = sum(map(len, several))
@@ -103,7 +110,7 @@ def _copied(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Find
         examples.truths[i].summaries[0].strip().casefold() if texts[i] is not None else None
         for i in range(len(texts))
     ]
-    common = [g for g in same(summaries) if len({texts[i] for i in g}) > 2]
+    common = [g for g in group_equal(summaries) if len({texts[i] for i in g}) > 2]
     if common:
         count = sum(map(len, common))
         yield Finding(
@@ -202,7 +209,7 @@ def _lengths(text, summary, kept: Sequence[int], items: Items) -> Iterator[Findi
 
 def _parts(examples: Batch, plan) -> Iterator[Finding]:
     """Whether there is enough to train on, to choose by and to judge by."""
-    parts = learning.divided(examples, plan)
+    parts = split.divided(examples, plan)
     for name, positions in (("train on", parts.train), ("choose by", parts.val)):
         if not len(positions):
             yield Finding(

@@ -5,8 +5,8 @@ from keras import layers, ops
 
 from dltasks.task import Signature
 from dltasks.tasks.summary.attention import FAR
-from dltasks.tasks.summary.reader import Judged, Sentences
-from dltasks.tasks.summary.writer import Likelihood, Writer
+from dltasks.tasks.summary.extract_layers import Judged, Sentences
+from dltasks.tasks.summary.headline_layers import Likelihood, Writer
 
 
 def extractor(pieces: int, plan) -> keras.Model:

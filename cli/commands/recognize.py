@@ -1,0 +1,25 @@
+"""Which command is spoken in these clips."""
+
+import click
+
+from dltasks.cli import options
+
+
+@click.command(short_help="Which command is spoken in these clips.")
+@options.prediction
+@options.top
+@click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; commands if not given.")
+def command(inputs, known, threads, form, top, model):
+    """Say which command each clip holds: labels with their probabilities.
+
+    INPUT is a recording (WAV, FLAC, OGG, MP3, AIFF; of any rate and number of channels), a folder of them,
+    @LIST (a text file of names, one a line), or - for standard input. A clip longer than the model hears at once
+    is scanned for its surest command; `dltasks listen` finds every one.
+
+    \b
+    dltasks recognize samples/speech/yes.flac
+    dltasks recognize --model runs/words --json clips/ > answers.jsonl
+    """
+    from dltasks.cli.commands.predict import answer
+
+    answer(model or "commands", inputs, known, threads, form, top, "speech")

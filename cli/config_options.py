@@ -1,0 +1,85 @@
+"""Where the settings of a training run come from: a JSON file or a bundle."""
+
+import json
+import typing
+from collections.abc import Sequence
+from dataclasses import fields
+
+import click
+
+
+def task_of_bundle(arguments: list[str]) -> str | None:
+    """The task of the bundle that --like names, if it is among the arguments."""
+    for position, each in enumerate(arguments):
+        if each.startswith("--like="):
+            return _read_manifest(each.partition("=")[2])["task"]
+        if each == "--like" and position + 1 < len(arguments):
+            return _read_manifest(arguments[position + 1])["task"]
+    return None
+
+
+def load_config(task: str, file: str | None, like: str | None):
+    """The task's plan as a file or a bundle has it; its own without either."""
+    from dltasks import registry
+    from dltasks.config import with_overrides
+    from dltasks.errors import ConfigError
+
+    kind = registry.find_task(task)
+    plan = kind.plan()
+    if like:
+        record = _read_manifest(like)
+        if record["task"] != task:
+            raise ConfigError(f"--like {like}: a bundle of {record['task']}, not of {task}")
+        plan = with_overrides(plan, record["plan"])
+    if file:
+        try:
+            with open(file, encoding="utf-8") as opened:
+                found = json.load(opened)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{file}: not a JSON file of settings ({error})") from error
+        if not isinstance(found, dict):
+            raise ConfigError(f'{file}: wanted one JSON object of settings, as "plan" in a bundle.json')
+        plan = with_overrides(plan, found.get("plan", found))
+    return plan
+
+
+def _read_manifest(name: str) -> dict:
+    from dltasks.bundle import storage
+    from dltasks.errors import ModelError
+
+    folder = storage.find_bundle(name)
+    if folder is None:
+        raise ModelError(f"--like {name}: neither a bundled model nor a bundle folder")
+    return storage.read_manifest(folder)
+
+
+def options(plan: type) -> list[click.Option]:
+    """An option for each setting of a plan."""
+    return [_option(plan, each) for each in fields(plan)]
+
+
+def config_from_arguments(task: str, arguments: Sequence[str]):
+    """The task's plan with the settings that the arguments of a command name. Raises click.UsageError."""
+    from dltasks import registry
+    from dltasks.config import with_overrides
+
+    plan = registry.find_task(task).plan
+    context = click.Command("doctor", params=options(plan)).make_context("dltasks doctor", list(arguments))
+    return with_overrides(
+        plan(), {name: value for name, value in context.params.items() if value not in (None, ())}
+    )
+
+
+def _option(plan: type, each) -> click.Option:
+    """The option of one setting; not given is None, and then the plan's own value stands."""
+    kind = typing.get_type_hints(plan)[each.name]
+    many = typing.get_origin(kind) is tuple
+    kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
+    flag = "--" + each.name.replace("_", "-")
+    shown = "" if each.default in (None, False, ()) else f"  [default: {each.default}]"
+    help = each.metadata["help"] + shown
+    if kind is bool:
+        return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, help=help)
+    choices = each.metadata.get("choices")
+    kind = click.Choice(choices) if choices else kind
+    return click.Option([flag], type=kind, default=None, multiple=many, help=help)

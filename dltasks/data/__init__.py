@@ -1,0 +1,1 @@
+"""Data in memory and on disk: batches, columns, tables, labeled files."""

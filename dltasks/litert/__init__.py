@@ -1,0 +1,1 @@
+"""The .tflite file: run, described, tried safely. No TensorFlow."""
