@@ -8,7 +8,7 @@ Wanted: at most 1.5 times the floor's wall time, a tenth of Keras's, a sixth of 
 import argparse
 import sys
 
-from measured import COMMAND, ROOT, in_turn, median, report
+from measured import COMMAND, ROOT, in_turn, median, progress
 
 PHOTO, MODEL = ROOT / "samples/image/coffee.jpg", ROOT / "models/objects"
 
@@ -69,7 +69,7 @@ def main() -> None:
         for name, each in found.items()
     }
     columns = ("", "wall, ms", "processor, ms", "memory, MB")
-    report("cold_start", {"medians": medians, "ratios": ratios}, rows, columns)
+    progress("cold_start", {"medians": medians, "ratios": ratios}, rows, columns)
 
 
 if __name__ == "__main__":

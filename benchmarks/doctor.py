@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measured import COMMAND, measured, report
+from measured import COMMAND, measured, progress
 from PIL import Image
 
 PLANTED = 50
@@ -87,7 +87,7 @@ def _spoil(kind: str, source: Path, target: Path, draw: random.Random) -> None:
 
 def by_doctor(output: str) -> dict[str, set[str]]:
     """What it calls unreadable, copies and blank, from its JSON."""
-    found = {each["kind"]: each["named"] for each in json.loads(output)["findings"]}
+    found = {each["kind"]: each["affected_items"] for each in json.loads(output)["findings"]}
     copies = [each for kind, named in found.items() if "identical" in kind for each in named]
     return {
         "unreadable": {each.split(": ")[0] for each in found.get("unreadable", ())},
@@ -137,7 +137,7 @@ def main() -> None:
         ]
     columns = ("", "seconds", "MB", *planted, "copies beside the planted")
     result = {"photos": given.count, "ratio": ours.wall / peer.wall, "columns": columns, "rows": table}
-    report("doctor", result, table, columns)
+    progress("doctor", result, table, columns)
 
 
 SEEN_AS = {

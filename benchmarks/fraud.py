@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 
-from measured import COMMAND, measured, report
+from measured import COMMAND, measured, progress
 
 import dltasks
 from dltasks.bundle.storage import read_manifest
@@ -56,7 +56,7 @@ def trained(data: Path, start: date, seed: int, out: Path, more: list[str]) -> d
         "--time-origin=2018-04-01",
         "--ignore=scenario",
         *options,
-        *(["--no-peers"] if seed else []),
+        *(["--no-baselines"] if seed else []),
         *more,
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "2"}
@@ -68,8 +68,8 @@ def trained(data: Path, start: date, seed: int, out: Path, more: list[str]) -> d
 
 def found(record: dict) -> dict[str, dict[str, float]]:
     """Scores of the network and of each peer."""
-    rows = {"network": {each: record["test"]["scores"][each]["value"] for each in SCORES}}
-    for table in record["test"]["tables"]:
+    rows = {"network": {each: record["evaluation"]["scores"][each]["value"] for each in SCORES}}
+    for table in record["evaluation"]["tables"]:
         if table["title"].startswith("Others"):
             for name, *values in table["rows"]:
                 rows[name] = dict(zip(SCORES, (float(each.split()[0]) for each in values), strict=True))
@@ -101,9 +101,11 @@ def protocol(name: str, data: Path, seeds: int, folder: Path, jobs: int, more: l
             f"{statistics.mean(s['average_precision'] for s in one):.3f}" for one in folds.values()
         )
         rows.append((method, *cells, each))
-    counts = {str(start): record["test"]["count"] for (start, _), record in zip(runs, records, strict=True)}
+    counts = {
+        str(start): record["evaluation"]["count"] for (start, _), record in zip(runs, records, strict=True)
+    }
     columns = ("method", *(each.replace("_", " ") for each in SCORES), "average precision of each week")
-    report(f"fraud_{name}", {"seeds": seeds, "transactions": counts, "methods": result}, rows, columns)
+    progress(f"fraud_{name}", {"seeds": seeds, "transactions": counts, "methods": result}, rows, columns)
     print(
         f"protocol {name}: mean over weeks and {seeds} seeds, ± standard deviation over seeds; {counts} transactions"
     )
@@ -139,7 +141,7 @@ def speed(data: Path, bundle: Path, folder: Path) -> None:
     million = statistics.median(each.wall for each in runs)
     rows = [("a million transactions, two cores", f"{million:.1f} s, {max(r.memory for r in runs):.0f} MB")]
     rows += [(f"one transaction, {name}", f"{1e3 * value:.3f} ms") for name, value in times.items()]
-    report("fraud_speed", {"million_seconds": million, "single_seconds": times}, rows, ("what", "time"))
+    progress("fraud_speed", {"million_seconds": million, "single_seconds": times}, rows, ("what", "time"))
 
 
 def trees(width: int):
@@ -194,7 +196,7 @@ def main() -> None:
             protocol(each, given.data, given.seeds, folder, given.jobs, more)
         if given.only in (None, "speed"):
             bundle = folder / "speed"
-            trained(given.data, date(2018, 7, 11), 0, bundle, ["--epochs=1", "--no-peers"])
+            trained(given.data, date(2018, 7, 11), 0, bundle, ["--epochs=1", "--no-baselines"])
             speed(given.data, bundle, folder)
 
 

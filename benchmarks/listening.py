@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import soundfile
-from measured import COMMAND, measured, report
+from measured import COMMAND, measured, progress
 
 import dltasks
 from dltasks.evaluation.metrics import poisson, wilson
@@ -28,13 +28,13 @@ SEED = 20261121
 
 def mixture(task, data: str, hours: float) -> Mixture:
     """The recording, mixed of the clips to judge by."""
-    examples = task.examples(data)
+    examples = task.load_examples(data)
     if not examples.splits or "test" not in examples.splits:
         raise SystemExit(f"{data}: has no test part; a model may have been trained on any of it")
     examples = examples.take(i for i, split in enumerate(examples.splits) if split == "test")
-    inputs, _ = task.encode(examples.raws)
+    inputs, _ = task.encode(examples.inputs)
     return mixture_of(
-        task.hearing.words, inputs["samples"], examples.truths, 3600 * hours, task.sample_rate, SEED
+        task.hearing.words, inputs["samples"], examples.labels, 3600 * hours, task.sample_rate, SEED
     )
 
 
@@ -91,7 +91,7 @@ def _tell(found, words: int, ran, given) -> None:
         "real_time_factor": ran.processor / (3600 * given.hours),
         "memory_MB": ran.memory,
     }
-    report("listening", result, rows, columns)
+    progress("listening", result, rows, columns)
     streams = 3600 * given.hours / ran.processor
     print(f"{words - said} other words; {streams:.0f} streams' worth a core; {ran.memory:.0f} MB")
 

@@ -54,7 +54,7 @@ def median(processes: list[Process], what: str) -> float:
     return statistics.median(getattr(each, what) for each in processes)
 
 
-def report(name: str, result: dict, rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> None:
+def progress(name: str, result: dict, rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> None:
     """A table on standard output, and the same with the machine in benchmarks/results/NAME.json."""
     from rich.console import Console
     from rich.table import Table

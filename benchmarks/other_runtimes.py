@@ -13,7 +13,7 @@ from pathlib import Path
 
 import mediapipe
 import numpy as np
-from measured import report
+from measured import progress
 from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image, ImageOps
 
@@ -53,12 +53,12 @@ def main() -> None:
     photos = every[:: max(1, len(every) // given.count)][: given.count]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "objects.tflite"
-        dltasks.load("objects").export(path, data=given.photos, min_agreement=0, max_loss=1)
+        dltasks.load("objects").export(path, data=given.photos, min_agreement=0, max_score_drop=1)
         model = dltasks.load(path)
         ours = np.stack([each.probabilities for each in model.predict(*photos)])
         rows = [(way, *compared(path, model.task, photos, make, ours)) for way, make in WAYS.items()]
     columns = ("MediaPipe is handed", "same first label", "95 % interval", "difference")
-    report("other_runtimes", {"photos": len(photos), "columns": columns, "rows": rows}, rows, columns)
+    progress("other_runtimes", {"photos": len(photos), "columns": columns, "rows": rows}, rows, columns)
 
 
 def compared(path: Path, task, photos: list[Path], make, ours: np.ndarray) -> tuple[str, str, str]:

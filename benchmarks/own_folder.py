@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measured import COMMAND, measured, report
+from measured import COMMAND, measured, progress
 
 from dltasks.evaluation.metrics import wilson
 
@@ -84,7 +84,7 @@ def main() -> None:
             ]
         )
         record = json.loads((out / "bundle.json").read_text())
-        plan = record["plan"]
+        config = record["config"]
         tutorial = measured(
             [
                 sys.executable,
@@ -92,7 +92,7 @@ def main() -> None:
                 TUTORIAL,
                 f"{folder}/data",
                 str(MOST_EPOCHS),
-                str(plan["patience"]),
+                str(config["patience"]),
                 str(given.seed),
             ]
         )
@@ -100,7 +100,7 @@ def main() -> None:
     score = json.loads(ours.output)["scores"]["accuracy"]
     low, high = wilson(round(theirs["accuracy"] * count), count)
     result = {
-        "dltasks": score | {"seconds": ours.wall, "epochs": record["training"]["epochs"], "plan": plan},
+        "dltasks": score | {"seconds": ours.wall, "epochs": record["training"]["epochs"], "plan": config},
         "tutorial": {
             "value": theirs["accuracy"],
             "low": low,
@@ -122,7 +122,7 @@ def main() -> None:
         if name != "ratios"
     ]
     rows.append(("ratio: time of tutorial", f"{result['ratios']['time_of_tutorial']:.2f}", "", ""))
-    report("own_folder", result, rows, ("", f"accuracy on {count} test photos", "seconds", "epochs"))
+    progress("own_folder", result, rows, ("", f"accuracy on {count} test photos", "seconds", "epochs"))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from measured import COMMAND, ROOT, measured, report
+from measured import COMMAND, ROOT, measured, progress
 
 import dltasks
 from dltasks.bundle import storage
@@ -105,7 +105,7 @@ def real_time_factor(model, recording: Path, rounds: int) -> float:
 def exported(folder: Path, to: str, level: str, data) -> Path:
     """The bundled model in another form; agreement is not asked of an untypical handful of calibration clips."""
     out = folder / f"{to}-{level}.tflite"
-    dltasks.load(MODEL).export(out, to, level, data, min_agreement=0, max_loss=1)
+    dltasks.load(MODEL).export(out, to, level, data, min_agreement=0, max_score_drop=1)
     return out
 
 
@@ -124,7 +124,7 @@ def main() -> None:
     clip = sentence[: task.length]
     with tempfile.TemporaryDirectory() as name:
         result, rows = _measured(task, clip, sentence, Path(name), given)
-    report("speech", result, rows, ("", "bytes", "ms a window", "real-time factor", "streams a core"))
+    progress("speech", result, rows, ("", "bytes", "ms a window", "real-time factor", "streams a core"))
 
 
 def _measured(task, clip, sentence, folder: Path, given):
@@ -139,7 +139,7 @@ def _measured(task, clip, sentence, folder: Path, given):
         f"{MODEL}, float16, as bundled": (storage.find_bundle(MODEL) / "model.tflite").read_bytes(),
         f"{MODEL}, int8": int8.read_bytes(),
         "MLPerf Tiny's DS-CNN, float16": convert.to_tflite(peer, "float16", {}),
-        "MLPerf Tiny's DS-CNN, int8": convert.to_tflite(peer, "int8", inputs, task.quantised),
+        "MLPerf Tiny's DS-CNN, int8": convert.to_tflite(peer, "int8", inputs, task.quantized_ops),
         "log-mel in the file": front,
     }
     listening = {

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from measured import COMMAND, ROOT, in_turn, measured, median, report
+from measured import COMMAND, ROOT, in_turn, measured, median, progress
 
 import dltasks
 from dltasks.parallel import parallel_map
@@ -35,16 +35,16 @@ KINDS = ("ROUGE-1", "ROUGE-2", "ROUGE-L")
 def answered(model, texts: list[Document], **asked) -> list:
     """The model's answers, on all cores."""
     task = replace(model.task, **asked)
-    return list(parallel_map(lambda each: task.answer([each], model.runtime.run)[0], texts))
+    return list(parallel_map(lambda each: task.predict([each], model.runtime.run)[0], texts))
 
 
 def judged(name: str, model, texts: list[Document], references: list[tuple[str, ...]], **asked) -> dict:
     """ROUGE of ours and of the others, and what is printed of it."""
     task = replace(model.task, **asked)
-    found = metrics.score(task, answered(model, texts, **asked), [Truth(each) for each in references])
+    found = metrics.evaluate(task, answered(model, texts, **asked), [Truth(each) for each in references])
     rows = {model.name: [_percent(each) for key, each in found.scores.items() if key.startswith("rouge")]}
     rows |= {row[0]: list(row[1:]) for row in found.tables[0].rows}
-    report(
+    progress(
         f"summary_{name}",
         {"texts": len(texts), "rows": rows, "scores": found.to_json()["scores"]},
         [(method, *cells) for method, cells in rows.items()],
@@ -86,7 +86,7 @@ def speed(model, data: Path) -> None:
     rows, result = [], {}
     for name, some in (("abstracts", texts[:200]), ("news", texts[200:])):
         ways: dict[str, Callable] = {
-            model.name: lambda each: model.task.answer([Document(each.text)], model.runtime.run)
+            model.name: lambda each: model.task.predict([Document(each.text)], model.runtime.run)
         }
         ways |= {
             peer: lambda each, p=peer: metrics.graph(p, Document(each.text), 3) for peer in metrics.GRAPHS
@@ -127,7 +127,7 @@ def speed(model, data: Path) -> None:
             run = measured([COMMAND, "summarize", str(path), "--sentences", "10", "--json"])
         result[f"book_{size}"] = {"seconds": run.wall, "megabytes": run.memory}
         rows.append((f"a text of {size:,} characters", f"{run.wall:.1f} s", f"{run.memory:.0f} MB"))
-    report("summary_speed", result, rows, ("what", "", ""))
+    progress("summary_speed", result, rows, ("what", "", ""))
 
 
 def read(model, headline, data: Path) -> None:

@@ -14,7 +14,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-from measured import report
+from measured import progress
 
 import dltasks
 from dltasks.frameworks import suppress_native_output
@@ -25,7 +25,7 @@ COUNT = 1000
 
 def ours(model, photos: list[Path]) -> float:
     began = time.perf_counter()
-    assert sum(1 for _ in model.predict_each(photos)) == len(photos)
+    assert sum(1 for _ in model.iter_predictions(photos)) == len(photos)
     return time.perf_counter() - began
 
 
@@ -33,7 +33,7 @@ def on_one_core(model, photos: list[Path]) -> float:
     """Processor seconds of decoding and running every photo, batch by batch, in this thread."""
     began = time.thread_time()
     for batch in model.task.read(photos):
-        inputs, _ = model.task.encode(batch.raws)
+        inputs, _ = model.task.encode(batch.inputs)
         model.runtime.run(inputs)
     return time.thread_time() - began
 
@@ -95,7 +95,7 @@ def main() -> None:
     rows = [(name, f"{rate:.0f}") for name, rate in rates.items()]
     rows += [(f"ratio: {name.replace('_', ' ')}", f"{value:.2f}") for name, value in ratios.items()]
     result = {"photos_per_second": rates, "ratios": ratios, "photos": COUNT, "load": os.getloadavg()[0]}
-    report("throughput", result, rows, ("", "photos/s"))
+    progress("throughput", result, rows, ("", "photos/s"))
 
 
 if __name__ == "__main__":

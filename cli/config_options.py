@@ -9,28 +9,28 @@ import click
 
 
 def task_of_bundle(arguments: list[str]) -> str | None:
-    """The task of the bundle that --like names, if it is among the arguments."""
+    """The task of the bundle that --config-from names, if it is among the arguments."""
     for position, each in enumerate(arguments):
-        if each.startswith("--like="):
+        if each.startswith("--config-from="):
             return _read_manifest(each.partition("=")[2])["task"]
-        if each == "--like" and position + 1 < len(arguments):
+        if each == "--config-from" and position + 1 < len(arguments):
             return _read_manifest(arguments[position + 1])["task"]
     return None
 
 
-def load_config(task: str, file: str | None, like: str | None):
+def load_config(task: str, file: str | None, config_from: str | None):
     """The task's plan as a file or a bundle has it; its own without either."""
     from dltasks import registry
     from dltasks.config import with_overrides
     from dltasks.errors import ConfigError
 
     kind = registry.find_task(task)
-    plan = kind.plan()
-    if like:
-        record = _read_manifest(like)
+    config = kind.config()
+    if config_from:
+        record = _read_manifest(config_from)
         if record["task"] != task:
-            raise ConfigError(f"--like {like}: a bundle of {record['task']}, not of {task}")
-        plan = with_overrides(plan, record["plan"])
+            raise ConfigError(f"--config-from {config_from}: a bundle of {record['task']}, not of {task}")
+        config = with_overrides(config, record["config"])
     if file:
         try:
             with open(file, encoding="utf-8") as opened:
@@ -38,9 +38,9 @@ def load_config(task: str, file: str | None, like: str | None):
         except (OSError, ValueError) as error:
             raise ConfigError(f"{file}: not a JSON file of settings ({error})") from error
         if not isinstance(found, dict):
-            raise ConfigError(f'{file}: wanted one JSON object of settings, as "plan" in a bundle.json')
-        plan = with_overrides(plan, found.get("plan", found))
-    return plan
+            raise ConfigError(f'{file}: wanted one JSON object of settings, as "config" in a bundle.json')
+        config = with_overrides(config, found.get("config", found))
+    return config
 
 
 def _read_manifest(name: str) -> dict:
@@ -49,13 +49,13 @@ def _read_manifest(name: str) -> dict:
 
     folder = storage.find_bundle(name)
     if folder is None:
-        raise ModelError(f"--like {name}: neither a bundled model nor a bundle folder")
+        raise ModelError(f"--config-from {name}: neither a bundled model nor a bundle folder")
     return storage.read_manifest(folder)
 
 
-def options(plan: type) -> list[click.Option]:
+def options(config: type) -> list[click.Option]:
     """An option for each setting of a plan."""
-    return [_option(plan, each) for each in fields(plan)]
+    return [_option(config, each) for each in fields(config)]
 
 
 def config_from_arguments(task: str, arguments: Sequence[str]):
@@ -63,16 +63,16 @@ def config_from_arguments(task: str, arguments: Sequence[str]):
     from dltasks import registry
     from dltasks.config import with_overrides
 
-    plan = registry.find_task(task).plan
-    context = click.Command("doctor", params=options(plan)).make_context("dltasks doctor", list(arguments))
+    config = registry.find_task(task).config
+    context = click.Command("doctor", params=options(config)).make_context("dltasks doctor", list(arguments))
     return with_overrides(
-        plan(), {name: value for name, value in context.params.items() if value not in (None, ())}
+        config(), {name: value for name, value in context.params.items() if value not in (None, ())}
     )
 
 
-def _option(plan: type, each) -> click.Option:
+def _option(config: type, each) -> click.Option:
     """The option of one setting; not given is None, and then the plan's own value stands."""
-    kind = typing.get_type_hints(plan)[each.name]
+    kind = typing.get_type_hints(config)[each.name]
     many = typing.get_origin(kind) is tuple
     kind = next((k for k in typing.get_args(kind) if k is not type(None)), kind)
     flag = "--" + each.name.replace("_", "-")

@@ -52,8 +52,8 @@ def foreign(function: Callable) -> Callable:
 threads = click.option(
     "--threads", type=click.IntRange(1), help="Threads that read and run; all cores if not given."
 )
-top = click.option(
-    "--top", type=click.IntRange(1), help="Labels shown for an input; the task's own number if not given."
+top_k = click.option(
+    "--top-k", type=click.IntRange(1), help="Labels shown for an input; the task's own number if not given."
 )
 
 

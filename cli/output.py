@@ -56,9 +56,9 @@ def _csv(model: str, pairs) -> int:
             complain(answer)
             continue
         if not started:
-            writer.writerow(("input", *answer.columns()))
+            writer.writerow(("input", *answer.csv_columns()))
             started = True
-        writer.writerows((origin, *row) for row in answer.records())
+        writer.writerows((origin, *row) for row in answer.csv_rows())
     return failed
 
 
@@ -69,8 +69,8 @@ def _lines(model: str, pairs) -> int:
             failed += 1
             complain(answer)
             continue
-        remark = answer.remark()
-        found = ", ".join(" ".join(row) for row in answer.rows())
+        remark = answer.note()
+        found = ", ".join(" ".join(row) for row in answer.display_rows())
         print(f"{printable(origin)}: {found}" + (f" ({remark})" if remark else ""))
     return failed
 
@@ -83,10 +83,10 @@ def _table(model: str, pairs) -> int:
             complain(answer)
             continue
         click.secho(printable(origin), bold=not os.environ.get("NO_COLOR"))
-        for name, value in answer.rows():
+        for name, value in answer.display_rows():
             click.echo(f"  {value:>6}  {name}")
-        if answer.remark():
-            click.echo(f"  ({answer.remark()})")
+        if answer.note():
+            click.echo(f"  ({answer.note()})")
     return failed
 
 

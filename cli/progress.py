@@ -24,13 +24,13 @@ class TerminalProgress(Progress):
         if self._bars:
             self._bars.stop()
 
-    def line(self, text):
+    def log(self, text):
         if self._bars:
             self._bars.console.print(text, highlight=False, markup=False)
         else:
             click.echo(text, err=True)
 
-    def step(self, text, done, total):
+    def update(self, text, done, total):
         if not self._bars:
             return
         if text != self._text:

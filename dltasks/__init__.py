@@ -73,5 +73,15 @@ def train(
     from dltasks.model import load
     from dltasks.training.train import train
 
-    train(task, source, out, config=config, resume=resume, data_description=data_description, inspect=inspect, progress=progress, **settings)
+    train(
+        task,
+        source,
+        out,
+        config=config,
+        resume=resume,
+        data_description=data_description,
+        inspect=inspect,
+        progress=progress,
+        **settings,
+    )
     return load(out)

@@ -66,10 +66,10 @@ def create_case(name, data=None) -> BenchmarkCase:
     bundle = load_any(name)
     if isinstance(bundle, bytes):
         return BenchmarkCase(Path(name).stem, bundle, _zero_inputs(bundle))
-    model = bundle.content()
+    model = bundle.model_bytes()
     if data is not None:
         return BenchmarkCase(bundle.name, model, _real_inputs(bundle, data))
-    kept = bundle.kept(golden.GOLDEN_FILE)
+    kept = bundle.read_asset(golden.GOLDEN_FILE)
     return BenchmarkCase(bundle.name, model, _golden_inputs(kept) if kept else _zero_inputs(model))
 
 
@@ -98,12 +98,12 @@ def _real_inputs(bundle: Bundle, data) -> dict[str, np.ndarray]:
     from dltasks.data.columns import concat
     from dltasks.errors import DataError
 
-    raws = concat(batch.raws for batch in bundle.task.read([data]))[:BATCH_SIZE]
+    raws = concat(batch.inputs for batch in bundle.task.read([data]))[:BATCH_SIZE]
     encoded, failures = bundle.task.encode(raws)
     if len(failures) == len(raws):
         raise DataError(f"{data}: nothing in it could be read")
     signature = bundle.runtime.signatures[0] if bundle.runtime.signatures else ""
-    wanted = bundle.runtime.details(signature or None)
+    wanted = bundle.runtime.input_details(signature or None)
     return {f"{signature}/in/{name}": values for name, values in encoded.items() if name in wanted}
 
 
@@ -128,7 +128,7 @@ def quantized_cases(name, data) -> list[BenchmarkCase]:
     found = []
     for level in QUANTIZATION_MODES:
         try:
-            model = convert.to_tflite(signatures, level, calibration, bundle.task.quantised)
+            model = convert.to_tflite(signatures, level, calibration, bundle.task.quantized_ops)
         except ExportError:
             continue
         found.append(
@@ -194,7 +194,7 @@ def _measure(path: str, inputs: str, threads: int, seconds: float) -> BenchmarkR
     times = sorted(_times(runtime, given, 1, seconds))
     many = list(_times(runtime, given, BATCH_SIZE, seconds))
     # A file made for one input at a time gets one.
-    first = next(iter(runtime.details(runtime.signatures[0] if runtime.signatures else None).values()))
+    first = next(iter(runtime.input_details(runtime.signatures[0] if runtime.signatures else None).values()))
     together = BATCH_SIZE if first["shape_signature"][0] < 0 else 1
     return BenchmarkResult(
         threads,
@@ -213,7 +213,7 @@ def _times(runtime: Runtime, given: dict, count: int, seconds: float) -> Iterato
     while runs < 2 * WARM_UP_RUNS or (time.perf_counter() - began < seconds and runs < 10_000):
         started, known = time.perf_counter(), {}
         for signature in runtime.signatures or ("",):
-            details = runtime.details(signature or None)
+            details = runtime.input_details(signature or None)
             now = {
                 name: known[name] if name in known else _rows(given[signature, name], detail, count)
                 for name, detail in details.items()

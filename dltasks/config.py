@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from dltasks.errors import ConfigError
 
-QUANTIZATION_MODES = ("none", "float16", "weights8", "dynamic", "int8")
+QUANTIZATION_MODES = ("none", "float16", "weight-int8", "dynamic", "int8")
 """Levels of quantisation, from the most faithful to the smallest and fastest."""
 
 AUTO = "auto"
@@ -22,22 +22,22 @@ class EpochSchedule:
     shown: examples in all; fewest, most: bounds on the epochs.
     """
 
-    shown: int
-    fewest: int
-    most: int
+    examples_seen: int
+    min_epochs: int
+    max_epochs: int
 
-    def epochs(self, count: int) -> int:
+    def epochs_for(self, count: int) -> int:
         """For `count` training examples."""
-        return min(max(math.ceil(self.shown / count), self.fewest), self.most)
+        return min(max(math.ceil(self.examples_seen / count), self.min_epochs), self.max_epochs)
 
-    def setting(self):
+    def epochs_setting(self):
         """The field `epochs` of a plan."""
         return setting(
             None,
-            f"At most this many passes over the training data; if not given as many as show {self.shown:,} examples, "
-            f"but {self.fewest} at least and {self.most} at most.",
+            f"At most this many passes over the training data; if not given as many as show {self.examples_seen:,} examples, "
+            f"but {self.min_epochs} at least and {self.max_epochs} at most.",
             minimum=1,
-            late=True,
+            changeable_on_resume=True,
         )
 
 
@@ -54,17 +54,23 @@ def setting(default, help: str, **metadata):
 class TrainingConfig:
     """What every task's training run can set. A task adds fields of its own in a subclass."""
 
-    length: typing.ClassVar[EpochSchedule] = EpochSchedule(shown=20_000, fewest=10, most=60)
+    length: typing.ClassVar[EpochSchedule] = EpochSchedule(examples_seen=20_000, min_epochs=10, max_epochs=60)
 
-    epochs: int | None = length.setting()
-    minutes: float | None = setting(
-        None, "Time budget of the training, in minutes; the schedule fits itself into it.", above=0, late=True
+    epochs: int | None = length.epochs_setting()
+    time_limit: float | None = setting(
+        None,
+        "Time budget of the training, in minutes; the schedule fits itself into it.",
+        above=0,
+        changeable_on_resume=True,
     )
     batch_size: int = setting(32, "Examples per step.", minimum=1)
     learning_rate: float = setting(0.02, "Highest learning rate of the schedule.", above=0)
     weight_decay: float = setting(2.5e-3, "Weight decay, decoupled from the gradient.", minimum=0)
     patience: int = setting(
-        15, "Stop after this many epochs without a better validation score.", minimum=1, late=True
+        15,
+        "Stop after this many epochs without a better validation score.",
+        minimum=1,
+        changeable_on_resume=True,
     )
     balance: bool = setting(False, "Weigh each class by the inverse of its frequency.")
     seed: int = setting(0, "Seed of every random choice.", minimum=0)
@@ -72,22 +78,22 @@ class TrainingConfig:
         "float16",
         "Level of the bundle's own .tflite.",
         choices=QUANTIZATION_MODES,
-        late=True,
+        changeable_on_resume=True,
     )
-    precision: str = setting(
+    weight_dtype: str = setting(
         "float32",
         "How model.keras keeps its weights; float16 halves the file.",
         choices=("float32", "float16"),
-        late=True,
+        changeable_on_resume=True,
     )
 
-    def for_examples(self, count: int) -> "TrainingConfig":
+    def resolve_epochs(self, count: int) -> "TrainingConfig":
         """This plan with the epochs that `count` training examples want, where it does not say."""
         if self.epochs is not None:
             return self
-        return replace(self, epochs=self.length.epochs(count))
+        return replace(self, epochs=self.length.epochs_for(count))
 
-    def highest_rate(self) -> float:
+    def peak_learning_rate(self) -> float:
         """The learning rate at the top of the schedule."""
         return self.learning_rate
 
@@ -128,10 +134,10 @@ def _check_setting(name: str, value, hint, metadata) -> None:
         raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 
-def with_overrides(plan: TrainingConfig, settings: dict) -> TrainingConfig:
+def with_overrides(config: TrainingConfig, settings: dict) -> TrainingConfig:
     """`plan` with these settings replaced. Raises SettingError."""
-    known = {each.name for each in fields(plan)}
+    known = {each.name for each in fields(config)}
     unknown = sorted(set(settings) - known)
     if unknown:
         raise ConfigError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    return replace(plan, **settings)
+    return replace(config, **settings)

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:  # only data that is looked at, and files that are written or that others made, need them
-    pass
 from dltasks.task import Task
 
 MAX_LINES = 1_000_000

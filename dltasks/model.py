@@ -24,33 +24,35 @@ class Model(Bundle):
     def predict(self, *sources, threads: int | None = None) -> list[Any]:
         """An answer for each input; folders are walked. Raises the first DataError met."""
         answers = []
-        for _, answer in self.predict_each(sources, threads):
+        for _, answer in self.iter_predictions(sources, threads):
             if isinstance(answer, DltasksError):
                 raise answer
             answers.append(answer)
         return answers
 
-    def predict_each(self, sources: Sequence[Any], threads: int | None = None) -> Iterator[tuple[str, Any]]:
+    def iter_predictions(
+        self, sources: Sequence[Any], threads: int | None = None
+    ) -> Iterator[tuple[str, Any]]:
         """Where each input came from and its answer, or its DataError, in the order of the inputs.
 
         Works on all cores if `threads` is None; memory does not grow with the number of inputs.
         """
-        for batch, answers in self.answered(sources, threads):
-            yield from zip(batch.origins, answers, strict=True)
+        for batch, answers in self.predict_batches(sources, threads):
+            yield from zip(batch.source_names, answers, strict=True)
 
-    def answered(
+    def predict_batches(
         self, sources: Sequence[Any], threads: int | None = None
     ) -> Iterator[tuple[Batch, Sequence[Any]]]:
         """As predict_each, batch by batch."""
         self._require_whole()
         batches = self.task.read(sources)
-        yield from parallel_map(lambda b: (b, self.task.answer(b.raws, self.run)), batches, threads)
+        yield from parallel_map(lambda b: (b, self.task.predict(b.inputs, self.run)), batches, threads)
 
     def run(self, inputs: Arrays, signature: str | None = None) -> Arrays:
         """What its network gives for encoded inputs. Raises ModelError if that is not what the network's file said it gives."""
         outputs = self.runtime.run(inputs, signature)
         rows = None if signature else len(next(iter(inputs.values())))
-        for name, shape in self.task.shapes().items():
+        for name, shape in self.task.tensor_shapes().items():
             if name in outputs and not _has_shape(outputs[name].shape, (rows, *shape)):
                 raise ModelError(
                     f"{self.path}: gives {name} {outputs[name].shape}, where {(rows, *shape)} is wanted"
@@ -60,9 +62,9 @@ class Model(Bundle):
     def evaluate(
         self,
         data,
-        part: str | None = None,
+        split: str | None = None,
         threads: int | None = None,
-        report: Progress | None = None,
+        progress: Progress | None = None,
     ) -> Evaluation:
         """Scores of the .tflite on labelled data.
 
@@ -70,46 +72,48 @@ class Model(Bundle):
         it is. Raises DataError.
         """
         self._require_whole()
-        report = report or Progress()
-        examples, notes = self._labelled(data, part)
+        progress = progress or Progress()
+        examples, notes = self._labelled(data, split)
         answers, truths, failures, done = [], [], [], 0
-        batches = examples.cut(self.task.batch_size)
-        for batch, given in parallel_map(lambda b: (b, self.task.answer(b.raws, self.run)), batches, threads):
+        batches = examples.chunks(self.task.batch_size)
+        for batch, given in parallel_map(
+            lambda b: (b, self.task.predict(b.inputs, self.run)), batches, threads
+        ):
             failed = failed_indices(given)
             failures += [f"skipped: {given[i]}" for i in failed]
             good = np.setdiff1d(np.arange(len(batch)), failed)
             answers.append(take(given, good))
-            truths.append(take(batch.truths, good))
+            truths.append(take(batch.labels, good))
             done += len(batch)
-            report.step("answering", done, len(examples))
+            progress.update("answering", done, len(examples))
         if len(failures) == len(examples):
             raise DataError(f"{data}: none of the {len(examples)} examples could be read")
-        return self.task.score(concat(answers), concat(truths)).noted((*notes, *failures))
+        return self.task.evaluate(concat(answers), concat(truths)).with_notes((*notes, *failures))
 
     def _require_whole(self) -> None:
-        if self.streams:
+        if self.is_streaming:
             raise ModelError(
                 f"{self.path}: takes a step of a stream at a time; it can listen (dltasks listen), and answers nothing else"
             )
 
-    def _labelled(self, data, part: str | None):
-        whole = examples = self.task.examples(data)
+    def _labelled(self, data, split: str | None):
+        whole = examples = self.task.load_examples(data)
         notes = list(examples.notes)
         splits = examples.splits
-        if part is None and splits is not None and "test" in splits:
-            part = "test"
-            notes.append("scored on the test part of the data; --part all takes everything")
-        if part not in (None, "all"):
-            positions = [i for i, split in enumerate(() if splits is None else splits) if split == part]
+        if split is None and splits is not None and "test" in splits:
+            split = "test"
+            notes.append("scored on the test part of the data; --split all takes everything")
+        if split not in (None, "all"):
+            positions = [i for i, name in enumerate(() if splits is None else splits) if name == split]
             if not positions:
-                raise DataError(f"{data}: has no {part} part")
+                raise DataError(f"{data}: has no {split} part")
             examples = examples.take(positions)
-        if part != "test" and self.record.get("data") == whole.fingerprint():
+        if split != "test" and self.manifest.get("data") == whole.fingerprint():
             notes.append(
                 "the model was trained on this very data, so these scores flatter it; dltasks show has those of "
                 "the part kept apart"
             )
-        known, more = self.task.known(examples)
+        known, more = self.task.filter_known_labels(examples)
         if not len(known):
             raise DataError(f"{data}: {'; '.join(more) or 'nothing that the model knows'}")
         return known, [*notes, *more]
@@ -117,7 +121,7 @@ class Model(Bundle):
     def export(
         self,
         out,
-        to: str = "litert",
+        format: str = "litert",
         quantize: str = "float16",
         data=None,
         min_agreement: float = 0.98,
@@ -127,7 +131,7 @@ class Model(Bundle):
         """Write the network to `out` as a .tflite (to="litert"; "streaming" for one step of a stream) or as a
         SavedModel folder ("saved-model"); gives its `parity` with the network, and the `levels` of "auto".
 
-        quantize: none, float16, weights8, dynamic, int8, or "auto": the fastest of them that holds the floors (prefer="size":
+        quantize: none, float16, weight-int8, dynamic, int8, or "auto": the fastest of them that holds the floors (prefer="size":
         the smallest). data: labelled or plain inputs to calibrate and compare on; what was held out of the data it was
         trained on by default. Nothing is written if fewer than `min_agreement` of the first answers agree, or if the
         first score is lower than the network's by more than `max_loss`. Raises ExportError.
@@ -137,7 +141,7 @@ class Model(Bundle):
         require_extra()
         from dltasks.export.export import ExportOptions, export
 
-        wanted = ExportOptions(to, quantize, data, min_agreement, max_loss, prefer)
+        wanted = ExportOptions(format, quantize, data, min_agreement, max_loss, prefer)
         return export(self, Path(out), wanted)
 
 

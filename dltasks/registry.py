@@ -7,10 +7,11 @@ from dltasks import tasks
 from dltasks.errors import ModelError
 
 
-
 def task_names() -> list[str]:
     """The tasks there are, without importing them."""
-    return sorted(each.parent.name for folder in tasks.__path__ for each in Path(folder).glob("*/__init__.py"))
+    return sorted(
+        each.parent.name for folder in tasks.__path__ for each in Path(folder).glob("*/__init__.py")
+    )
 
 
 def find_task(name: str):

@@ -38,24 +38,24 @@ class Task(ABC):
     The abstract methods must be given.
     """
 
-    plan: ClassVar[type[TrainingConfig]] = TrainingConfig
+    config: ClassVar[type[TrainingConfig]] = TrainingConfig
     batch_size: ClassVar[int] = 8
     monitor: ClassVar[str] = "accuracy"
     """The metric of the learner that training chooses by; more is better."""
-    quantised: ClassVar[tuple[str, ...]] = ()
+    quantized_ops: ClassVar[tuple[str, ...]] = ()
     """LiteRT's names of the only operations that "int8" and "dynamic" quantise; none named are all."""
 
-    def check(self, plan: TrainingConfig) -> None:
+    def check_config(self, config: TrainingConfig) -> None:
         """Raises PlanError, before any data is read, for a plan that can't be kept."""
 
-    def flaw(self) -> str:
+    def validate(self) -> str:
         """What of the fields, each of its type and within its limits, makes no sense together; nothing where all does.
 
         Asked of a task whose fields came from a file.
         """
         return ""
 
-    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+    def tensor_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Of inputs and outputs of a file of the network, by name and without the batch axis, what this task relies on; None
         for an axis of any size."""
         return {}
@@ -68,7 +68,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def examples(self, source: Any, plan: TrainingConfig | None = None) -> Batch:
+    def load_examples(self, source: Any, config: TrainingConfig | None = None) -> Batch:
         """All labelled examples of a data set as one batch. Raises DataError.
 
         plan: of the training that they are read for; None where a trained model is judged.
@@ -76,20 +76,20 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def holds(cls, source: Any) -> bool:
+    def can_load(cls, source: Any) -> bool:
         """Whether a data set looks like one for this task, at a glance."""
 
     @abstractmethod
-    def inspect(self, source: Any, plan: TrainingConfig, report: Progress) -> "Inspection":
+    def inspect(self, source: Any, config: TrainingConfig, progress: Progress) -> "Inspection":
         """What is wrong with a data set to train on. Raises DataError where nothing can be looked at."""
 
     @staticmethod
     @abstractmethod
-    def without(path: Path, rows: Container[int]) -> bytes:
+    def drop_rows(path: Path, rows: Container[int]) -> bytes:
         """What a file of the data holds without these of its rows, as the places of findings count them."""
 
     @abstractmethod
-    def learn(self, examples: Batch, plan: TrainingConfig) -> "Task":
+    def adapt(self, examples: Batch, config: TrainingConfig) -> "Task":
         """This task, knowing what it must from the training examples. Raises DataError."""
 
     def notes(self, examples: Batch, inputs: Arrays) -> list[str]:
@@ -97,13 +97,13 @@ class Task(ABC):
         return []
 
     @abstractmethod
-    def split(self, examples: Batch, inputs: Arrays, plan: TrainingConfig) -> Splits:
+    def split(self, examples: Batch, inputs: Arrays, config: TrainingConfig) -> Splits:
         """Positions to train on, to choose by and to judge by; `inputs` are the encoded examples.
 
         Raises DataError.
         """
 
-    def known(self, examples: Batch) -> tuple[Batch, list[str]]:
+    def filter_known_labels(self, examples: Batch) -> tuple[Batch, list[str]]:
         """The examples whose truths this task can answer, and notes on the others."""
         return examples, []
 
@@ -119,27 +119,27 @@ class Task(ABC):
         """What the network is trained to put out for these truths, by output name."""
 
     @abstractmethod
-    def network(self, plan: TrainingConfig):
+    def network(self, config: TrainingConfig):
         """A new Keras model from named inputs to named outputs, both dicts."""
 
     @abstractmethod
-    def learner(self, network, plan: TrainingConfig, targets: Arrays):
+    def training_model(self, network, config: TrainingConfig, targets: Arrays):
         """A compiled Keras model that shares the network's weights and is trained in its place.
 
         It takes the same named inputs and targets. `targets` are those of the training part.
         """
 
-    def augmentation(self, plan: TrainingConfig, progress: float):
+    def augmentation(self, config: TrainingConfig, progress: float):
         """A Keras model from inputs and targets to changed ones, or None; `progress` runs from 0 to 1.
 
         Layers with random numbers keep a SeedGenerator in `random`.
         """
         return
 
-    def begin(self, network, plan: TrainingConfig, inputs: Arrays, targets: Arrays) -> None:
+    def warm_start(self, network, config: TrainingConfig, inputs: Arrays, targets: Arrays) -> None:
         """Work before the first epoch: fit the last layer to a frozen network, say."""
 
-    def calibrate(self, network, plan: TrainingConfig, inputs: Arrays, examples: Batch) -> "Task":
+    def calibrate(self, network, config: TrainingConfig, inputs: Arrays, examples: Batch) -> "Task":
         """This task after the network's outputs were fitted to the validation part, of which `inputs` are encoded."""
         return self
 
@@ -147,21 +147,21 @@ class Task(ABC):
         """What a file of the network can be asked; one function, the network itself, where a task does not say."""
         return default_signature(network)
 
-    def tensors(self) -> "dict[str, TensorDescription]":
+    def tensor_metadata(self) -> "dict[str, TensorDescription]":
         """What the inputs and outputs of a file hold, by name; other programs read it in its metadata."""
         return {}
 
     @property
-    def pairs(self) -> int:
+    def parity_sample_size(self) -> int:
         """Examples that a written file is compared with its network on."""
         return 500
 
     @property
-    def stream_step(self) -> int | None:
+    def stream_chunk_size(self) -> int | None:
         """Length of the pieces of a stream that the `stream.tflite` of a bundle takes; None where it has no such file."""
         return None
 
-    def streaming(self, network, step: int | None = None):
+    def streaming_network(self, network, step: int | None = None):
         """A Keras model of one step of a stream: the next piece of the inputs and the state, float32, to the outputs
         and the next state, under the names of the last.
 
@@ -169,19 +169,19 @@ class Task(ABC):
         """
         raise ExportError("a model of this task has no streaming form")
 
-    def attachments(self) -> dict[str, bytes]:
+    def extra_files(self) -> dict[str, bytes]:
         """Files by name that a bundle of this task has beside those of every bundle; a drawing, say."""
         return {}
 
-    def caveats(self) -> str:
+    def limitations(self) -> str:
         """What a card must say of the answers."""
         return ""
 
-    def peers(self, inputs: Arrays, examples: Batch, parts: Splits) -> tuple[Table, ...]:
+    def baselines(self, inputs: Arrays, examples: Batch, parts: Splits) -> tuple[Table, ...]:
         """How other methods do on the same inputs, trained and judged on the same parts."""
         return ()
 
-    def outputs(self, inputs: Arrays, run: Run) -> Arrays:
+    def run_network(self, inputs: Arrays, run: Run) -> Arrays:
         """What `decode` takes, of these inputs. Only a task that must run its network many times overrides it."""
         return run(inputs)
 
@@ -190,16 +190,16 @@ class Task(ABC):
         """An answer for each row of the network's outputs."""
 
     @abstractmethod
-    def agree(self, one: Any, other: Any) -> bool:
+    def same_prediction(self, one: Any, other: Any) -> bool:
         """Whether two answers say the same first of all."""
 
     @abstractmethod
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> Evaluation:
+    def evaluate(self, answers: Sequence[Any], truths: Sequence[Any]) -> Evaluation:
         """How good these answers are."""
 
-    def scores(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, Score]:
+    def metrics(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, Score]:
         """The scores alone, the one that matters most first."""
-        return self.score(answers, truths).scores
+        return self.evaluate(answers, truths).scores
 
     def classes(self, truths: Sequence[Any]) -> list[str] | None:
         """The class of each truth; None where truths are no classes."""
@@ -207,20 +207,20 @@ class Task(ABC):
 
     def brief(self, decoded: Any) -> str:
         """One of what `decode` gives, in a few words."""
-        return " ".join(decoded.rows()[0]) if hasattr(decoded, "rows") else str(decoded)
+        return " ".join(decoded.display_rows()[0]) if hasattr(decoded, "rows") else str(decoded)
 
     @classmethod
-    def adopt(cls, stranger: "ThirdPartyModel") -> "Adapter":
+    def from_third_party(cls, stranger: "ThirdPartyModel") -> "Adapter":
         """A task for a .tflite made elsewhere, and what its inputs and outputs must be changed by.
 
         Raises ModelError, with the reason or with nothing to say, if it is not of this kind.
         """
         raise ModelError
 
-    def answer(self, raws: Sequence[Any], run: Run) -> Sequence[Any]:
+    def predict(self, raws: Sequence[Any], run: Run) -> Sequence[Any]:
         """An answer, or the DataError in its place, for each raw input."""
         inputs, failures = self.encode(raws)
-        answers = iter(self.decode(self.outputs(inputs, run)) if len(failures) < len(raws) else ())
+        answers = iter(self.decode(self.run_network(inputs, run)) if len(failures) < len(raws) else ())
         return [failures[i] if i in failures else next(answers) for i in range(len(raws))]
 
 

@@ -4,7 +4,7 @@ import json
 import random
 from pathlib import Path
 
-SETTINGS = {"epochs": 3, "batch_size": 8, "pieces": 400, "units": 64, "blocks": 1}
+SETTINGS = {"epochs": 3, "batch_size": 8, "vocabulary_size": 400, "hidden_size": 64, "encoder_layers": 1}
 
 THINGS = (
     "pump",

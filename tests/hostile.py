@@ -404,7 +404,7 @@ def good_tables() -> dict[str, bytes]:
     labelled = (SAMPLES / "fraud/transactions.csv").read_bytes()
     frame = pl.read_csv(labelled, try_parse_dates=True).tail(400)
     lines = labelled.splitlines(keepends=True)
-    pairs = "".join(json.dumps(each) + "\n" for each in data_summary.pairs(20)).encode()
+    pairs = "".join(json.dumps(each) + "\n" for each in data_summary.parity_sample_size(20)).encode()
     found = {
         "tomorrow.csv": tomorrow,
         "labelled.csv": lines[0] + b"".join(lines[-400:]),
@@ -512,7 +512,9 @@ def parquets() -> dict[str, bytes]:
         "durations": pl.DataFrame({"time": [1, 2], "amount": [1, 2]}).cast(pl.Duration("us")),
         "times": pl.DataFrame({"time": [1, 2], "amount": [1, 2]}).cast(pl.Time),
         "decimals": pl.DataFrame({"time": [1, 2], "amount": [1, 2]}).cast(pl.Decimal(38, 10)),
-        "dates": pl.DataFrame({"time": [-(2**31), 2**31 - 1], "amount": [1, 2]}).cast(pl.Date, strict=False),
+        "date_order": pl.DataFrame({"time": [-(2**31), 2**31 - 1], "amount": [1, 2]}).cast(
+            pl.Date, strict=False
+        ),
         "nulls": pl.DataFrame({"time": [None, None], "amount": [None, None], "fraud": [None, None]}),
         "moments": pl.DataFrame({"time": [-(2**63), 2**63 - 1], "amount": [1, 2], "fraud": [0, 1]}).cast(
             {"time": pl.Datetime("us")}

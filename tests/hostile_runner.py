@@ -245,7 +245,7 @@ def _all_failed(pairs) -> bool:
             if "\n" in str(answer):
                 raise AssertionError(f"not one line: {answer}")
         else:
-            answer.to_json(), answer.rows(), answer.remark(), answer.records()
+            answer.to_json(), answer.rows(), answer.note(), answer.csv_rows()
             answered += 1
     return not answered
 
@@ -271,12 +271,12 @@ def _photos():
     import dltasks
 
     model = dltasks.load("objects")
-    list(model.predict_each([hostile.SAMPLES / "image/cat.jpg"], 1))
+    list(model.iter_predictions([hostile.SAMPLES / "image/cat.jpg"], 1))
 
     def attempt(path: Path, case) -> bool:
         content = case.files[path.name]
         given = content if int(case.name.split("/")[1]) % 2 else path
-        return _all_failed(model.predict_each([given], 1))
+        return _all_failed(model.iter_predictions([given], 1))
 
     return attempt
 
@@ -286,13 +286,13 @@ def _sounds():
     from dltasks.tasks.speech import sound
 
     model = dltasks.load("commands")
-    list(model.predict_each([hostile.SAMPLES / "speech/left.flac"], 1))
+    list(model.iter_predictions([hostile.SAMPLES / "speech/left.flac"], 1))
 
     def attempt(path: Path, case) -> bool:
         content = case.files[path.name]
         odd = int(case.name.split("/")[1]) % 2
         return _refusals(
-            lambda: _all_failed(model.predict_each([content if odd else path], 1)),
+            lambda: _all_failed(model.iter_predictions([content if odd else path], 1)),
             lambda: len(sound.load(path, 16_000, 16_000)) != 16_000,
             lambda: sound.header(path)[0] < 0,
         )
@@ -308,18 +308,18 @@ def _tables():
 
     model, texts = dltasks.load("cards"), dltasks.load("sentences")
     good = hostile.SAMPLES / "fraud/tomorrow.csv"
-    list(model.predict_each([good], 1))
+    list(model.iter_predictions([good], 1))
     image, fraud = registry.find_task("image")(), registry.find_task("fraud")()
-    model.task.examples(hostile.SAMPLES / "fraud/transactions.csv")
+    model.task.load_examples(hostile.SAMPLES / "fraud/transactions.csv")
 
     def attempt(path: Path, case) -> bool:
         return _refusals(
             lambda: tables.read_table(path).height < 1,
-            lambda: _all_failed(model.predict_each([path], 1)),
-            lambda: model.task.examples(path) is None,
-            lambda: fraud.examples(path, FraudConfig()) is None,
-            lambda: texts.task.examples(path) is None,
-            lambda: path.suffix == ".csv" and image.encode(image.examples(path).raws) is None,
+            lambda: _all_failed(model.iter_predictions([path], 1)),
+            lambda: model.task.load_examples(path) is None,
+            lambda: fraud.load_examples(path, FraudConfig()) is None,
+            lambda: texts.task.load_examples(path) is None,
+            lambda: path.suffix == ".csv" and image.encode(image.load_examples(path).inputs) is None,
         )
 
     return attempt
@@ -332,12 +332,12 @@ def _texts():
     for each in ("abstract.txt", "page.html", "lighthouse.md", "latin.txt"):
         kept = Path(each)
         kept.write_bytes(hostile.good_texts()[each])
-        list(models[0].predict_each([kept], 1))
-        list(models[1].predict_each([kept], 1))
+        list(models[0].iter_predictions([kept], 1))
+        list(models[1].iter_predictions([kept], 1))
         kept.unlink()
 
     def attempt(path: Path, case) -> bool:
-        return _all_failed(models[int(case.name.split("/")[1]) % 8 == 7].predict_each([path], 1))
+        return _all_failed(models[int(case.name.split("/")[1]) % 8 == 7].iter_predictions([path], 1))
 
     return attempt
 
@@ -350,8 +350,8 @@ def _networks():
         "commands": hostile.SAMPLES / "speech/left.flac",
         "cards": hostile.SAMPLES / "fraud/tomorrow.csv",
     }
-    list(dltasks.load("objects").predict_each([photo], 1))
-    list(dltasks.load("commands").predict_each([sample["commands"]], 1))
+    list(dltasks.load("objects").iter_predictions([photo], 1))
+    list(dltasks.load("commands").iter_predictions([sample["commands"]], 1))
 
     def attempt(path: Path, case) -> bool:
         known = {}
@@ -359,7 +359,7 @@ def _networks():
             labels = hostile_bundles.NAMES if path.stem == "bare" else [str(i) for i in range(12)]
             known = {"labels": labels, "mean": [0.0], "std": [255.0]}
         model = dltasks.load(path, **known)
-        return _all_failed(model.predict_each([sample.get(path.stem, photo)], 1))
+        return _all_failed(model.iter_predictions([sample.get(path.stem, photo)], 1))
 
     return attempt
 
@@ -385,7 +385,7 @@ def _bundles():
     }
     for each in hostile_bundles.BASES[1:]:
         model = dltasks.load(each)
-        list(model.predict_each([inputs[model.record["task"]]], 1))
+        list(model.iter_predictions([inputs[model.manifest["task"]]], 1))
         verified(each)
 
     def command(verb, *arguments):
@@ -398,14 +398,14 @@ def _bundles():
 
     def answered(path: Path) -> bool:
         model = dltasks.load(path)
-        task = model.record["task"]
+        task = model.manifest["task"]
         if task == "speech":
             import numpy as np
 
             list(streams.listen(model, [np.zeros(task == "speech" and 16_000, np.float32)]))
-        card.render_card(model.name, model.record)
-        model.kept(golden.GOLDEN_FILE)
-        return _all_failed(model.predict_each([inputs[task]], 1))
+        card.render_card(model.name, model.manifest)
+        model.read_asset(golden.GOLDEN_FILE)
+        return _all_failed(model.iter_predictions([inputs[task]], 1))
 
     def attempt(path: Path, case) -> bool:
         return _refusals(
@@ -416,7 +416,7 @@ def _bundles():
             lambda: command(verify, path),
             lambda: (
                 config_options.load_config(
-                    config_options.task_of_bundle(["--like", str(path)]), None, str(path)
+                    config_options.task_of_bundle(["--config-from", str(path)]), None, str(path)
                 )
                 is None
             ),

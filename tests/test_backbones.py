@@ -93,7 +93,7 @@ def test_a_time_budget_ends_the_run(tmp_path):
         "none",
         "--size",
         32,
-        "--minutes",
+        "--time-limit",
         0.3,
         "--epochs",
         100000,

@@ -15,11 +15,11 @@ def test_a_model_is_measured_with_each_number_of_threads():
     assert [each["threads"] for each in found["runs"]] == benchmark.thread_counts()
     for each in found["runs"]:
         assert 0 < each["median"] <= each["percentile_95"] and each["throughput"] > 0
-        assert 20 < each["memory"] < 1000 and each["bytes"] == len(load_bundle("cards").content())
+        assert 20 < each["memory"] < 1000 and each["bytes"] == len(load_bundle("cards").model_bytes())
 
 
 def test_two_models_are_measured_in_turns(tmp_path):
-    said = dltasks("benchmark", "cards", "--against", "commands", "--png", tmp_path / "drawn.png")
+    said = dltasks("benchmark", "cards", "--compare", "commands", "--png", tmp_path / "drawn.png")
     assert said.returncode == 0 and "of the time of commands" in said.stderr
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
 

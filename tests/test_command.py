@@ -119,7 +119,7 @@ def test_all_python_of_the_readme_runs(tmp_path):
 
 
 def test_json_lines_have_a_label_and_a_probability_each():
-    said = dltasks("classify", COFFEE, "--json", "--top", 3)
+    said = dltasks("classify", COFFEE, "--json", "--top-k", 3)
     found = json.loads(said.stdout)
     assert found["input"] == str(COFFEE) and found["model"] == "objects"
     assert [sorted(each) for each in found["labels"]] == [["label", "probability"]] * 3
@@ -135,7 +135,7 @@ def test_a_failed_input_is_an_object_with_its_error():
 
 
 def test_csv_has_a_row_for_each_label():
-    said = dltasks("classify", COFFEE, "--csv", "--top", 2)
+    said = dltasks("classify", COFFEE, "--csv", "--top-k", 2)
     lines = said.stdout.splitlines()
     assert lines[0] == "input,rank,label,probability,unsure" and len(lines) == 3
     assert lines[1].startswith(f"{COFFEE},1,espresso,0.")
@@ -153,7 +153,7 @@ def test_standard_input_lists_and_folders_are_taken(tmp_path):
 
 def test_an_answer_below_the_threshold_is_unsure():
     said = dltasks("classify", ROOT / "samples/image/cat.jpg", COFFEE, "--json")
-    assert [json.loads(line)["unsure"] for line in said.stdout.splitlines()] == [True, False]
+    assert [json.loads(line)["uncertain"] for line in said.stdout.splitlines()] == [True, False]
 
 
 def test_an_unknown_model_names_the_nearest():
@@ -174,12 +174,12 @@ def test_an_unknown_model_names_the_nearest():
         ["show"],
         ["predict", "objects"],
         ["classify", "x", "--json", "--csv"],
-        ["export", "objects", "--to", "saved-model", "--quantize", "int8"],
+        ["export", "objects", "--format", "saved-model", "--quantize", "int8"],
         ["train", "samples", "--out", "o"],
         ["train", "image", "samples", "--out", "o", "--size", "0"],
-        ["train", "image", "samples", "--out", "o", "--minutes", "0"],
-        ["train", "image", "samples", "--out", "o", "--crop", "3"],
-        ["train", "image", "samples", "--out", "o", "--val", "0.8", "--test", "0.8"],
+        ["train", "image", "samples", "--out", "o", "--time-limit", "0"],
+        ["train", "image", "samples", "--out", "o", "--min-crop-area", "3"],
+        ["train", "image", "samples", "--out", "o", "--validation-split", "0.8", "--test-split", "0.8"],
     ],
 )
 def test_wrong_usage_leaves_with_2(arguments):
@@ -195,13 +195,13 @@ def test_wrong_usage_leaves_with_2(arguments):
         ({"epochs": 2.5}, "epochs is 2.5; it must be a whole number"),
         ({"epochs": True}, "epochs is True; it must be a whole number"),
         ({"balance": "yes"}, "balance is 'yes'; it must be true or false"),
-        ({"minutes": "5"}, "minutes is '5'; it must be a number"),
+        ({"time_limit": "5"}, "time_limit is '5'; it must be a number"),
         ({"sise": 64}, "no setting 'sise'"),
     ],
 )
 def test_a_plan_of_the_wrong_kind_is_refused(tmp_path, settings, wanted):
     (tmp_path / "plan.json").write_text(json.dumps(settings))
-    said = dltasks("train", "image", "samples", "--out", tmp_path / "o", "--plan", tmp_path / "plan.json")
+    said = dltasks("train", "image", "samples", "--out", tmp_path / "o", "--config", tmp_path / "plan.json")
     assert said.returncode == 2 and said.stderr.startswith(f"dltasks: {wanted}")
 
 
@@ -213,7 +213,10 @@ def test_a_plan_of_the_wrong_kind_is_refused(tmp_path, settings, wanted):
         (["export", "nothing"], "no model 'nothing'"),
         (["train", "image", "nowhere", "--out", "o"], "nowhere: no such file or folder"),
         (["train", "image", "samples", "--out", "tests"], "tests: there already, and not a bundle"),
-        (["train", "--like", "nothing", "samples", "--out", "o"], "neither a bundled model nor a bundle"),
+        (
+            ["train", "--config-from", "nothing", "samples", "--out", "o"],
+            "neither a bundled model nor a bundle",
+        ),
     ],
 )
 def test_a_bad_run_of_a_verb_is_one_line(arguments, wanted):
@@ -243,7 +246,7 @@ def test_a_level_that_disagrees_is_refused_and_names_the_next(tmp_path):
     assert "nothing was written; try --quantize dynamic" in said.stderr
 
 
-@pytest.mark.parametrize("level", ["none", "weights8", "dynamic", "int8"])
+@pytest.mark.parametrize("level", ["none", "weight-int8", "dynamic", "int8"])
 def test_every_level_is_written_and_smaller_than_the_last(tmp_path, trained, level):
     out = tmp_path / "x.tflite"
     said = dltasks(
@@ -252,9 +255,9 @@ def test_every_level_is_written_and_smaller_than_the_last(tmp_path, trained, lev
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert found["quantize"] == level and found["agreement"] > 0.5
-    whole = 4 * library.load(trained.bundle).record["parameters"]
+    whole = 4 * library.load(trained.bundle).manifest["parameters"]
     # Weights alone are made small in products, not in the tables of vectors that a text's pieces are looked up in.
-    share = 1.1 if level == "none" else 0.6 if (trained.task, level) == ("summary", "weights8") else 0.3
+    share = 1.1 if level == "none" else 0.6 if (trained.task, level) == ("summary", "weight-int8") else 0.3
     # A small network has its tables and operations beside its weights.
     assert found["bytes"] < share * whole + 50_000
 
@@ -263,7 +266,7 @@ def test_many_photos_come_back_in_order(tmp_path):
     image = Image.open(COFFEE).resize((64, 64))
     for number in range(200):
         image.save(tmp_path / f"{number:04}.jpg")
-    said = dltasks("classify", tmp_path, "--json", "--top", 1)
+    said = dltasks("classify", tmp_path, "--json", "--top-k", 1)
     assert [json.loads(line)["input"][-8:] for line in said.stdout.splitlines()] == [
         f"{number:04}.jpg" for number in range(200)
     ]

@@ -51,7 +51,7 @@ def test_a_task_is_a_frozen_dataclass_named_by_its_folder(task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_setting_of_a_plan_has_a_help_text(task):
-    for each in fields(registry.find_task(task).plan):
+    for each in fields(registry.find_task(task).config):
         assert each.metadata["help"].endswith(".")
 
 
@@ -62,7 +62,7 @@ def test_no_setting_has_the_name_of_what_train_takes_itself(task):
     from dltasks.training import train
 
     own = set(inspect.signature(train.train).parameters)
-    assert not own & {each.name for each in fields(registry.find_task(task).plan)}
+    assert not own & {each.name for each in fields(registry.find_task(task).config)}
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -85,8 +85,8 @@ def test_inputs_answered_together_and_alone_get_the_same_answers(task):
 def test_answers_do_not_depend_on_the_number_of_threads(task):
     model = library.load(storage.default_model(task))
     smallest = sorted(samples(task), key=lambda each: each.stat().st_size)[:2] * 20
-    many = list(model.predict_each(smallest, threads=4))
-    one = list(model.predict_each(smallest, threads=1))
+    many = list(model.iter_predictions(smallest, threads=4))
+    one = list(model.iter_predictions(smallest, threads=1))
     assert sources(many) == [str(each) for each in smallest]
     assert flat(a for _, a in many) == flat(a for _, a in one)
 
@@ -96,7 +96,7 @@ def test_a_bad_input_is_named_and_costs_only_itself(task, tmp_path):
     bad = importlib.import_module(f"data_{task}").bad_input(tmp_path)
     good = samples(task)
     model = library.load(storage.default_model(task))
-    found = list(model.predict_each([good[0], bad, tmp_path / "missing", good[1]]))
+    found = list(model.iter_predictions([good[0], bad, tmp_path / "missing", good[1]]))
     assert sources(found) == list(map(str, (good[0], bad, tmp_path / "missing", good[1])))
     failed = [answer for _, answer in found if isinstance(answer, DataError)]
     assert len(failed) == 2 and str(bad) in str(failed[0]) and "missing: no such file" in str(failed[1])
@@ -124,7 +124,10 @@ def test_training_prints_one_object_with_the_scores_of_the_test_part(trained):
 def test_a_bundle_has_all_its_files_and_no_others(trained):
     words = set(asset_names(registry.find_task(trained.task)).values())
     loaded = library.load(trained.bundle).task
-    own = {*loaded.attachments(), *(["stream.tflite", "stream.golden.npz"] if loaded.stream_step else [])}
+    own = {
+        *loaded.extra_files(),
+        *(["stream.tflite", "stream.golden.npz"] if loaded.stream_chunk_size else []),
+    }
     expected = {"README.md", "bundle.json", "golden.npz", "model.keras", "model.tflite", "parity.json"}
     expected |= words | own
     assert {each.name for each in trained.bundle.iterdir()} == expected
@@ -141,34 +144,34 @@ def test_evaluate_answers_in_one_object(trained):
 
 def test_data_that_was_trained_on_is_recognised(trained):
     flattered = "the model was trained on this very data"
-    assert flattered in dltasks("evaluate", trained.bundle, trained.data, "--part", "all").stderr
+    assert flattered in dltasks("evaluate", trained.bundle, trained.data, "--split", "all").stderr
 
 
 def test_the_file_of_a_bundle_answers_for_the_bundle(trained):
-    inputs = library.load(trained.bundle).task.examples(trained.data).raws[:3]
+    inputs = library.load(trained.bundle).task.load_examples(trained.data).inputs[:3]
     beside = library.load(trained.bundle / "model.tflite")
     assert flat(beside.predict(*inputs)) == flat(library.load(trained.bundle).predict(*inputs))
 
 
 def test_an_exported_file_answers_alone_as_its_bundle_does(trained, tmp_path):
     out = tmp_path / "alone.tflite"
-    level = library.load(trained.bundle).record["plan"]["quantize"]
+    level = library.load(trained.bundle).manifest["config"]["quantize"]
     said = dltasks("export", trained.bundle, "--quantize", level, "--out", out, "--json")
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert found["agreement"] >= 0.98 and found["bytes"] > 1000 and found["latency"] > 0
-    inputs = [raw for raw in library.load(trained.bundle).task.examples(trained.data).raws[:9]]
+    inputs = [raw for raw in library.load(trained.bundle).task.load_examples(trained.data).inputs[:9]]
     assert flat(library.load(out).predict(*inputs)) == flat(library.load(trained.bundle).predict(*inputs))
 
 
 def test_a_bundle_and_its_file_are_verified(trained, tmp_path):
     out = tmp_path / "alone.tflite"
-    level = library.load(trained.bundle).record["plan"]["quantize"]
+    level = library.load(trained.bundle).manifest["config"]["quantize"]
     library.load(trained.bundle).export(out, quantize=level)
     for whole in (trained.bundle, out):
         said = dltasks("verify", whole, "--json")
         found = json.loads(said.stdout)
-        assert said.returncode == 0 and found["good"] and found["difference"] < 1e-3, said.stdout
+        assert said.returncode == 0 and found["passed"] and found["max_difference"] < 1e-3, said.stdout
         assert found["parity"]["count"] > 0
     content = out.read_bytes()
     for at, told in (
@@ -192,7 +195,7 @@ def test_a_bundle_and_its_file_are_verified(trained, tmp_path):
 def test_an_exported_file_says_what_it_is_in_the_standard_metadata(trained, tmp_path):
     out = tmp_path / "alone.tflite"
     model = library.load(trained.bundle)
-    model.export(out, quantize=model.record["plan"]["quantize"])
+    model.export(out, quantize=model.manifest["config"]["quantize"])
     told = metadata.read_metadata(out.read_bytes())
     with zipfile.ZipFile(out) as archive:
         assert {"bundle.json", "README.md", "golden.npz"} <= set(archive.namelist())
@@ -209,7 +212,7 @@ def test_an_exported_file_says_what_it_is_in_the_standard_metadata(trained, tmp_
 
 def test_a_saved_model_serves_named_inputs_and_outputs(trained, tmp_path):
     out = tmp_path / "served"
-    said = dltasks("export", trained.bundle, "--to", "saved-model", "--out", out, "--json")
+    said = dltasks("export", trained.bundle, "--format", "saved-model", "--out", out, "--json")
     assert said.returncode == 0, said.stderr
     import tensorflow as tf
 
@@ -234,15 +237,17 @@ def fitted(trained, place: Path, epochs: int) -> str:
 
     kind = registry.find_task(trained.task)
     settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": epochs}
-    plan = with_overrides(kind.plan(), settings)
+    config = with_overrides(kind.config(), settings)
     place.mkdir()
-    state, plan, _ = start_or_resume(place, trained.task, plan, {}, False, "")
+    state, config, _ = start_or_resume(place, trained.task, config, {}, False, "")
     import keras
 
-    keras.utils.set_random_seed(plan.seed)
-    task, data = prepare_dataset(kind(), kind().examples(trained.data, plan), plan, place, Progress())
-    network = task.network(plan)
-    state = fit(task, network, data, plan, place, state, Progress(), time.monotonic())
+    keras.utils.set_random_seed(config.seed)
+    task, data = prepare_dataset(
+        kind(), kind().load_examples(trained.data, config), config, place, Progress()
+    )
+    network = task.network(config)
+    state = fit(task, network, data, config, place, state, Progress(), time.monotonic())
     return weights(place, state.best_epoch)
 
 
@@ -294,7 +299,7 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(trained, tmp_path
     assert "going on after epoch" in resumed.stderr
     assert sorted(each.name for each in tmp_path.iterdir()) == ["killed"]
     whole = json.loads((trained.bundle / "bundle.json").read_text())
-    assert whole["plan"] == json.loads((out / "bundle.json").read_text())["plan"]
+    assert whole["config"] == json.loads((out / "bundle.json").read_text())["config"]
     assert (
         whole["files"]["model.tflite"]
         == json.loads((out / "bundle.json").read_text())["files"]["model.tflite"]
@@ -321,7 +326,7 @@ def test_an_interrupted_run_keeps_the_best_and_says_how_to_go_on(trained, tmp_pa
     said = running.stderr.read().decode()
     assert running.wait() == 130, said
     assert "Traceback" not in said and "--resume" in said.splitlines()[-1]
-    assert library.load(out).record["training"]["interrupted"] is True
+    assert library.load(out).manifest["training"]["interrupted"] is True
 
 
 class Losing(Progress):
@@ -330,7 +335,7 @@ class Losing(Progress):
     def __init__(self, data: Path):
         self.data, self.said = data, []
 
-    def line(self, text):
+    def log(self, text):
         self.said.append(text)
         if text.startswith("epoch 1/"):
             shutil.rmtree(self.data)
@@ -341,24 +346,24 @@ def test_data_that_is_lost_in_mid_run_is_named_and_costs_no_more_than_itself(tra
     lost = tmp_path / "data"
     whole = trained.data if trained.data.is_dir() else trained.data.parent
     shutil.copytree(whole, lost)
-    source, out, report = lost / trained.data.relative_to(whole), tmp_path / "out", Losing(lost)
+    source, out, progress = lost / trained.data.relative_to(whole), tmp_path / "out", Losing(lost)
     settings = importlib.import_module(f"data_{trained.task}").SETTINGS
-    library.train(trained.task, source, out, report=report, **settings)
-    skipped = [each for each in report.said if each.startswith("skipped: ")]
+    library.train(trained.task, source, out, progress=progress, **settings)
+    skipped = [each for each in progress.said if each.startswith("skipped: ")]
     assert all(each.startswith(f"skipped: {lost}") and "no such file" in each for each in skipped)
     state = {each.name: each.read_bytes() for each in (tmp_path / "out.partial").iterdir()}
     with pytest.raises(DataError, match="no such file or folder"):
         library.train(trained.task, source, out, resume=True)
     assert {each.name: each.read_bytes() for each in (tmp_path / "out.partial").iterdir()} == state
-    assert library.load(out).record["training"]["interrupted"] is True
+    assert library.load(out).manifest["training"]["interrupted"] is True
 
 
 def test_like_repeats_the_plan_of_a_bundle(trained, tmp_path):
     out = tmp_path / "like"
-    said = dltasks("train", "--like", trained.bundle, trained.data, "--out", out, "--epochs", 1)
+    said = dltasks("train", "--config-from", trained.bundle, trained.data, "--out", out, "--epochs", 1)
     assert said.returncode == 0, said.stderr
-    plan = json.loads((out / "bundle.json").read_text())["plan"]
-    assert plan == json.loads((trained.bundle / "bundle.json").read_text())["plan"] | {"epochs": 1}
+    config = json.loads((out / "bundle.json").read_text())["config"]
+    assert config == json.loads((trained.bundle / "bundle.json").read_text())["config"] | {"epochs": 1}
 
 
 def copy(trained, tmp_path) -> Path:
@@ -385,7 +390,7 @@ def test_a_bundle_of_a_newer_format_is_refused(trained, tmp_path):
 
 def test_a_damaged_file_is_refused(trained, tmp_path):
     model = library.load(trained.bundle)
-    model.export(tmp_path / "damaged.tflite", quantize=model.record["plan"]["quantize"])
+    model.export(tmp_path / "damaged.tflite", quantize=model.manifest["config"]["quantize"])
     content = bytearray((tmp_path / "damaged.tflite").read_bytes())
     content[5000] ^= 1
     (tmp_path / "damaged.tflite").write_bytes(content)
@@ -419,7 +424,7 @@ def test_fields_survive_the_bundle(trained):
     model = library.load(trained.bundle)
     assert replace(model.task) == model.task
     plain = {name: value for name, value in vars(model.task).items() if name not in asset_names(model.task)}
-    assert model.record["fields"].items() <= json.loads(json.dumps(plain)).items()
+    assert model.manifest["fields"].items() <= json.loads(json.dumps(plain)).items()
     assert save_assets(model.task) == {
         name: (trained.bundle / name).read_bytes() for name in save_assets(model.task)
     }

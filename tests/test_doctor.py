@@ -108,7 +108,7 @@ def test_photos_in_train_and_test_are_an_error_and_taken_out_of_train(tmp_path):
     found = inspect("image", data)
     identical = finding(found, "identical across splits")
     assert identical.severity == "error" and identical.count == 1
-    assert [each.path for each in identical.offenders] == [data / "train/disc/000.jpg"]
+    assert [each.path for each in identical.removable] == [data / "train/disc/000.jpg"]
     assert finding(found, "near-identical across splits").severity == "warning"
     said = dltasks("train", "image", data, "--out", tmp_path / "out", "--epochs", 1)
     assert said.returncode == 1 and "stands in another part too" in said.stderr.splitlines()[-1]
@@ -243,7 +243,7 @@ def test_labels_that_the_other_columns_speak_against_are_named(tmp_path):
     ]
     (tmp_path / "data.csv").write_text("a,b,c,d,e,amount,fraud\n" + "\n".join(rows) + "\n")
     doubted = [
-        each.named
+        each.affected_items
         for each in inspect("fraud", tmp_path / "data.csv").findings
         if each.kind == "doubtful label"
     ]
@@ -268,12 +268,12 @@ def test_rows_are_told_by_their_numbers(tmp_path):
     lines[10] = lines[10][:-1]
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     found = inspect("fraud", tmp_path / "data.csv")
-    assert finding(found, "id repeated").named[0].endswith("data.csv, row 3")
-    assert finding(found, "label missing").named == ("row 10",)
+    assert finding(found, "id repeated").affected_items[0].endswith("data.csv, row 3")
+    assert finding(found, "label missing").affected_items == ("row 10",)
     lines[12] = lines[12].replace("2026-", "1999-")
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     found = inspect("fraud", tmp_path / "data.csv")
-    assert finding(found, "time far from the others").named == ("row 12: 1999-01-12 00:00:00",)
+    assert finding(found, "time far from the others").affected_items == ("row 12: 1999-01-12 00:00:00",)
 
 
 def test_a_leak_with_a_wrong_label_is_still_a_leak(tmp_path):
@@ -292,7 +292,7 @@ def test_broken_lines_of_json_can_be_taken_out(tmp_path):
     data.write_text("\n".join(rows) + "\n")
     assert detect_task(data) == "summary"
     (found,) = inspect("summary", data).findings
-    assert "row 4: not JSON" in found.found and "(and 1 more such rows)" in found.found
+    assert "row 4: not JSON" in found.message and "(and 1 more such rows)" in found.message
     dltasks("doctor", data, "--fix")
     assert data.read_text().splitlines() == [each for i, each in enumerate(rows) if i not in (3, 90)]
 

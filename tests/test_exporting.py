@@ -52,7 +52,7 @@ def parity(level: str, agreement: float) -> parities.Parity:
 
 @pytest.mark.parametrize(
     "level, next_level",
-    [("int8", "dynamic"), ("dynamic", "weights8"), ("weights8", "float16"), ("float16", "none")],
+    [("int8", "dynamic"), ("dynamic", "weight-int8"), ("weight-int8", "float16"), ("float16", "none")],
 )
 def test_a_level_below_the_floor_names_the_next_to_try(level, next_level):
     with pytest.raises(ExportError, match=f"97.0% of 500 examples.*try --quantize {next_level}"):

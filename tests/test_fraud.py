@@ -56,8 +56,8 @@ def layout_of(time: str, **more) -> Layout:
         amount="amount",
         entities=customer + terminal,
         card="customer",
-        spending=customer,
-        compromised=terminal,
+        amount_by=customer,
+        fraud_rate_by=terminal,
         numbers=("amount",),
         **more,
     )
@@ -65,8 +65,8 @@ def layout_of(time: str, **more) -> Layout:
 
 def recipe(**changed) -> Recipe:
     layout = layout_of("time", id="id")
-    given = {"lengths": (DAY, 7 * DAY, 30 * DAY), "delay": 7 * DAY} | changed
-    return Recipe(layout, Clock(dates="iso"), **given)
+    given = {"lengths": (DAY, 7 * DAY, 30 * DAY), "label_delay": 7 * DAY} | changed
+    return Recipe(layout, Clock(date_order="iso"), **given)
 
 
 def features(path, **changed) -> pl.DataFrame:
@@ -94,7 +94,7 @@ def test_a_label_is_used_only_after_its_delay(table):
     assert found["terminal known 30-day"].to_list() == [0, 0, 0, 3]
     assert found["terminal rate 30-day"].to_list() == pytest.approx([0, 0, 0, 1 / 3])
     assert found["terminal rate 1-day"].to_list() == [0, 0, 0, 0]
-    late = features(table(HEADER + ROWS), delay=19 * DAY)
+    late = features(table(HEADER + ROWS), label_delay=19 * DAY)
     assert late["terminal known 30-day"].to_list() == [0, 0, 0, 0]
 
 
@@ -172,8 +172,8 @@ def test_features_equal_those_of_the_handbook():
     assert len(wrong) <= 2
 
 
-def plan(**settings) -> FraudConfig:
-    return FraudConfig(**{"delay": "2d", "windows": "1d,7d"} | settings)
+def config(**settings) -> FraudConfig:
+    return FraudConfig(**{"label_delay": "2d", "windows": "1d,7d"} | settings)
 
 
 def test_columns_are_guessed_from_names_and_types_and_can_be_named():
@@ -191,7 +191,7 @@ def test_columns_are_guessed_from_names_and_types_and_can_be_named():
     found = guessed(tables.read_table(frame), FraudConfig(), "table")
     assert found.label == "TX_FRAUD" and found.time == "TX_DATETIME" and found.amount == "TX_AMOUNT"
     assert found.entities == ("CUSTOMER_ID", "TERMINAL_ID") and found.card == "CUSTOMER_ID"
-    assert found.compromised == ("TERMINAL_ID",) and found.id == "TRANSACTION_ID"
+    assert found.fraud_rate_by == ("TERMINAL_ID",) and found.id == "TRANSACTION_ID"
     assert found.numbers == ("TX_AMOUNT",) and found.categories == ("merchant_category",)
     named = guessed(
         tables.read_table(frame), FraudConfig(entity=("TERMINAL_ID",), number=("CUSTOMER_ID",)), "table"
@@ -200,15 +200,15 @@ def test_columns_are_guessed_from_names_and_types_and_can_be_named():
 
 
 def test_parts_are_divided_by_time_with_the_delay_between():
-    given = plan(
+    given = config(
         train_from="2026-01-20",
         train_to="2026-02-08",
         test_from="2026-02-16",
         test_to="2026-02-22",
-        delay="7d",
+        label_delay="7d",
     )
-    found = FraudTask().examples(TRANSACTIONS, given)
-    moments = found.raws.table.moments[found.raws.places]
+    found = FraudTask().load_examples(TRANSACTIONS, given)
+    moments = found.inputs.table.moments[found.inputs.places]
     days = {name: moments[found.splits == name] // DAY for name in ("train", "val", "test")}
     first = datetime(2026, 1, 20).toordinal() - datetime(1970, 1, 1).toordinal()
     assert (
@@ -216,14 +216,14 @@ def test_parts_are_divided_by_time_with_the_delay_between():
         and max(days["train"].max(), days["val"].max()) == first + 19
     )
     assert days["test"].min() == first + 27 and days["test"].max() == first + 33
-    cards = {name: set(found.truths.card[found.splits == name]) for name in ("train", "val")}
+    cards = {name: set(found.labels.card[found.splits == name]) for name in ("train", "val")}
     assert not cards["train"] & cards["val"]
 
 
 @pytest.mark.parametrize(("test_from", "flatters"), [("2026-02-12", True), ("2026-02-16", False)])
 def test_labels_that_were_not_known_when_the_test_begins_are_told_of(test_from, flatters):
-    given = plan(train_to="2026-02-08", test_from=test_from, delay="7d")
-    found = FraudTask().examples(TRANSACTIONS, given)
+    given = config(train_to="2026-02-08", test_from=test_from, label_delay="7d")
+    found = FraudTask().load_examples(TRANSACTIONS, given)
     assert any("the scores flatter" in each for each in found.notes) == flatters
 
 
@@ -243,34 +243,34 @@ def test_cards_known_as_defrauded_are_left_out_of_a_test_day():
 
 def test_a_table_without_time_is_divided_at_random_and_says_so(table):
     rows = "".join(f"{i},{i % 7},{'ab'[i % 2]},{int(i % 10 == 0)}\n" for i in range(400))
-    found = FraudTask().examples(table("size,age,region,claim\n" + rows), FraudConfig(label="claim"))
-    assert [int(found.truths.fraud[found.splits == "test"].sum()), int((found.splits == "test").sum())] == [
+    found = FraudTask().load_examples(table("size,age,region,claim\n" + rows), FraudConfig(label="claim"))
+    assert [int(found.labels.fraud[found.splits == "test"].sum()), int((found.splits == "test").sum())] == [
         8,
         80,
     ]
     assert any("divided at random" in each for each in found.notes)
-    assert found.raws.table.learned["layout"]["numbers"] == ("size", "age")
-    assert found.raws.table.learned["layout"]["entities"] == ()
+    assert found.inputs.table.learned["layout"]["numbers"] == ("size", "age")
+    assert found.inputs.table.learned["layout"]["entities"] == ()
 
 
 def test_a_column_that_tells_the_label_is_left_out(table):
     rows = "".join(f"{i},{2 * int(i % 10 == 0)},{int(i % 10 == 0)}\n" for i in range(300))
     path = table("size,scenario,fraud\n" + rows)
-    found = FraudTask().examples(path, FraudConfig())
-    assert "scenario" not in found.raws.table.learned["layout"]["numbers"]
+    found = FraudTask().load_examples(path, FraudConfig())
+    assert "scenario" not in found.inputs.table.learned["layout"]["numbers"]
     assert any("'scenario' left out: alone it tells the label" in each for each in found.notes)
-    kept = FraudTask().examples(path, FraudConfig(number=("scenario",)))
-    assert "scenario" in kept.raws.table.learned["layout"]["numbers"]
+    kept = FraudTask().load_examples(path, FraudConfig(number=("scenario",)))
+    assert "scenario" in kept.inputs.table.learned["layout"]["numbers"]
 
 
 def test_missing_numbers_have_their_own_indicator_and_strange_categories_a_place(table):
     rows = "".join(f"{'' if i % 5 == 0 else i},{'ab'[i % 2]},{int(i % 10 == 3)}\n" for i in range(300))
     path = table("size,region,fraud\n" + rows)
-    found = FraudTask().examples(path, FraudConfig())
-    task = FraudTask().learn(found, FraudConfig())
+    found = FraudTask().load_examples(path, FraudConfig())
+    task = FraudTask().adapt(found, FraudConfig())
     assert [each.name for each in task.recipe.features] == ["size", "size missing"]
     odd = next(task.read([table("size,region\n,z\n7,a\n", "odd.csv")]))
-    inputs, _ = task.encode(odd.raws)
+    inputs, _ = task.encode(odd.inputs)
     assert inputs["numbers"][:, 1].tolist() == [1, 0] and inputs["codes"].tolist() == [[0], [1]]
     assert inputs["numbers"][0, 0] == pytest.approx(task.fills["size"])
 
@@ -301,17 +301,21 @@ def test_missing_numbers_have_their_own_indicator_and_strange_categories_a_place
             "fraud is 1, 2: name the one that says fraud with --positive",
         ),
         (HEADER + ROWS.replace("80,0", "80,2"), {}, "fraud has 3 values (0, 1, 2)"),
-        (HEADER + ROWS.replace(",1\n", ",0\n"), {"delay": "1d", "test": 0.1}, "one class only"),
+        (HEADER + ROWS.replace(",1\n", ",0\n"), {"label_delay": "1d", "test_split": 0.1}, "one class only"),
         (HEADER + ROWS.replace("a,x,30", 'a,"x,30'), {}, "row 2: a quote is not closed"),
         (HEADER + ROWS.replace("a,x,30", "a,x,y,30"), {}, "row 2: 7 values where the header has 6"),
         (HEADER.replace("fraud", "what") + ROWS, {}, "which column says what was fraud?"),
-        ("time,fraud\n03/04/2026,0\n05/06/2026,1\n", {}, "--dates day-first or --dates month-first"),
+        (
+            "time,fraud\n03/04/2026,0\n05/06/2026,1\n",
+            {},
+            "--date-order day-first or --date-order month-first",
+        ),
         (HEADER + ROWS, {"train_from": "2027-01-01"}, "no time is left to train on"),
     ],
 )
 def test_what_makes_no_sense_is_named_in_one_line(table, text, settings, message):
     with pytest.raises((DataError, ConfigError)) as error:
-        FraudTask().examples(table(text), FraudConfig(**settings))
+        FraudTask().load_examples(table(text), FraudConfig(**settings))
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
@@ -346,31 +350,31 @@ def test_times_are_read_in_many_forms(values, wanted):
 
 
 def test_a_trained_model_takes_dates_in_another_order(table):
-    given = FraudTask().examples(TRANSACTIONS, plan())
-    task = FraudTask().learn(given, plan())
+    given = FraudTask().load_examples(TRANSACTIONS, config())
+    task = FraudTask().adapt(given, config())
     frame = pl.read_csv(TOMORROW, try_parse_dates=True)
     turned = frame.with_columns(pl.col("time").dt.strftime("%d/%m/%Y %H:%M:%S")).write_csv()
-    one, other = (next(task.read([each])).raws.table.moments for each in (TOMORROW, table(turned)))
+    one, other = (next(task.read([each])).inputs.table.moments for each in (TOMORROW, table(turned)))
     assert one.tolist() == other.tolist()
 
 
 def test_a_time_in_numbers_without_an_origin_has_nights_and_no_weekends(table):
     rows = "".join(f"{3600 * i},{i % 9},{int(i % 10 == 0)}\n" for i in range(24 * 60))
-    found = FraudTask().examples(table("seconds,amount,fraud\n" + rows), FraudConfig())
-    task = FraudTask().learn(found, FraudConfig())
+    found = FraudTask().load_examples(table("seconds,amount,fraud\n" + rows), FraudConfig())
+    task = FraudTask().adapt(found, FraudConfig())
     assert [each.name for each in task.recipe.features] == ["amount", "night"]
-    assert found.raws.table.numbers[:9, 1].tolist() == [1, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert found.inputs.table.numbers[:9, 1].tolist() == [1, 1, 1, 1, 1, 1, 1, 0, 0]
     assert any("is taken for midnight" in each for each in found.notes)
 
 
 def test_a_time_without_a_zone_among_others_is_named(table):
     rows = ROWS.replace("2026-01-02 09:00:00", "2026-01-02T09:00:00Z")
     with pytest.raises(DataError, match="row 1: time is .*; wanted a time with a zone, as others have"):
-        FraudTask().examples(table(HEADER + rows), FraudConfig())
+        FraudTask().load_examples(table(HEADER + rows), FraudConfig())
 
 
 def test_nights_are_those_of_the_zone():
-    clock = clock_of(pl.Series(["2018-07-01T23:30:00Z"]), FraudConfig(zone="Europe/Brussels"), "table")
+    clock = clock_of(pl.Series(["2018-07-01T23:30:00Z"]), FraudConfig(timezone="Europe/Brussels"), "table")
     assert clock.wall(clock.moments(pl.Series(["2018-07-01T23:30:00Z"])))[0] == datetime(2018, 7, 2, 1, 30)
     assert clock.told_day(int(clock.days(np.array([clock.moment("2018-07-02")]))[0])) == "2018-07-02"
 
@@ -379,7 +383,7 @@ def test_nights_are_those_of_the_zone():
     ("text", "length"), [("7d", 7 * DAY), ("12h", DAY // 2), ("90 min", DAY // 16), ("1w", 7 * DAY)]
 )
 def test_lengths_of_time_are_read(text, length):
-    assert times.duration(text, "--delay") == length
+    assert times.duration(text, "--label-delay") == length
 
 
 def test_average_precision_and_roc_auc_of_ties():
@@ -416,8 +420,8 @@ def test_a_budget_checks_the_riskiest_cards_of_a_day_and_no_card_that_was_found_
 
 
 def test_alerts_within_a_budget_are_the_riskiest_transactions_of_its_cards():
-    task = FraudTask().learn(found := FraudTask().examples(TRANSACTIONS, plan()), plan())
-    rows = found.raws
+    task = FraudTask().adapt(found := FraudTask().load_examples(TRANSACTIONS, config()), config())
+    rows = found.inputs
     shares = np.random.default_rng(0).random(len(rows))
     alerts = budget.alerts(rows, shares, 2, "day")
     day, card = rows.table.outcomes.day[rows.places], rows.table.outcomes.card[rows.places]
@@ -441,7 +445,7 @@ def trained_fraud(tmp_path_factory):
 
 def test_reasons_add_up_and_speak_plainly(trained_fraud):
     model = library.load(trained_fraud)
-    rows = model.task.examples(TRANSACTIONS).raws
+    rows = model.task.load_examples(TRANSACTIONS).inputs
     inputs, _ = model.task.encode(rows[-400:])
     run = lambda some: model.runtime.run(some)["probability"]
     groups = reasons._groups(model.task.recipe, False)
@@ -454,10 +458,10 @@ def test_reasons_add_up_and_speak_plainly(trained_fraud):
     assert any("of this terminal" in each or "at this terminal" in each for each in told)
 
 
-@pytest.mark.parametrize("spending", [("customer",), ("terminal",), ("customer", "terminal")])
+@pytest.mark.parametrize("amount_by", [("customer",), ("terminal",), ("customer", "terminal")])
 def test_of_all_that_tells_the_same_something_can_be_said(spending):
-    layout = replace(layout_of("time"), spending=spending)
-    made = Recipe(layout, Clock(dates="iso"), (DAY, 7 * DAY), 7 * DAY)
+    layout = replace(layout_of("time"), amount_by=spending)
+    made = Recipe(layout, Clock(date_order="iso"), (DAY, 7 * DAY), 7 * DAY)
     kins = {each.kin for each in made.features}
     assert kins == {each.kin for each in made.features if each.phrase}
 
@@ -572,7 +576,7 @@ def test_labels_that_became_known_are_told_to_the_state(trained_fraud, tmp_path,
     arguments = ("--model", trained_fraud, "--state", state, "--no-reasons")
     assert detect(tmp_path / "unlabelled.csv", *arguments, "--alerts").returncode == 0
     known = table(frame.filter(pl.col("fraud") == 1).select("id", "fraud").write_csv(), "known.csv")
-    said = detect(TOMORROW, *arguments, "--known", known, "--json")
+    said = detect(TOMORROW, *arguments, "--labels", known, "--json")
     assert said.returncode == 0 and f"transactions of {state} now have a label" in said.stderr
     whole = detect(TOMORROW, "--model", trained_fraud, "--history", TRANSACTIONS, "--no-reasons", "--json")
     assert answers(said) == answers(whole)
@@ -603,7 +607,7 @@ def test_a_network_over_the_last_transactions_trains_and_converts(tmp_path):
         history=3,
         epochs=1,
         windows="1d",
-        peers=False,
+        baselines=False,
     )
     assert {name: tuple(each["shape_signature"]) for name, each in model.runtime.inputs.items()} == {
         "numbers": (-1, len(model.task.usual)),
@@ -611,7 +615,7 @@ def test_a_network_over_the_last_transactions_trains_and_converts(tmp_path):
         "past": (-1, 3, len(model.task.usual)),
         "there": (-1, 3),
     }
-    rows = model.task.examples(TRANSACTIONS).raws
+    rows = model.task.load_examples(TRANSACTIONS).inputs
     first = rows.take(np.argsort(rows.table.moments)[:1])
     assert model.task.encode(first)[0]["there"].tolist() == [[0, 0, 1]]
     assert 0 <= model.predict(first)[0].probability <= 1
@@ -620,7 +624,7 @@ def test_a_network_over_the_last_transactions_trains_and_converts(tmp_path):
 def test_a_network_without_labels_says_how_unusual_a_transaction_is(tmp_path, table):
     path = table(pl.read_csv(TRANSACTIONS).drop("fraud").write_csv())
     model = library.train("fraud", path, tmp_path / "run", unsupervised=True, epochs=5, windows="1d,7d")
-    assert model.record["test"]["scores"] == {}
+    assert model.manifest["evaluation"]["scores"] == {}
     found = model.predict(
         pl.concat([pl.read_csv(path), pl.read_csv(TOMORROW).with_columns(amount=99_999.0).head(1)])
     )
@@ -700,7 +704,7 @@ def test_a_network_without_trees_and_a_small_table_train(tmp_path, table):
             label="claim",
             trees=trees,
             epochs=2,
-            peers=False,
+            baselines=False,
         )
         assert 0 <= model.predict(pl.DataFrame({"size": [3], "age": [2]}))[0].probability <= 1
 
@@ -712,11 +716,11 @@ def test_a_table_of_categories_only_trains_and_answers(tmp_path, table):
         table("colour,shape,claim\n" + rows),
         tmp_path / "run",
         label="claim",
-        category=["colour"],
+        category=["color_jitter"],
         epochs=30,
     )
     assert set(model.runtime.inputs) == {"codes"}
-    red, blue = model.predict(pl.DataFrame({"colour": ["red", "blue"], "shape": ["a", "a"]}))
+    red, blue = model.predict(pl.DataFrame({"color_jitter": ["red", "blue"], "shape": ["a", "a"]}))
     assert red.probability > blue.probability
     assert red.reasons == ("colour is red",)
 
@@ -732,7 +736,7 @@ def test_a_table_with_nothing_to_learn_from_is_refused(tmp_path, table):
 
 def test_a_card_may_be_compromised_too():
     made = recipe()
-    made = replace(made, layout=replace(made.layout, compromised=("customer", "terminal")))
+    made = replace(made, layout=replace(made.layout, fraud_rate_by=("customer", "terminal")))
     frame = reading.typed(tables.read_table(TRANSACTIONS), made.layout, made.clock, None, None).frame
     assert made.numbers(frame).shape == (frame.height, len(made.features))
 
@@ -797,7 +801,7 @@ def test_a_database_of_something_else_is_left_alone(trained_fraud, tmp_path):
 
 def test_labels_of_no_transaction_here_are_refused(trained_fraud, tmp_path, table):
     known = table("id,fraud\nnobody,1\n")
-    said = detect(TOMORROW, "--model", trained_fraud, "--state", tmp_path / "state", "--known", known)
+    said = detect(TOMORROW, "--model", trained_fraud, "--state", tmp_path / "state", "--labels", known)
     assert said.returncode == 1 and "none of its 1 labelled ids ('nobody' ...) is in" in said.stderr
 
 
@@ -814,5 +818,5 @@ def test_what_is_no_table_is_named(trained_fraud, wrong):
 
 
 def test_a_row_may_be_a_dict(trained_fraud):
-    model, row = library.load(trained_fraud), pl.read_csv(TOMORROW).row(0, named=True)
+    model, row = library.load(trained_fraud), pl.read_csv(TOMORROW).row(0, affected_items=True)
     assert model.predict(row)[0].probability == model.predict(pl.read_csv(TOMORROW).head(1))[0].probability

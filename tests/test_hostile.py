@@ -144,7 +144,7 @@ values = some.recursive(
 
 @pytest.mark.parametrize("base", hostile_bundles.BASES)
 def test_any_value_in_any_field_is_fitting_or_refused(base, tmp_path):
-    folder, whole = tmp_path / base, hostile_bundles.record(base)
+    folder, whole = tmp_path / base, hostile_bundles.manifest(base)
     hostile_bundles.lay(base, folder)
     places = [(name,) for name in whole] + [
         (part, name) for part in ("fields", "parity", "training", "files") for name in whole[part]
@@ -189,7 +189,7 @@ def test_any_text_in_the_cells_of_transactions_is_answered_or_told_by_its_row(tm
     path = tmp_path / "some.csv"
     path.write_text("\n".join([head, *good, *lines]), encoding="utf-8", newline="")
     model = library.load("cards")
-    for _, answer in model.predict_each([path], 1):
+    for _, answer in model.iter_predictions([path], 1):
         if isinstance(answer, DltasksError):
             assert str(answer).isprintable() and str(path) in str(answer)
         else:
@@ -413,11 +413,11 @@ def test_endless_inputs_are_not_read():
 
 def test_a_list_of_summaries_is_still_a_column(tmp_path):
     path = tmp_path / "pairs.jsonl"
-    rows = [each | {"summary": [each["summary"], "another"]} for each in data_summary.pairs(3)]
+    rows = [each | {"summary": [each["summary"], "another"]} for each in data_summary.parity_sample_size(3)]
     path.write_text("".join(json.dumps(each) + "\n" for each in rows))
-    assert library.load("sentences").task.examples(path).truths[0].summaries[1] == "another"
+    assert library.load("sentences").task.load_examples(path).labels[0].summaries[1] == "another"
     with pytest.raises(DataError, match="lists or objects"):
-        library.load("cards").task.examples(_with_lists(tmp_path / "lists.jsonl"))
+        library.load("cards").task.load_examples(_with_lists(tmp_path / "lists.jsonl"))
 
 
 def _with_lists(path):

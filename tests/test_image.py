@@ -170,7 +170,7 @@ def test_class_folders_are_read_and_stray_files_noted(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "disc" / "Thumbs.db").write_text("x")
     found = load_examples(tmp_path)
-    assert found.truths == ["disc"] * 3 + ["square"] * 3 + ["stripes"] * 3
+    assert found.labels == ["disc"] * 3 + ["square"] * 3 + ["stripes"] * 3
     assert found.splits is None
     assert found.notes == (
         "2 files that are not photos in a class folder were passed over: notes.txt, disc/Thumbs.db",
@@ -195,7 +195,7 @@ def test_heic_in_a_folder_is_not_passed_over_in_silence(tmp_path):
     drawings.folder(tmp_path, 1, ("disc",))
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     (batch,) = labeled_files.iter_batches([tmp_path], 99, PHOTOS)
-    _, failures = TASK().encode(batch.raws)
+    _, failures = TASK().encode(batch.inputs)
     assert [str(each) for each in failures.values()] == [
         f"{tmp_path / 'phone.heic'}: HEIC is not read; convert it to JPEG"
     ]
@@ -205,7 +205,7 @@ def test_a_class_called_train_is_a_class(tmp_path):
     for label in ("train", "plane"):
         (tmp_path / label).mkdir()
         drawings.draw("disc", 1).save(tmp_path / label / "1.jpg")
-    assert load_examples(tmp_path).truths == ["plane", "train"]
+    assert load_examples(tmp_path).labels == ["plane", "train"]
 
 
 def test_an_index_beside_the_class_folders_is_honoured(tmp_path):
@@ -214,14 +214,14 @@ def test_an_index_beside_the_class_folders_is_honoured(tmp_path):
         "file,label,split\ndisc/000.jpg,round,train\nsquare/001.jpg,flat,test\n"
     )
     found = load_examples(tmp_path)
-    assert (found.truths, found.splits) == (["round", "flat"], ["train", "test"])
+    assert (found.labels, found.splits) == (["round", "flat"], ["train", "test"])
 
 
 def test_a_csv_of_path_and_label_needs_no_header(tmp_path):
     drawings.folder(tmp_path, 1)
     (tmp_path / "list.csv").write_text("disc/000.jpg,round\nsquare/000.jpg,flat\n")
     found = load_examples(tmp_path / "list.csv")
-    assert found.raws == [tmp_path / "disc/000.jpg", tmp_path / "square/000.jpg"]
+    assert found.inputs == [tmp_path / "disc/000.jpg", tmp_path / "square/000.jpg"]
 
 
 def test_a_bad_row_is_named(tmp_path):
@@ -277,29 +277,29 @@ def test_a_split_is_stratified_and_keeps_the_same_pictures_together(tmp_path):
     for copied in range(5):
         (tmp_path / "disc" / f"copy{copied}.jpg").write_bytes((tmp_path / "disc/000.jpg").read_bytes())
     examples = load_examples(tmp_path)
-    plan = with_overrides(TASK.plan(), {"val": 0.2, "test": 0.2})
-    encoded, _ = TASK(size=64).encode(examples.raws)
-    parts = divide(examples, groups(encoded["pixels"]), plan)
-    assert sorted(parts.train + parts.val + parts.test) == list(range(65))
+    config = with_overrides(TASK.config(), {"validation_split": 0.2, "test_split": 0.2})
+    encoded, _ = TASK(size=64).encode(examples.inputs)
+    parts = divide(examples, groups(encoded["pixels"]), config)
+    assert sorted(parts.train + parts.validation_split + parts.test) == list(range(65))
     sides = {
         name
         for name in ("train", "val", "test")
         for i in getattr(parts, name)
-        if examples.raws[i].read_bytes() == (tmp_path / "disc/000.jpg").read_bytes()
+        if examples.inputs[i].read_bytes() == (tmp_path / "disc/000.jpg").read_bytes()
     }
     assert len(sides) == 1
-    squares = [examples.truths[i] for i in parts.test].count("square")
-    assert squares == 4 and parts == divide(examples, groups(encoded["pixels"]), plan)
+    squares = [examples.labels[i] for i in parts.test].count("square")
+    assert squares == 4 and parts == divide(examples, groups(encoded["pixels"]), config)
 
 
 def test_declared_parts_stand_and_the_missing_one_is_cut_from_train(tmp_path):
     drawings.folder(tmp_path / "train", 10)
     drawings.folder(tmp_path / "test", 4, first=50)
     examples = load_examples(tmp_path)
-    encoded, _ = TASK(size=32).encode(examples.raws)
-    parts = divide(examples, groups(encoded["pixels"]), TASK.plan())
+    encoded, _ = TASK(size=32).encode(examples.inputs)
+    parts = divide(examples, groups(encoded["pixels"]), TASK.config())
     assert [examples.splits[i] for i in parts.test] == ["test"] * 12
-    assert len(parts.val) == 3 and len(parts.train) == 27
+    assert len(parts.validation_split) == 3 and len(parts.train) == 27
 
 
 def test_temperature_tames_a_boaster():
@@ -334,31 +334,34 @@ def test_evaluate_says_what_does_not_match(tmp_path, trained):
 def test_training_crops_grow_with_the_run():
     from dltasks.tasks.image.schedule import crop_size
 
-    plan = TASK.plan(size=112)
-    assert [crop_size(plan, progress) for progress in (0, 0.4, 0.75, 1)] == [64, 80, 96, 96]
-    small = with_overrides(plan, {"size": 80, "first_size": 32, "last_size": 64})
+    config = TASK.config(size=112)
+    assert [crop_size(config, progress) for progress in (0, 0.4, 0.75, 1)] == [64, 80, 96, 96]
+    small = with_overrides(config, {"size": 80, "initial_crop_size": 32, "final_crop_size": 64})
     assert [crop_size(small, progress) for progress in (0, 0.4, 0.75, 1)] == [32, 48, 64, 64]
 
 
 def test_a_trained_backbone_is_changed_more_slowly_than_random_weights():
-    assert ImageConfig(backbone="objects").highest_rate() < ImageConfig(backbone="none").highest_rate()
-    assert ImageConfig(backbone="none", learning_rate=0.3).highest_rate() == 0.3
+    assert (
+        ImageConfig(backbone="objects").peak_learning_rate()
+        < ImageConfig(backbone="none").peak_learning_rate()
+    )
+    assert ImageConfig(backbone="none", learning_rate=0.3).peak_learning_rate() == 0.3
 
 
 def test_small_data_is_passed_over_more_often_than_large_data():
-    assert ImageConfig().for_examples(100).epochs == 60
-    assert ImageConfig().for_examples(1000).epochs == 20
-    assert ImageConfig().for_examples(50_000).epochs == 10
-    assert ImageConfig(epochs=3).for_examples(100).epochs == 3
+    assert ImageConfig().resolve_epochs(100).epochs == 60
+    assert ImageConfig().resolve_epochs(1000).epochs == 20
+    assert ImageConfig().resolve_epochs(50_000).epochs == 10
+    assert ImageConfig(epochs=3).resolve_epochs(100).epochs == 3
 
 
 def test_augmentation_keeps_pixels_in_range_and_targets_a_distribution():
     from dltasks.tasks.image.network import augmentation
 
-    plan = with_overrides(TASK.plan(), {"mixing": 1.0, "colour": 0.9})
+    config = with_overrides(TASK.config(), {"mixup_alpha": 1.0, "color_jitter": 0.9})
     photos = np.stack([pixels.load(drawings.draw("disc", i), 48) for i in range(8)])
     targets = np.eye(3, dtype=np.float32)[np.arange(8) % 3]
-    found = augmentation(48, 3, plan, 32).predict_on_batch({"pixels": photos, "probabilities": targets})
+    found = augmentation(48, 3, config, 32).predict_on_batch({"pixels": photos, "probabilities": targets})
     assert found["pixels"].shape == (8, 32, 32, 3) and found["pixels"].dtype == np.uint8
     assert found["probabilities"].sum(axis=1) == pytest.approx(np.ones(8))
     assert found["pixels"].std() > 10

@@ -20,7 +20,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     for name, task in (("objects", "image"), ("commands", "speech")):
         library.load(name).export(
-            folder / f"{name}.tflite", data=ROOT / "samples" / task, min_agreement=0, max_loss=1
+            folder / f"{name}.tflite", data=ROOT / "samples" / task, min_agreement=0, max_score_drop=1
         )
     return folder
 

@@ -256,12 +256,12 @@ def test_a_streaming_file_hears_what_the_bundle_hears(trained_speech, tmp_path):
     out = tmp_path / "stream.tflite"
     data = trained_speech.with_name("data")
     said = dltasks(
-        *("export", trained_speech, "--to", "streaming", "--quantize", "none", "--out", out),
+        *("export", trained_speech, "--format", "streaming", "--quantize", "none", "--out", out),
         *("--data", data, "--json"),
     )
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
-    assert found["agreement"] == 1.0 and found["difference"] < 1e-4
+    assert found["agreement"] == 1.0 and found["max_difference"] < 1e-4
     samples, _ = stream(2)
     soundfile.write(tmp_path / "long.flac", samples, RATE)
     whole, steps = (
@@ -328,7 +328,7 @@ def test_what_a_microphone_could_not_keep_becomes_silence_and_is_told():
     class Lines(Progress):
         said: ClassVar[list[str]] = []
 
-        def line(self, text):
+        def log(self, text):
             self.said.append(text)
 
     heard = _Heard(2)
@@ -357,14 +357,17 @@ def test_an_mp3_on_standard_input_is_told_from_samples_that_begin_like_one(tmp_p
 def test_a_bundle_listens_in_pieces_and_its_single_file_in_windows(trained_speech, tmp_path):
     samples, _ = stream(2)
     bundle = library.load(trained_speech)
-    record = {key: value for key, value in bundle.record.items() if key != "files"}
-    assert bundle.stepwise() is not None and replace(bundle, record=record).stepwise() is None
+    record = {key: value for key, value in bundle.manifest.items() if key != "files"}
+    assert (
+        bundle.streaming_runtime() is not None
+        and replace(bundle, manifest=record).streaming_runtime() is None
+    )
     pieces, windows = (
-        list(streams.listen(each, [samples])) for each in (bundle, replace(bundle, record=record))
+        list(streams.listen(each, [samples])) for each in (bundle, replace(bundle, manifest=record))
     )
     assert len(pieces) > 0 and [e.time_seconds for e in pieces] == [e.time_seconds for e in windows]
-    assert bundle.record["stream_parity"]["agreement"] == 1.0
-    assert f"{bundle.record['stream_parity']['latency']:.2f} ms a piece" in (
+    assert bundle.manifest["stream_parity"]["agreement"] == 1.0
+    assert f"{bundle.manifest['stream_parity']['latency']:.2f} ms a piece" in (
         trained_speech / "README.md"
     ).read_text(encoding="utf-8")
     damaged = shutil.copytree(trained_speech, tmp_path / "damaged")
@@ -523,18 +526,25 @@ def test_speakers_stand_on_one_side_and_noise_is_cut_in_time(tmp_path):
     sounds.folder(tmp_path, 40)
     examples = load_examples(tmp_path)
     assert examples.notes == ("24 stretches of a second from _background_noise_/ count as _silence_",)
-    encoded, failures = TASK().encode(examples.raws)
+    encoded, failures = TASK().encode(examples.inputs)
     assert not failures
-    parts = divide(examples, encoded["samples"], with_overrides(TASK.plan(), {"val": 0.2, "test": 0.2}))
-    assert sorted(parts.train + parts.val + parts.test) == list(range(len(examples)))
+    parts = divide(
+        examples,
+        encoded["samples"],
+        with_overrides(TASK.config(), {"validation_split": 0.2, "test_split": 0.2}),
+    )
+    assert sorted(parts.train + parts.validation_split + parts.test) == list(range(len(examples)))
     speakers = [
-        {examples.raws[i].speaker for i in part} - {""} for part in (parts.train, parts.val, parts.test)
+        {examples.inputs[i].speaker for i in part} - {""}
+        for part in (parts.train, parts.validation_split, parts.test)
     ]
     assert all(speakers) and not speakers[0] & speakers[1] and not (speakers[0] | speakers[1]) & speakers[2]
-    late = [examples.raws[i].start for i in parts.test if examples.truths[i] == "_silence_"]
+    late = [examples.inputs[i].start for i in parts.test if examples.labels[i] == "_silence_"]
     assert late == [10.0, 11.0] * 2
     assert parts == divide(
-        examples, encoded["samples"], with_overrides(TASK.plan(), {"val": 0.2, "test": 0.2})
+        examples,
+        encoded["samples"],
+        with_overrides(TASK.config(), {"validation_split": 0.2, "test_split": 0.2}),
     )
 
 
@@ -547,9 +557,9 @@ def test_a_speaker_who_is_declared_to_stand_on_two_sides_is_refused(tmp_path):
     sounds.folder(tmp_path, 4)
     clips = [f"rise/{i % 1:04x}_nohash_{i}.wav,rise" for i in range(4)]
     examples = load_examples(indexed(tmp_path, f"{clips[0]},anna,train", f"{clips[1]},anna,test"))
-    encoded, _ = TASK().encode(examples.raws)
+    encoded, _ = TASK().encode(examples.inputs)
     with pytest.raises(DataError, match="speaker 'anna' stands in test here and in train elsewhere"):
-        divide(examples, encoded["samples"], TASK.plan())
+        divide(examples, encoded["samples"], TASK.config())
 
 
 def test_a_clip_without_a_part_goes_to_that_of_its_speaker(tmp_path):
@@ -557,16 +567,16 @@ def test_a_clip_without_a_part_goes_to_that_of_its_speaker(tmp_path):
     clips = [f"rise/{i % 1:04x}_nohash_{i}.wav,rise" for i in range(4)]
     rows = [f"{clips[0]},anna,test", f"{clips[1]},ben,train", f"{clips[2]},cy,val", f"{clips[3]},anna,"]
     examples = load_examples(indexed(tmp_path, *rows))
-    encoded, _ = TASK().encode(examples.raws)
-    parts = divide(examples, encoded["samples"], TASK.plan())
-    assert [i for i in parts.test if examples.truths[i] == "rise"] == [0, 3]
+    encoded, _ = TASK().encode(examples.inputs)
+    parts = divide(examples, encoded["samples"], TASK.config())
+    assert [i for i in parts.test if examples.labels[i] == "rise"] == [0, 3]
 
 
 @pytest.mark.parametrize("words", ["_unknown_", "rise,_silence_"])
 def test_what_is_no_command_can_not_be_asked_for_as_one(tmp_path, words):
     examples = load_examples(sounds.folder(tmp_path, 4))
     with pytest.raises(DataError, match=f"--words: {words.split(',')[-1]} is no command"):
-        TASK().learn(examples, with_overrides(TASK.plan(), {"words": words}))
+        TASK().adapt(examples, with_overrides(TASK.config(), {"words": words}))
 
 
 def test_a_recording_of_noise_is_counted_once_though_it_gives_many_stretches(tmp_path):
@@ -580,19 +590,19 @@ def test_an_index_gives_labels_speakers_and_parts(tmp_path):
         "file,label,speaker,split\nrise/0000_nohash_0.wav,up,anna,train\nfall/0000_nohash_1.wav,down,,test\n"
     )
     examples = load_examples(tmp_path)
-    assert examples.truths[:2] == ["up", "down"] and examples.splits[:2] == ["train", "test"]
-    assert [each.speaker for each in examples.raws[:2]] == ["anna", "0000"]
-    assert examples.truths[2:] == ["_silence_"] * 24
+    assert examples.labels[:2] == ["up", "down"] and examples.splits[:2] == ["train", "test"]
+    assert [each.speaker for each in examples.inputs[:2]] == ["anna", "0000"]
+    assert examples.labels[2:] == ["_silence_"] * 24
     assert examples.splits[2:14] == ["train"] * 10 + ["val", "test"]
 
 
 def test_words_that_are_not_asked_for_are_unknown(tmp_path):
     examples = load_examples(sounds.folder(tmp_path, 4))
-    task = SpeechTask().learn(examples, with_overrides(TASK.plan(), {"words": "rise"}))
+    task = SpeechTask().adapt(examples, with_overrides(TASK.config(), {"words": "rise"}))
     assert task.labels == ("_silence_", "_unknown_", "rise")
     assert task.places(["rise", "fall", "_unknown_", "_silence_"]) == [2, 1, 1, 0]
     with pytest.raises(DataError, match="no clips of jump; there are .*fall"):
-        SpeechTask().learn(examples, with_overrides(TASK.plan(), {"words": "jump"}))
+        SpeechTask().adapt(examples, with_overrides(TASK.config(), {"words": "jump"}))
 
 
 def silence(path):
@@ -628,14 +638,14 @@ def test_training_on_a_bad_folder_is_refused_in_one_line(tmp_path, spoil, wanted
 
 def test_a_silent_clip_is_left_out_and_named(tmp_path):
     examples = load_examples(sounds.folder(tmp_path, 24))
-    encoded, _ = TASK().encode(examples.raws)
+    encoded, _ = TASK().encode(examples.inputs)
     samples = encoded["samples"].copy()
     samples[0] = 0
-    parts = divide(examples, samples, TASK.plan())
-    assert 0 not in parts.train + parts.val + parts.test
-    task = SpeechTask().learn(examples, TASK.plan())
+    parts = divide(examples, samples, TASK.config())
+    assert 0 not in parts.train + parts.validation_split + parts.test
+    task = SpeechTask().adapt(examples, TASK.config())
     (note,) = task.notes(examples, {"samples": samples})
-    assert "1 clip of a word is silent" in note and examples.origins[0] in note
+    assert "1 clip of a word is silent" in note and examples.source_names[0] in note
 
 
 def test_a_length_that_the_network_can_not_take_is_refused_before_the_data_is_read(tmp_path):
@@ -646,11 +656,11 @@ def test_a_length_that_the_network_can_not_take_is_refused_before_the_data_is_re
 def test_augmentation_keeps_samples_in_range_and_targets_a_distribution():
     from dltasks.tasks.speech.augmentation import augmentation
 
-    plan = with_overrides(TASK.plan(), {"mixing": 1.0, "noise": 1.0, "hush": 0.2})
+    config = with_overrides(TASK.config(), {"mixup_alpha": 1.0, "noise": 1.0, "silence_probability": 0.2})
     labels = ("_silence_", "fall", "rise")
     clips = np.stack([sounds.whistle("rise", i) for i in range(16)])
     targets = np.eye(3, dtype=np.float32)[np.arange(16) % 3]
-    found = augmentation(RATE, labels, plan).predict_on_batch({"samples": clips, "probabilities": targets})
+    found = augmentation(RATE, labels, config).predict_on_batch({"samples": clips, "probabilities": targets})
     assert found["samples"].shape == (16, RATE) and np.abs(found["samples"]).max() <= 1
     assert found["probabilities"].sum(axis=1) == pytest.approx(np.ones(16))
 
@@ -678,7 +688,7 @@ def test_log_mels_change_in_training_only_and_by_what_the_plan_says():
     from dltasks.tasks.speech.spectrum import RandomEqualiser, VocalTractLength, changes
 
     log_mel = np.random.default_rng(0).normal(-5, 2, (4, 20, 40)).astype(np.float32)
-    for layer in changes(TASK.plan()):
+    for layer in changes(TASK.config()):
         assert np.array_equal(np.asarray(layer(log_mel)), log_mel)
         assert not np.array_equal(np.asarray(layer(log_mel, training=True)), log_mel)
     assert np.allclose(np.asarray(VocalTractLength(0.0, seed=0)(log_mel, training=True)), log_mel)
@@ -732,7 +742,7 @@ def test_a_model_of_another_task_is_refused_by_name():
 def test_one_word_alone_is_refused(tmp_path):
     data = sounds.folder(tmp_path / "data", 8, ("rise",))
     with pytest.raises(DataError, match="one word only"):
-        SpeechTask().learn(load_examples(data), TASK.plan())
+        SpeechTask().adapt(load_examples(data), TASK.config())
     said = dltasks("train", "speech", data, "--out", tmp_path / "out", "--words", "")
     assert said.returncode == 2 and "words is ''" in said.stderr
 

@@ -183,7 +183,7 @@ def test_labels_are_found_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     one = oracle.labelled(["A cat. A dog ran."], [["A dog"]])
     assert len([*tmp_path.rglob("*.npz")]) == 1
-    monkeypatch.setattr(labels, "_of_chunk", None)
+    monkeypatch.setattr(oracle, "_of_chunk", None)
     assert oracle.labelled(["A cat. A dog ran."], [["A dog"]]) == one
 
 
@@ -228,18 +228,18 @@ def steps(*rows):
 
 def test_the_best_sequence_is_found():
     row, end = [0, 0, 0, 0.1, 0.6, 0.3], [0, 0, 0, 0.8, 0.1, 0.1]
-    best, score = headlines.found(steps(row, row, end), headlines.Search(beams=2, fewest=1, most=3))[0]
+    best, score = headlines.message(steps(row, row, end), headlines.Search(beams=2, fewest=1, most=3))[0]
     assert best == [4, 4] and score == pytest.approx(np.log(0.6 * 0.6 * 0.8) / 3)
 
 
 def test_something_is_found_where_all_pieces_repeat():
     rows = [[0, 0, 0, 0, 1.0, 0]] * 9
-    assert headlines.found(steps(*rows), headlines.Search(beams=2, fewest=1, most=9))
+    assert headlines.message(steps(*rows), headlines.Search(beams=2, fewest=1, most=9))
 
 
 def test_no_three_pieces_come_twice():
     rows = [[0, 0, 0, 0.01, 0.9, 0.09]] * 9
-    for pieces, _ in headlines.found(steps(*rows), headlines.Search(beams=3, fewest=1, most=9)):
+    for pieces, _ in headlines.message(steps(*rows), headlines.Search(beams=3, fewest=1, most=9)):
         triples = list(zip(pieces, pieces[1:], pieces[2:], strict=False))
         assert len(triples) == len(set(triples))
 
@@ -311,7 +311,7 @@ def test_worth_is_shown_as_scores():
 
 
 def test_words_are_counted_whole():
-    model = vocabulary.learned([each["text"] for each in data_summary.pairs(50)], 300)
+    model = vocabulary.learned([each["text"] for each in data_summary.parity_sample_size(50)], 300)
     row = vocabulary.encoded(model, ["the pump, the Zyxw"])[0]
     words = vocabulary.words(model, row)
     assert len(words) == len(row) and words[-1] == words[-2]
@@ -319,7 +319,7 @@ def test_words_are_counted_whole():
 
 
 def test_the_same_texts_give_the_same_vocabulary():
-    texts = [each["text"] for each in data_summary.pairs(50)]
+    texts = [each["text"] for each in data_summary.parity_sample_size(50)]
     assert vocabulary.learned(texts, 300) == vocabulary.learned(texts, 300)
 
 
@@ -332,8 +332,8 @@ def test_pairs_are_read_from_tables(tmp_path, ending):
     {"jsonl": frame.write_ndjson, "csv": frame.write_csv, "parquet": frame.write_parquet}[ending](path)
     found = data.read(path, None, None)
     assert (
-        found.raws[0].text == "One. Two."
-        and found.truths[0].summaries == ("One.",)
+        found.inputs[0].text == "One. Two."
+        and found.labels[0].summaries == ("One.",)
         and found.splits == ["test"]
     )
 
@@ -341,7 +341,7 @@ def test_pairs_are_read_from_tables(tmp_path, ending):
 def test_several_summaries_are_taken(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text('{"text": "A b.", "targets": ["A.", "B."]}\n')
-    assert data.read(path, None, None).truths[0].summaries == ("A.", "B.")
+    assert data.read(path, None, None).labels[0].summaries == ("A.", "B.")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_several_summaries_are_taken(tmp_path):
 def test_a_bad_row_is_named_and_costs_only_itself(tmp_path, line, said):
     path = tmp_path / "pairs.jsonl"
     path.write_text(f'{{"text": "A b.", "summary": "A."}}\n{line}\n')
-    one, other = data.read(path, None, None).raws
+    one, other = data.read(path, None, None).inputs
     assert one.text == "A b." and said in str(other)
 
 
@@ -373,7 +373,7 @@ def test_bad_training_data_is_said_in_a_line(tmp_path, content, options, said):
     path.write_text(content + "\n")
     with pytest.raises(DataError) as found:
         named = dict(zip(("text",), options[1:], strict=False))
-        SummaryTask().examples(path, SummaryConfig(**named))
+        SummaryTask().load_examples(path, SummaryConfig(**named))
     assert said in str(found.value)
 
 
@@ -452,23 +452,37 @@ def test_a_long_text_is_judged_window_by_window_all_of_it():
 
 
 def test_headlines_are_trained_exported_and_asked(tmp_path_factory, tmp_path):
-    settings = {"style": "headline", "context": 64, "longest": 12, "convolutions": 1, "decoders": 1}
+    settings = {
+        "style": "headline",
+        "max_source_tokens": 64,
+        "max_headline_tokens": 12,
+        "convolutions": 1,
+        "decoder_layers": 1,
+    }
     trained = train_once("summary", "headlines", tmp_path_factory, **settings)
     model = library.load(trained.bundle)
     assert model.runtime.signatures == ("encode", "step")
-    assert model.record["parity"]["agreement"] >= 0.98
+    assert model.manifest["parity"]["agreement"] >= 0.98
     out = tmp_path / "alone.tflite"
     assert dltasks("export", trained.bundle, "--quantize", "none", "--out", out).returncode == 0
     one, other = (library.load(each).predict(ABSTRACT)[0].summary for each in (out, trained.bundle))
     assert one == other
     refused = dltasks("export", trained.bundle, "--quantize", "int8", "--out", out)
     assert refused.returncode == 1 and "try dynamic" in refused.stderr
-    served = dltasks("export", trained.bundle, "--to", "saved-model", "--out", tmp_path / "served", "--json")
+    served = dltasks(
+        "export", trained.bundle, "--format", "saved-model", "--out", tmp_path / "served", "--json"
+    )
     assert served.returncode == 0 and json.loads(served.stdout)["agreement"] == 1.0
 
 
 def test_a_step_with_its_cache_gives_what_the_whole_sequence_gives(tmp_path_factory):
-    settings = {"style": "headline", "context": 64, "longest": 12, "convolutions": 1, "decoders": 1}
+    settings = {
+        "style": "headline",
+        "max_source_tokens": 64,
+        "max_headline_tokens": 12,
+        "convolutions": 1,
+        "decoder_layers": 1,
+    }
     trained = train_once("summary", "headlines", tmp_path_factory, **settings)
     from dltasks.export.networks import load_network
 

@@ -24,22 +24,22 @@ class Said(Progress):
     def __init__(self):
         self.lines = []
 
-    def line(self, text):
+    def log(self, text):
         self.lines.append(text)
 
 
-def prepare(data, work, report):
-    plan = with_overrides(ImageConfig(), data_image.SETTINGS)
-    return dataset.prepare_dataset(TASK(), data, plan, work, report)
+def prepare(data, work, progress):
+    config = with_overrides(ImageConfig(), data_image.SETTINGS)
+    return dataset.prepare_dataset(TASK(), data, config, work, progress)
 
 
 def test_a_file_that_is_lost_after_it_was_listed_is_named(tmp_path):
     data = drawings.folder(tmp_path / "data", 8)
-    examples, report = load_examples(data), Said()
+    examples, progress = load_examples(data), Said()
     (data / "disc/003.jpg").unlink()
     (tmp_path / "work").mkdir()
-    prepare(examples, tmp_path / "work", report)
-    assert f"skipped: {data}/disc/003.jpg: no such file" in report.lines
+    prepare(examples, tmp_path / "work", progress)
+    assert f"skipped: {data}/disc/003.jpg: no such file" in progress.lines
 
 
 def test_a_run_does_not_go_on_with_other_data(tmp_path):

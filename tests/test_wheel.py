@@ -56,7 +56,7 @@ def clean(tmp_path_factory) -> Path:
     subprocess.run(install, check=True, capture_output=True)
     about = metadata.Distribution.at(next(site.glob("dltasks-*.dist-info")))
     for each in needed(about.requires, {}).values():
-        for top in {file.parts[0] for file in each.files if file.parts[0] not in ("..", "__pycache__")}:
+        for top in {file.splits[0] for file in each.files if file.splits[0] not in ("..", "__pycache__")}:
             link = site / top
             if not link.exists():
                 link.symlink_to(Path(each.locate_file(top)))
@@ -84,7 +84,7 @@ def test_the_wheel_recognizes_a_command(clean):
 
 def test_the_wheel_has_every_part_but_no_cache(clean):
     site = next((clean / "env/lib").glob("python*/site-packages/dltasks"))
-    files = {str(each.relative_to(site)) for each in site.rglob("*") if "__pycache__" not in each.parts}
+    files = {str(each.relative_to(site)) for each in site.rglob("*") if "__pycache__" not in each.splits}
     for path in (ROOT / "dltasks").rglob("*.py"):
         assert str(path.relative_to(ROOT / "dltasks")) in files
     for path in [*(ROOT / "cli").glob("*.py"), *(ROOT / "models").glob("*/*")]:

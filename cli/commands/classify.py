@@ -7,9 +7,9 @@ from dltasks.cli import options
 
 @click.command(short_help="What is in these photos.")
 @options.prediction
-@options.top
+@options.top_k
 @click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; objects if not given.")
-def command(inputs, known, threads, form, top, model):
+def command(inputs, known, threads, form, top_k, model):
     """Say what each photo shows: labels with their probabilities.
 
     INPUT is a photo (JPEG, PNG, WebP, GIF, BMP, TIFF), a folder of them, @LIST (a text file of names,
@@ -21,4 +21,4 @@ def command(inputs, known, threads, form, top, model):
     """
     from dltasks.cli.commands.predict import answer
 
-    answer(model or "objects", inputs, known, threads, form, top, "image")
+    answer(model or "objects", inputs, known, threads, form, top_k, "image")

@@ -19,7 +19,10 @@ from dltasks.cli import options
     help="File that keeps what was scored, so that no --history is needed.",
 )
 @click.option(
-    "--known", metavar="TABLE", help="Ids and labels of transactions in the --state that became known."
+    "--labels",
+    "known",
+    metavar="TABLE",
+    help="Ids and labels of transactions in the --state that became known.",
 )
 @click.option(
     "--out", type=click.Path(dir_okay=False), help="Write the table with its answers, .parquet or .csv."
@@ -69,7 +72,7 @@ def command(
     if budget and threshold is not None:
         raise click.UsageError("--budget or --threshold, not both")
     if known and not state:
-        raise click.UsageError("--known tells a --state what became of its transactions; name the --state")
+        raise click.UsageError("--labels tells a --state what became of its transactions; name the --state")
     if out and not out.endswith((".parquet", ".csv")):
         raise click.UsageError(f"--out {out}: wanted a name that ends in .parquet or .csv")
     if out and any(

@@ -46,35 +46,35 @@ def command(data, task, fix, undo, as_json, rest):
             f"{task!r}; there are {', '.join(registry.task_names())}", param_hint="--task"
         )
     task = task or detect_task(data)
-    plan = config_options.config_from_arguments(task, rest)
-    with TerminalProgress() as report:
-        found = inspect(task, data, plan, report)
-        moved, left = _fixed(found, data, plan, report) if fix else (None, found)
+    config = config_options.config_from_arguments(task, rest)
+    with TerminalProgress() as progress:
+        found = inspect(task, data, config, progress)
+        moved, left = _fixed(found, data, config, progress) if fix else (None, found)
     if as_json:
         mended = {} if moved is None else {"moved": moved, "left": left.to_json()["findings"]}
         click.echo(json.dumps({"data": data, **found.to_json(), **mended}, ensure_ascii=False))
     else:
         _show(found)
-        click.echo(f"{data}: {found.told()}", err=True)
+        click.echo(f"{data}: {found.summary()}", err=True)
         if moved:
-            click.echo(f"without these {left.told()}", err=True)
+            click.echo(f"without these {left.summary()}", err=True)
     sys.exit(1 if left.errors else 0)
 
 
-def _fixed(found, data: str, plan, report):
+def _fixed(found, data: str, config, progress):
     """How many were moved, and what is found once they are gone."""
     from dltasks import registry
     from dltasks.doctor import findings, quarantine
     from dltasks.doctor.inspect import inspect
 
-    if not any(each.offenders for each in found.findings):
-        so_many = any(each.advice.endswith(findings.TOO_MANY) for each in found.findings)
+    if not any(each.removable for each in found.findings):
+        so_many = any(each.fix.endswith(findings.TOO_MANY) for each in found.findings)
         why = "half of the data or more would go" if so_many else "there is nothing that could be"
-        report.line(f"nothing was moved: {why}")
+        progress.log(f"nothing was moved: {why}")
         return 0, found
-    moved, where = quarantine.quarantine(found.findings, data, registry.find_task(found.task).without)
-    report.line(f"moved {moved:,} to {os.path.relpath(where)}; dltasks doctor {data} --undo puts them back")
-    return moved, inspect(found.task, data, plan, report)
+    moved, where = quarantine.quarantine(found.findings, data, registry.find_task(found.task).drop_rows)
+    progress.log(f"moved {moved:,} to {os.path.relpath(where)}; dltasks doctor {data} --undo puts them back")
+    return moved, inspect(found.task, data, config, progress)
 
 
 def _undo(data: str, as_json: bool) -> int:
@@ -94,16 +94,17 @@ def _show(found) -> None:
     if not sys.stdout.isatty():
         for each in found.findings:
             examples = "; ".join(each.examples)
-            line = (each.severity, each.kind, str(each.count), each.found, each.advice, examples)
+            line = (each.severity, each.kind, str(each.count), each.message, each.fix, examples)
             click.echo("\t".join(line))
         return
     plain = bool(os.environ.get("NO_COLOR"))
     for each in found.findings:
         severity = f"{each.severity:<8}"
         click.echo(
-            (severity if plain else click.style(severity, fg=COLOURS[each.severity], bold=True)) + each.found
+            (severity if plain else click.style(severity, fg=COLOURS[each.severity], bold=True))
+            + each.message
         )
-        for line in (*each.examples, *(["..."] if len(each.named) > len(each.examples) else [])):
+        for line in (*each.examples, *(["..."] if len(each.affected_items) > len(each.examples) else [])):
             click.echo(f"            {line}")
-        if each.advice:
-            click.echo(f"          > {each.advice}")
+        if each.fix:
+            click.echo(f"          > {each.fix}")

@@ -12,14 +12,14 @@ from dltasks.cli import options, output
 @click.argument("model")
 @click.argument("data")
 @click.option(
-    "--part",
+    "--split",
     type=click.Choice(("test", "val", "train", "all")),
     help="Part of divided data; test if not given.",
 )
 @options.foreign
 @options.threads
 @options.JSON
-def command(model, data, part, known, threads, as_json):
+def command(model, data, split, known, threads, as_json):
     """Score MODEL on DATA, laid out as for training; its .tflite answers, as it will on a phone.
 
     \b
@@ -29,8 +29,8 @@ def command(model, data, part, known, threads, as_json):
     from dltasks.cli.progress import TerminalProgress
 
     bundle = dltasks.load(model, **known)
-    with TerminalProgress() as report:
-        found = bundle.evaluate(data, part, threads, report)
+    with TerminalProgress() as progress:
+        found = bundle.evaluate(data, split, threads, progress)
     if as_json:
         click.echo(json.dumps({"model": bundle.name, "data": data, **found.to_json()}, ensure_ascii=False))
     else:
@@ -58,7 +58,10 @@ def show(found) -> None:
         output.table(
             "Confused most (95 % intervals)",
             ("is", "taken for", "times", "of", "share"),
-            [(c.truth, c.guess, str(c.count), str(c.of), _interval(c.share)) for c in found.confusion],
+            [
+                (c.label, c.prediction, str(c.count), str(c.total), _interval(c.proportion))
+                for c in found.confusion
+            ],
         )
         click.echo()
     for each in found.tables:

@@ -13,11 +13,11 @@ _ENDINGS = {"litert": "{}.tflite", "streaming": "streaming-{}.tflite", "saved-mo
 @click.command(short_help="Write a model for phones or servers.")
 @click.argument("model")
 @click.option(
-    "--to", type=click.Choice(("litert", "streaming", "saved-model")), default="litert", show_default=True
+    "--format", type=click.Choice(("litert", "streaming", "saved-model")), default="litert", show_default=True
 )
 @click.option(
     "--quantize",
-    type=click.Choice(("none", "float16", "weights8", "dynamic", "int8", "auto")),
+    type=click.Choice(("none", "float16", "weight-int8", "dynamic", "int8", "auto")),
     help="Level of quantisation of a LiteRT file; float16 if not given. auto tries all and keeps the best that holds the floors.",
 )
 @click.option(
@@ -41,40 +41,40 @@ _ENDINGS = {"litert": "{}.tflite", "streaming": "streaming-{}.tflite", "saved-mo
     help="Least share of equal first answers; below it nothing is written.",
 )
 @click.option(
-    "--max-loss",
+    "--max-score-drop",
     type=click.FloatRange(0),
     default=0.01,
     show_default=True,
     help="How much of the network's first score the file may lose, where the data has labels.",
 )
 @options.JSON
-def command(model, to, quantize, prefer, out, data, min_agreement, max_loss, as_json):
+def command(model, format, quantize, prefer, out, data, min_agreement, max_loss, as_json):
     """Write MODEL as one .tflite or as a SavedModel, run it at once on real inputs, and say how far it
-    answers as the Keras network does; all of it also goes to a file beside it, NAME.parity.json. --to streaming writes a .tflite
+    answers as the Keras network does; all of it also goes to a file beside it, NAME.parity.json. --format streaming writes a .tflite
     that takes a stream step by step, its state as inputs and outputs; speech models have that form.
 
     \b
-    dltasks export runs/flowers --to litert --quantize int8 --out flowers.tflite
+    dltasks export runs/flowers --format litert --quantize int8 --out flowers.tflite
     dltasks export runs/flowers --quantize auto --prefer size --out flowers.tflite
     """
     import dltasks
 
-    if quantize and to == "saved-model":
+    if quantize and format == "saved-model":
         raise click.UsageError("--quantize is for .tflite files; a SavedModel keeps float32")
     quantize = quantize or "float16"
     bundle = dltasks.load(model)
-    out = out or f"{bundle.name}-{_ENDINGS[to].format(quantize)}"
-    found = bundle.export(out, to, quantize, data, min_agreement, max_loss, prefer)
+    out = out or f"{bundle.name}-{_ENDINGS[format].format(quantize)}"
+    found = bundle.export(out, format, quantize, data, min_agreement, max_loss, prefer)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     if as_json:
         levels = {
-            level: each if isinstance(each, str) else each.brief() for level, each in found.levels.items()
+            level: each if isinstance(each, str) else each.summary() for level, each in found.levels.items()
         }
         told = {
             "model": bundle.name,
             "out": out,
-            "to": to,
+            "to": format,
             "file_bytes": _size(out),
             **found.parity.to_json(),
         }
@@ -114,7 +114,7 @@ def _rows(parity):
     yield "agreement", f"{parity.agreement:.1%} of {parity.count} first answers as the network's"
     for name, each in list(parity.scores.items())[:3]:
         yield name.replace("_", " "), f"{_score(each['file'])}; of the network {_score(each['network'])}"
-    yield "difference", f"{parity.difference:.2g} at most, {parity.mean_difference:.2g} in the mean"
+    yield "difference", f"{parity.max_difference:.2g} at most, {parity.mean_difference:.2g} in the mean"
     if worst := parity.worst_class:
         yield "worst class", f"{worst['class']}: {worst['agreement']:.1%} of {worst['count']} agree"
     if parity.latency:

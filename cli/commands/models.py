@@ -30,7 +30,7 @@ def command(as_json):
 
 def brief(record: dict) -> dict:
     """What matters most of a bundle's record."""
-    test = record.get("test") or {}
+    test = record.get("evaluation") or {}
     return {
         "task": record["task"],
         "bytes": record["parity"]["bytes"],
@@ -40,6 +40,6 @@ def brief(record: dict) -> dict:
 
 
 def _score(record: dict) -> str:
-    for name, each in (record.get("test") or {}).get("scores", {}).items():
+    for name, each in (record.get("evaluation") or {}).get("scores", {}).items():
         return f"{name.replace('_', ' ')} {each['value']:.3f} [{each['low']:.3f}, {each['high']:.3f}]"
     return "not measured"

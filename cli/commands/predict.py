@@ -14,8 +14,8 @@ from dltasks.cli import options, output
 @click.command(short_help="Answer with any model.")
 @click.argument("model")
 @options.prediction
-@options.top
-def command(model, inputs, known, threads, form, top):
+@options.top_k
+def command(model, inputs, known, threads, form, top_k):
     """Answer each INPUT with MODEL: a bundled model's name, a bundle folder, or a .tflite.
 
     INPUT is a file, a folder, @LIST (a text file of names, one a line), or - for standard input.
@@ -23,10 +23,10 @@ def command(model, inputs, known, threads, form, top):
     \b
     dltasks predict runs/flowers photo.jpg holiday/
     """
-    answer(model, inputs, known, threads, form, top)
+    answer(model, inputs, known, threads, form, top_k)
 
 
-def answer(model: str, inputs, known, threads, form, top, task: str | None = None) -> None:
+def answer(model: str, inputs, known, threads, form, top_k, task: str | None = None) -> None:
     """Load the model, answer the inputs, and leave with exit code 1 if any of them failed.
 
     task: the only one whose models are taken; any if None.
@@ -42,10 +42,10 @@ def answer(model: str, inputs, known, threads, form, top, task: str | None = Non
         raise ModelError(
             f"{model}: a model for {registry.task_name(bundle.task)}, not for {task}; dltasks predict takes any"
         )
-    if top:
-        bundle = replace(bundle, task=replace(bundle.task, top=top))
+    if top_k:
+        bundle = replace(bundle, task=replace(bundle.task, top_k=top_k))
     sources = list(output.sources(inputs))
-    pairs = bundle.predict_each(sources, threads)
+    pairs = bundle.iter_predictions(sources, threads)
     shown = output.progress(pairs, lambda: sum(_count(each) for each in sources))
     if output.answers(bundle.name, shown, form):
         sys.exit(1)

@@ -7,9 +7,9 @@ from dltasks.cli import options
 
 @click.command(short_help="Which command is spoken in these clips.")
 @options.prediction
-@options.top
+@options.top_k
 @click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; commands if not given.")
-def command(inputs, known, threads, form, top, model):
+def command(inputs, known, threads, form, top_k, model):
     """Say which command each clip holds: labels with their probabilities.
 
     INPUT is a recording (WAV, FLAC, OGG, MP3, AIFF; of any rate and number of channels), a folder of them,
@@ -22,4 +22,4 @@ def command(inputs, known, threads, form, top, model):
     """
     from dltasks.cli.commands.predict import answer
 
-    answer(model or "commands", inputs, known, threads, form, top, "speech")
+    answer(model or "commands", inputs, known, threads, form, top_k, "speech")

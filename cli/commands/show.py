@@ -31,9 +31,9 @@ def command(model, as_json):
             output.table(model, ("what", "value"), list(summary.summary_rows(told)))
         click.echo(f"note: {why}", err=True)
         return
-    told = bundle.anatomy()
+    told = bundle.model_summary()
     if as_json:
-        click.echo(json.dumps({"model": bundle.name, **bundle.record, "file": told}, ensure_ascii=False))
+        click.echo(json.dumps({"model": bundle.name, **bundle.manifest, "file": told}, ensure_ascii=False))
         return
     output.table(bundle.name, ("what", "value"), [*_rows(bundle), *summary.summary_rows(told)])
 
@@ -57,15 +57,15 @@ def _stranger(model: str, error):
 
 
 def _rows(bundle):
-    record = bundle.record
+    record = bundle.manifest
     yield "task", record["task"]
     yield "where", str(bundle.path)
-    if "form" in record and record.get("test"):
+    if "form" in record and record.get("evaluation"):
         yield (
             "scores",
             "of the model.tflite of the bundle it was exported from; dltasks evaluate has this file's",
         )
-    for name, each in (record.get("test") or {}).get("scores", {}).items():
+    for name, each in (record.get("evaluation") or {}).get("scores", {}).items():
         yield (
             name.replace("_", " "),
             f"{each['value']:.4f} [{each['low']:.4f}, {each['high']:.4f}] on {each['count']} examples",
@@ -80,13 +80,13 @@ def _rows(bundle):
     yield "parity", f"{parity['agreement']:.1%} of {parity['count']} first answers as the network's"
     yield "latency", f"{parity['latency']:.2f} ms on one thread where it was exported"
     if stream := record.get("stream_parity"):
-        step = f"{stream['latency']:.2f} ms for {bundle.task.stream_step} samples"
+        step = f"{stream['latency']:.2f} ms for {bundle.task.stream_chunk_size} samples"
         yield "stream", f"{stream['agreement']:.1%} as the network's, {step}"
     yield "trained", f"{training['epochs']} epochs, {training['seconds'] / 60:.0f} min"
     yield "examples", ", ".join(f"{count} {part}" for part, count in training["examples"].items())
-    yield "about", " ".join(record["about"].split()) or "nothing said"
+    yield "about", " ".join(record["data_description"].split()) or "nothing said"
     yield from ((name, _field(value)) for name, value in record["fields"].items())
-    yield from ((f"plan {name}", _set(value)) for name, value in record["plan"].items())
+    yield from ((f"config {name}", _set(value)) for name, value in record["config"].items())
     yield from ((f"version {name}", str(value)) for name, value in record["versions"].items())
     if words := getattr(bundle.task, "labels", ()):
         yield "labels", ", ".join(words)

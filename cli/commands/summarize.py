@@ -64,7 +64,7 @@ def command(texts, sentences, words, ratio, style, highlight, model, threads, as
             "a headline is one new line: --sentences, --ratio and --highlight say nothing of it"
         )
     sources = list(output.sources(texts or ("-",)))
-    pairs = bundle.predict_each(sources, threads)
+    pairs = bundle.iter_predictions(sources, threads)
     form = "json" if as_json else "csv" if as_csv else None
     if form:
         failed = output.answers(bundle.name, pairs, form)

@@ -13,7 +13,7 @@ from dltasks.cli import config_options
 
 
 class Tasks(click.Group):
-    """One command a task, its options made from the task's plan; without a task's name, --like says which."""
+    """One command a task, its options made from the task's plan; without a task's name, --config-from says which."""
 
     def list_commands(self, context):
         from dltasks import registry
@@ -46,7 +46,7 @@ class Tasks(click.Group):
         return f"no task {name!r}; {hint}"
 
     def parse_args(self, context, arguments):
-        if "--like" in arguments or any(each.startswith("--like=") for each in arguments):
+        if "--config-from" in arguments or any(each.startswith("--config-from=") for each in arguments):
             context.ignore_unknown_options = True
             task = config_options.task_of_bundle(arguments)
             if task and not set(arguments) & set(self.list_commands(context)):
@@ -60,7 +60,7 @@ def command():
 
     \b
     dltasks train image flowers/ --out runs/flowers
-    dltasks train --like runs/flowers more-flowers/ --out runs/more
+    dltasks train --config-from runs/flowers more-flowers/ --out runs/more
     """
 
 
@@ -73,45 +73,49 @@ def _task_command(task: str) -> click.Command:
         click.Option(["--out"], required=True, help="Folder that becomes the bundle."),
         click.Option(["--resume"], is_flag=True, help="Go on with an interrupted run."),
         click.Option(
-            ["--plan"], type=click.Path(exists=True, dir_okay=False), help="Settings from a JSON file."
+            ["--config"], type=click.Path(exists=True, dir_okay=False), help="Settings from a JSON file."
         ),
-        click.Option(["--like"], metavar="BUNDLE", help="Settings from a bundle's plan."),
-        click.Option(["--about"], type=click.Path(exists=True, dir_okay=False), help=_ABOUT),
+        click.Option(["--config-from"], metavar="BUNDLE", help="Settings from a bundle's plan."),
+        click.Option(["--data-description"], type=click.Path(exists=True, dir_okay=False), help=_ABOUT),
         click.Option(
             ["--inspect/--no-inspect"],
             default=True,
             help="Look through the data first, and stop at what would spoil the training.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="At the end one JSON object."),
-        *config_options.options(kind.plan),
+        *config_options.options(kind.config),
     ]
-    about = f"Train on DATA for the task {task}.\n\n\b\ndltasks train {task} DATA --out runs/mine"
-    return click.Command(task, params=parameters, callback=lambda **given: _run(task, **given), help=about)
+    data_description = f"Train on DATA for the task {task}.\n\n\b\ndltasks train {task} DATA --out runs/mine"
+    return click.Command(
+        task, params=parameters, callback=lambda **given: _run(task, **given), help=data_description
+    )
 
 
 _ABOUT = "A text for the card: where the data comes from, under which licence."
 
 
-def _run(task: str, data, out, resume, plan, like, about, inspect, as_json, **given) -> None:
+def _run(
+    task: str, data, out, resume, config, config_from, data_description, inspect, as_json, **given
+) -> None:
     import dltasks
     from dltasks.cli.progress import TerminalProgress
 
-    start = config_options.load_config(task, plan, like)
+    start = config_options.load_config(task, config, config_from)
     given = {name: value for name, value in given.items() if value not in (None, ())}
-    text = Path(about).read_text(encoding="utf-8") if about else ""
-    with TerminalProgress() as report:
+    text = Path(data_description).read_text(encoding="utf-8") if data_description else ""
+    with TerminalProgress() as progress:
         bundle = dltasks.train(
             task,
             data,
             out,
-            plan=start,
+            config=start,
             resume=resume,
-            about=text,
+            data_description=text,
             inspect=inspect,
-            report=report,
+            progress=progress,
             **given,
         )
-    test = bundle.record["test"]
+    test = bundle.manifest["evaluation"]
     if as_json:
         found = (
             {key: test[key] for key in ("count", "scores", "confusion", "tables")}
@@ -120,7 +124,7 @@ def _run(task: str, data, out, resume, plan, like, about, inspect, as_json, **gi
         )
         click.echo(json.dumps({"bundle": str(bundle.path), "data": data, **found}, ensure_ascii=False))
     _say(bundle, test)
-    if bundle.record["training"]["interrupted"]:
+    if bundle.manifest["training"]["interrupted"]:
         again = shlex.join(["dltasks", "train", task, data, "--out", out, "--resume"])
         click.echo(f"interrupted; to go on: {again}", err=True)
         sys.exit(130)

@@ -25,12 +25,12 @@ def command(model, as_json):
         click.echo(json.dumps(found.to_json(), ensure_ascii=False))
     else:
         output.table(model, ("what", "", "found"), list(_rows(found)))
-    sys.exit(0 if found.good else 1)
+    sys.exit(0 if found.passed else 1)
 
 
 def _rows(found):
     for each in found.checks:
-        yield each.what, "good" if each.good else "BAD", each.found
+        yield each.what, "good" if each.passed else "BAD", each.message
     if found.parity:
         told = f"{found.parity['agreement']:.1%} of {found.parity['count']} first answers as the network's when it was written"
         yield "parity", "", told

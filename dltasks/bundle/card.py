@@ -21,7 +21,7 @@ def _head(name: str, record: dict[str, Any]) -> str:
 
 
 def _scores(record: dict[str, Any]) -> str:
-    test = record["test"]
+    test = record["evaluation"]
     if not test:
         return "## How good\n\nNot measured: there was no test part. `dltasks evaluate` measures it on data of yours."
     rows = "\n".join(
@@ -36,7 +36,7 @@ def _scores(record: dict[str, Any]) -> str:
         "Intervals of shares are Wilson's, of rates an hour Poisson's, the others bootstrapped (500 rounds, less the "
         "bias). "
         f"Against the Keras network the file gives the same first answer on {parity['agreement']:.1%} of "
-        f"{parity['count']} examples; the largest difference of a probability is {parity['difference']:.2g}."
+        f"{parity['count']} examples; the largest difference of a probability is {parity['max_difference']:.2g}."
         f"{_stream(record)}"
         f"{''.join(map(_table, test.get('tables', ())))}"
     )
@@ -53,7 +53,7 @@ def _stream(record: dict[str, Any]) -> str:
         return ""
     return (
         f" Its stream.tflite, which hears piece by piece, gives the same on {parity['agreement']:.1%} of "
-        f"{parity['count']}, within {parity['difference']:.2g}, in {parity['latency']:.2f} ms a piece."
+        f"{parity['count']}, within {parity['max_difference']:.2g}, in {parity['latency']:.2f} ms a piece."
     )
 
 
@@ -63,21 +63,24 @@ def _data(record: dict[str, Any]) -> str:
         f"{counts['train']} examples to train on, {counts['val']} to choose by, {counts['test']} to judge by; "
         f"{data['files']} file{'s' * (data['files'] != 1)} of {data['bytes']} bytes in all, sha256 `{data['sha256']}`."
     )
-    about = record["about"] or "Its owner has not said where the data comes from nor under which licence."
+    about = (
+        record["data_description"]
+        or "Its owner has not said where the data comes from nor under which licence."
+    )
     return f"## Trained on what\n\n{about.strip()}\n\n{known}"
 
 
 def _making(record: dict[str, Any]) -> str:
-    training, plan = record["training"], record["plan"]
+    training, config = record["training"], record["config"]
     settings = ", ".join(
-        f"{name} {_set(value)}" for name, value in plan.items() if value not in (None, [], ())
+        f"{name} {_set(value)}" for name, value in config.items() if value not in (None, [], ())
     )
     cut = " The run was interrupted." if training["interrupted"] else ""
     return (
         "## How it was made\n\n"
         f"{training['epochs']} epochs in {training['seconds'] / 60:.0f} minutes; the best by validation was epoch "
         f"{training['best_epoch']}.{cut} Plan: {settings}. "
-        "`dltasks train --like` this folder repeats it."
+        "`dltasks train --config-from` this folder repeats it."
     )
 
 
@@ -90,5 +93,5 @@ def _limits(record: dict[str, Any]) -> str:
         "## What it can't do\n\n"
         "It knows what its training data showed and nothing else: an input of any other kind gets a wrong answer, "
         "sometimes with a high probability. Do not let it decide alone where a mistake harms someone.\n\n"
-        f"{record['caveats'].strip()}"
+        f"{record['limitations'].strip()}"
     )

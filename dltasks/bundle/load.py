@@ -1,12 +1,10 @@
 """Bundle: a trained network on disk, loaded; also .tflite files that others made."""
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
-
-import numpy as np
 
 from dltasks import registry
 from dltasks.bundle.storage import (
@@ -21,15 +19,10 @@ from dltasks.bundle.storage import (
     read_verified,
     unpack_tflite,
 )
-from dltasks.data.batch import Batch
-from dltasks.data.columns import concat, failed_indices, take
-from dltasks.errors import DamagedError, DataError, DltasksError, ModelError
-from dltasks.evaluation.results import Evaluation
+from dltasks.errors import DamagedError, ModelError
 from dltasks.fields import load_assets
 from dltasks.files import os_errors_as
-from dltasks.litert.runtime import Arrays, Runtime
-from dltasks.parallel import parallel_map
-from dltasks.progress import Progress
+from dltasks.litert.runtime import Runtime
 from dltasks.task import Task
 from dltasks.validation import range_error, type_error
 
@@ -44,45 +37,47 @@ class Bundle:
     name: str
     path: Path
     task: Task = field(repr=False)
-    record: dict[str, Any] = field(repr=False)
+    manifest: dict[str, Any] = field(repr=False)
     runtime: Runtime = field(repr=False)
 
-    def anatomy(self) -> dict[str, Any]:
+    def model_summary(self) -> dict[str, Any]:
         """What its .tflite is made of: see dltasks.anatomy."""
         from dltasks.litert.summary import model_summary
 
-        return model_summary(self.content())
+        return model_summary(self.model_bytes())
 
-    def content(self) -> bytes:
+    def model_bytes(self) -> bytes:
         """Its .tflite. Raises ModelError."""
         if not self.path.is_dir():
             return read_tflite(self.path)
         with os_errors_as(ModelError, self.path):
-            return read_verified(self.path, "model.tflite", self.record)
+            return read_verified(self.path, "model.tflite", self.manifest)
 
-    def kept(self, name: str) -> bytes | None:
+    def read_asset(self, name: str) -> bytes | None:
         """The content of one of its files; None where it has no such file. Raises ModelError."""
         if not self.path.is_dir():
-            return files_in_tflite(self.content(), self.path).get(name)
+            return files_in_tflite(self.model_bytes(), self.path).get(name)
         with os_errors_as(ModelError, self.path):
             return (
-                read_verified(self.path, name, self.record) if name in self.record.get("files", {}) else None
+                read_verified(self.path, name, self.manifest)
+                if name in self.manifest.get("files", {})
+                else None
             )
 
     @property
-    def streams(self) -> bool:
+    def is_streaming(self) -> bool:
         """Whether the file takes a step of a stream at a time, and not a whole input."""
-        return self.record.get("form") == "streaming"
+        return self.manifest.get("form") == "streaming"
 
-    def stepwise(self) -> Runtime | None:
+    def streaming_runtime(self) -> Runtime | None:
         """What takes a stream piece by piece; None where there is only what takes a whole input."""
-        if self.streams:
+        if self.is_streaming:
             return self.runtime
-        if STREAM_FILE not in self.record.get("files", {}):
+        if STREAM_FILE not in self.manifest.get("files", {}):
             return None
         with os_errors_as(ModelError, self.path):
-            runtime = Runtime(read_verified(self.path, STREAM_FILE, self.record))
-        if wrong := runtime.streaming_flaw(self.task.shapes()):
+            runtime = Runtime(read_verified(self.path, STREAM_FILE, self.manifest))
+        if wrong := runtime.streaming_shape_error(self.task.tensor_shapes()):
             raise ModelError(
                 f"{self.path}: its {STREAM_FILE} and its bundle.json do not fit: {wrong}; train it again"
             )
@@ -112,7 +107,7 @@ def load_bundle(
     record = read_manifest(folder)
     with os_errors_as(ModelError, folder):
         model = read_verified(folder, "model.tflite", record)
-        task = _load_task(record, lambda name: read_verified(folder, name, record), folder)
+        task = load_task(record, lambda name: read_verified(folder, name, record), folder)
     return Bundle(folder.name, folder, task, record, _load_runtime(model, task, record, folder))
 
 
@@ -125,7 +120,7 @@ def _unknown_model(name: str, path: Path) -> str:
     return f"no model {name!r}; {hint} (a bundle folder or a .tflite file will do too)"
 
 
-def _load_task(record: dict[str, Any], read: Callable[[str], bytes], where) -> Task:
+def load_task(record: dict[str, Any], read: Callable[[str], bytes], where) -> Task:
     """The task as it was recorded. read: from the name of a file that it keeps to its content."""
     kind = registry.find_task(record["task"])
     try:
@@ -141,7 +136,7 @@ def _load_task(record: dict[str, Any], read: Callable[[str], bytes], where) -> T
             raise ModelError(f"{where} is damaged: {wrong}; copy or train the bundle again")
         values[each.name] = value
     task = kind(**values)
-    if wrong := task.flaw():
+    if wrong := task.validate():
         raise ModelError(f"{where} is damaged: {wrong}; copy or train the bundle again")
     return task
 
@@ -150,7 +145,11 @@ def _load_runtime(model: bytes, task: Task, record: dict[str, Any], where) -> Ru
     """What runs the network of a bundle. Raises ModelError if it takes or gives other arrays than the task."""
     runtime = Runtime(model)
     streams = record.get("form") == "streaming"
-    if wrong := runtime.streaming_flaw(task.shapes()) if streams else runtime.flaw(task.shapes()):
+    if (
+        wrong := runtime.streaming_shape_error(task.tensor_shapes())
+        if streams
+        else runtime.shape_error(task.tensor_shapes())
+    ):
         raise ModelError(
             f"{where}: its network and its bundle.json do not fit: {wrong}; copy or train it again"
         )
@@ -165,7 +164,7 @@ def _load_file(path: Path, known: dict[str, Any]) -> Bundle:
     if MANIFEST_FILE not in inside or any(each is not None for each in known.values()):
         return _load_third_party(path, content, known)
     model, record = unpack_tflite(content, inside, path)
-    task = _load_task(record, inside.__getitem__, path)
+    task = load_task(record, inside.__getitem__, path)
     return Bundle(path.stem, path, task, record, _load_runtime(model, task, record, path))
 
 
@@ -189,11 +188,11 @@ def _load_third_party(path: Path, content: bytes, known: dict[str, Any]) -> Bund
     stranger = ThirdPartyModel(runtime, told, files_in_tflite(content, path), **known)
     for name in registry.task_names():
         try:
-            found = registry.find_task(name).adopt(stranger)
+            found = registry.find_task(name).from_third_party(stranger)
         except ModelError as error:
             why += [str(error)] * bool(str(error))
             continue
-        adapted = runtime.adapted(found.names, found.given, found.answered)
+        adapted = runtime.with_adapters(found.names, found.preprocess, found.postprocess)
         return Bundle(path.stem, path, found.task, {"task": name}, adapted)
     raise ModelError(
         f"{path}: carries no {MANIFEST_FILE} (made elsewhere, or cut short), and {'; '.join(why)}"

@@ -36,7 +36,7 @@ class EvaluationEntry(TypedDict):
 class ParityEntry(TypedDict):
     quantize: str
     agreement: float
-    difference: float
+    max_difference: float
     count: int
     bytes: int
     latency: float
@@ -79,12 +79,12 @@ class Manifest(TypedDict):
     format: int
     task: str
     fields: dict[str, Any]
-    plan: dict[str, str | float | bool | list[str] | None]
+    config: dict[str, str | float | bool | list[str] | None]
     source: str
-    about: str
-    caveats: str
+    data_description: str
+    limitations: str
     parameters: int
-    test: EvaluationEntry | None
+    evaluation: EvaluationEntry | None
     protocol: str
     parity: ParityEntry
     training: TrainingEntry

@@ -26,8 +26,8 @@ class Check:
     """What was looked at, whether it is as it should be, and what was found."""
 
     what: str
-    good: bool
-    found: str
+    passed: bool
+    message: str
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class Verification:
     parity: dict[str, Any] | None
 
     @property
-    def good(self) -> bool:
+    def passed(self) -> bool:
         """Whether all is as it should be."""
-        return all(each.good for each in self.checks)
+        return all(each.passed for each in self.checks)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "model": self.model,
-            "good": self.good,
-            "difference": self.difference,
+            "passed": self.passed,
+            "max_difference": self.difference,
             "checks": [vars(each) for each in self.checks],
             "parity": self.parity,
         }

@@ -5,14 +5,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dltasks.data.columns import take
-
-if TYPE_CHECKING:  # only data that is looked at, and files that are written or that others made, need them
-    pass
 
 
 @dataclass(frozen=True)
@@ -26,27 +23,27 @@ class Batch:
     files: those that the raws stand in, where they are not the raws themselves.
     """
 
-    raws: Sequence[Any]
-    origins: Sequence[str]
-    truths: Sequence[Any] | None = None
+    inputs: Sequence[Any]
+    source_names: Sequence[str]
+    labels: Sequence[Any] | None = None
     splits: Sequence[str | None] | None = None
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.raws)
+        return len(self.inputs)
 
     def take(self, positions: Iterable[int]) -> "Batch":
         """The batch of the inputs at these positions, in this order."""
         positions = positions if isinstance(positions, np.ndarray) else list(positions)
-        columns = (self.raws, self.origins, self.truths, self.splits)
+        columns = (self.inputs, self.source_names, self.labels, self.splits)
         return Batch(
             *(None if each is None else take(each, positions) for each in columns), self.notes, self.files
         )
 
     def fingerprint(self) -> dict[str, object]:
         """Number of files, their bytes, and sha256 over the sorted sha256 of each; a file of many inputs counts once."""
-        raws = self.files or self.raws
+        raws = self.files or self.inputs
         paths = dict.fromkeys(os.fspath(raw) for raw in raws if isinstance(raw, str | os.PathLike))
         hashes, size = [], 0
         for raw in [*paths, *(raw for raw in raws if isinstance(raw, bytes))]:
@@ -59,7 +56,7 @@ class Batch:
         whole = hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
         return {"files": len(hashes), "bytes": size, "sha256": whole}
 
-    def cut(self, size: int) -> Iterator["Batch"]:
+    def chunks(self, size: int) -> Iterator["Batch"]:
         """This batch in consecutive batches of at most `size` inputs."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))))

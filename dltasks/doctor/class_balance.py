@@ -45,8 +45,8 @@ def unreadable_findings(failures: dict[int, DataError], items: Items) -> Iterato
     """failures: by position, why the file can't be used."""
     if not failures:
         return
-    lost = {items.truths[i] for i in failures} - {
-        truth for i, truth in enumerate(items.truths) if i not in failures
+    lost = {items.labels[i] for i in failures} - {
+        truth for i, truth in enumerate(items.labels) if i not in failures
     }
     whole = f"; of {', '.join(sorted(lost)[:3])} nothing is left" if lost else ""
     yield Finding(
@@ -56,7 +56,7 @@ def unreadable_findings(failures: dict[int, DataError], items: Items) -> Iterato
         f"{count_of(len(failures), items.one, items.many)} of {len(items.names):,} can't be read{whole}",
         "get them anew, or take them out (--fix); training skips them",
         tuple(f"{items.names[i]}: {_why(each)}" for i, each in failures.items()),
-        items.offenders(failures),
+        items.removable(failures),
     )
 
 
@@ -104,7 +104,7 @@ def balance_findings(items: Items, kept: Sequence[int], aside: Iterable[str] = (
 
     kept: positions of what can be used. aside: labels that are no classes like the others.
     """
-    counts = Counter(items.truths[i] for i in kept)
+    counts = Counter(items.labels[i] for i in kept)
     for each in aside:
         counts.pop(each, None)
     yield from _missing(items, kept, counts)
@@ -134,7 +134,7 @@ def _missing(items: Items, kept: Sequence[int], counts: Counter) -> Iterator[Fin
     """Classes without examples in a part that the data declares."""
     if items.splits is None:
         return
-    there = {(items.split(i), items.truths[i]) for i in kept}
+    there = {(items.split(i), items.labels[i]) for i in kept}
     for split in sorted({items.split(i) for i in kept}, key=("train", "val", "test").index):
         absent = sorted(name for name in counts if (split, name) not in there)
         if absent:

@@ -31,17 +31,17 @@ class Items:
     one: str
     many: str
     names: Sequence[str]
-    truths: Sequence[str] | None = None
+    labels: Sequence[str] | None = None
     splits: Sequence[str | None] | None = None
     places: Sequence[Location] | None = None
 
-    def told(self, count: int, what: str) -> str:
+    def count_phrase(self, count: int, what: str) -> str:
         """So many of these, and what they do: "12 photos are small", or of one "1 photo is small"."""
         verb, _, rest = what.partition(" ")
         verb = SINGULAR_VERBS.get(verb, f"{verb}s") if count == 1 else verb
         return f"{count_of(count, self.one, self.many)} {verb} {rest}"
 
-    def offenders(self, positions: Iterable[int]) -> tuple[Location, ...]:
+    def removable(self, positions: Iterable[int]) -> tuple[Location, ...]:
         """Where these stand."""
         return () if self.places is None else tuple(self.places[i] for i in positions)
 
@@ -58,7 +58,7 @@ def duplicate_findings(groups: Iterable[Sequence[int]], items: Items, alike: str
     """
     sure = alike == "identical"
     groups = [list(group) for group in groups]
-    contradicted = [g for g in groups if items.truths is not None and len({items.truths[i] for i in g}) > 1]
+    contradicted = [g for g in groups if items.labels is not None and len({items.labels[i] for i in g}) > 1]
     divided = [g for g in groups if len({items.split(i) for i in g}) > 1]
     repeated = [each for g in groups for each in _repeated(g, items)]
     if contradicted:
@@ -94,10 +94,10 @@ def _across_classes(groups, items: Items, alike: str, sure: bool) -> Finding:
         f"{alike} across classes",
         ERROR if sure and len(touched) > MAX_CONTRADICTED_FRACTION * len(items.names) else WARNING,
         len(touched),
-        items.told(len(touched), f"stand under two classes, {alike}"),
+        items.count_phrase(len(touched), f"stand under two classes, {alike}"),
         "keep each under the class that it shows" + (", --fix takes all of them out" if sure else ""),
         tuple(_join_names(group, items) for group in groups),
-        items.offenders(touched) if sure else (),
+        items.removable(touched) if sure else (),
     )
 
 
@@ -112,24 +112,24 @@ def _across_splits(groups, items: Items, alike: str, sure: bool) -> Finding:
         f"{alike} across splits",
         ERROR if sure and judged > MAX_LEAKED_FRACTION * whole else WARNING,
         judged,
-        f"{items.told(judged, 'stand in another part too')}, {alike}, of {whole:,} to judge or choose by: scores flatter",
+        f"{items.count_phrase(judged, 'stand in another part too')}, {alike}, of {whole:,} to judge or choose by: scores flatter",
         "keep each in one part; --fix takes them out of the training part",
         tuple(_join_names(group, items) for group in groups),
-        items.offenders(extra),
+        items.removable(extra),
     )
 
 
 def _within_class(groups: list[list[int]], items: Items, alike: str, sure: bool) -> Finding:
     extra = [i for group in groups for i in group[1:]]
-    of = "part" if items.truths is None else "class and part"
+    of = "part" if items.labels is None else "class and part"
     return Finding(
         alike,
         WARNING if len(extra) > MAX_REPEATED_FRACTION * len(items.names) else NOTE,
         len(extra),
-        items.told(len(extra), f"repeat another of the same {of}, {alike}"),
+        items.count_phrase(len(extra), f"repeat another of the same {of}, {alike}"),
         "--fix leaves one of each" if sure else "of a series a few are enough",
         tuple(_join_names(group, items) for group in groups),
-        items.offenders(extra) if sure else (),
+        items.removable(extra) if sure else (),
     )
 
 
@@ -137,7 +137,7 @@ def _repeated(group: list[int], items: Items) -> Iterator[list[int]]:
     """The members of a group that share class and part with another one, together."""
     seen: dict[tuple, list[int]] = {}
     for i in group:
-        seen.setdefault((items.truths and items.truths[i], items.split(i)), []).append(i)
+        seen.setdefault((items.labels and items.labels[i], items.split(i)), []).append(i)
     return (each for each in seen.values() if len(each) > 1)
 
 

@@ -42,10 +42,10 @@ class Finding:
     kind: str
     severity: str
     count: int
-    found: str
-    advice: str
-    named: tuple[str, ...] = field(default=(), repr=False)
-    offenders: tuple[Location, ...] = field(default=(), repr=False)
+    message: str
+    fix: str
+    affected_items: tuple[str, ...] = field(default=(), repr=False)
+    removable: tuple[Location, ...] = field(default=(), repr=False)
     fatal: bool = False
 
     @property
@@ -53,22 +53,24 @@ class Finding:
         """The first that are named, long ones cut."""
         return tuple(
             each if len(each) <= MAX_WIDTH else each[: MAX_WIDTH - 3] + "..."
-            for each in self.named[:MAX_EXAMPLES]
+            for each in self.affected_items[:MAX_EXAMPLES]
         )
 
     def __str__(self) -> str:
         shown = (
-            f" ({', '.join(self.examples[:3])}{', ...' if len(self.named) > 3 else ''})" if self.named else ""
+            f" ({', '.join(self.examples[:3])}{', ...' if len(self.affected_items) > 3 else ''})"
+            if self.affected_items
+            else ""
         )
-        return f"{self.found}{shown}{f'; {self.advice}' if self.advice else ''}"
+        return f"{self.message}{shown}{f'; {self.fix}' if self.fix else ''}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        plain = {name: getattr(self, name) for name in ("kind", "severity", "count", "found", "advice")}
+        plain = {name: getattr(self, name) for name in ("kind", "severity", "count", "message", "fix")}
         return plain | {
             "examples": list(self.examples),
-            "fixable": len(self.offenders),
-            "named": list(self.named),
+            "fixable": len(self.removable),
+            "affected_items": list(self.affected_items),
         }
 
 
@@ -81,7 +83,7 @@ class Inspection:
 
     task: str
     count: int
-    things: str
+    unit: str
     findings: tuple[Finding, ...]
     failure: DataError | None = None
 
@@ -90,29 +92,29 @@ class Inspection:
         """The findings that a training stops at."""
         return [each for each in self.findings if each.severity == ERROR]
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """How many of each severity, for people."""
         parts = []
         for severity in SEVERITIES:
             count = sum(each.severity == severity for each in self.findings)
             parts.append(f"{count} {severity}{'s' * (count != 1)}")
-        return f"{self.count:,} {self.things}: {', '.join(parts)}"
+        return f"{self.count:,} {self.unit}: {', '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         findings = [each.to_json() for each in self.findings]
-        return {"task": self.task, "count": self.count, "things": self.things, "findings": findings}
+        return {"task": self.task, "count": self.count, "unit": self.unit, "findings": findings}
 
 
 def map_inputs(
-    raws: Sequence[Any], look: Callable[[Sequence[Any]], list[Any]], report: Progress
+    raws: Sequence[Any], look: Callable[[Sequence[Any]], list[Any]], progress: Progress
 ) -> list[Any]:
     """What `look` gives for each raw input, or the DataError in its place; it is given some at a time, on all cores."""
     chunks = [raws[at : at + CHUNK_SIZE] for at in range(0, len(raws), CHUNK_SIZE)]
     looks: list[Any] = []
     for found in parallel_map(look, chunks):
         looks += found
-        report.step("inspecting", len(looks), len(raws))
+        progress.update("inspecting", len(looks), len(raws))
     return looks
 
 

@@ -13,7 +13,7 @@ from dltasks.progress import Progress
 
 
 def inspect(
-    task: str, source: Any, plan: TrainingConfig | None = None, report: Progress | None = None
+    task: str, source: Any, config: TrainingConfig | None = None, progress: Progress | None = None
 ) -> Inspection:
     """Look at the data that `task` is to be trained on, with the settings of `plan`; nothing is changed.
 
@@ -21,7 +21,7 @@ def inspect(
     """
     kind = registry.find_task(task)
     try:
-        found = kind().inspect(source, plan or kind.plan(), report or Progress())
+        found = kind().inspect(source, config or kind.config(), progress or Progress())
     except DataError as error:
         rows = error.rows if isinstance(error, RowsError) else ()
         places = tuple(Location(Path(error.path), row) for row in rows)
@@ -30,20 +30,20 @@ def inspect(
         return Inspection(task, 0, "examples", (unusable,), error)
     known = [_limit_removal(each, found.count) for each in found.findings]
     ordered = sorted(known, key=lambda each: SEVERITIES.index(each.severity))
-    return Inspection(task, found.count, found.things, tuple(ordered))
+    return Inspection(task, found.count, found.unit, tuple(ordered))
 
 
 def _limit_removal(finding: Finding, count: int) -> Finding:
     """The finding; one that touches half of the data is no matter of taking things out."""
-    if 2 * len(finding.offenders) < count:
+    if 2 * len(finding.removable) < count:
         return finding
-    return replace(finding, offenders=(), advice=f"so many: {TOO_MANY}")
+    return replace(finding, removable=(), fix=f"so many: {TOO_MANY}")
 
 
 def detect_task(source: Any) -> str:
     """The one task whose data this looks like. Raises DataError."""
     check_exists(source)
-    found = [name for name in registry.task_names() if registry.find_task(name).holds(source)]
+    found = [name for name in registry.task_names() if registry.find_task(name).can_load(source)]
     if len(found) == 1:
         return found[0]
     why = f"it may be for {' or '.join(found)}" if found else "it looks like none that a task knows"

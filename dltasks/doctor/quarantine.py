@@ -87,7 +87,7 @@ def _offenders(findings: Iterable[Finding]):
     files: dict[Path, str] = {}
     rows: dict[Path, tuple[set[int], str]] = {}
     for finding in findings:
-        for place in finding.offenders:
+        for place in finding.removable:
             _note(place, finding.kind, files, rows)
     return files, rows
 

@@ -26,11 +26,11 @@ class Score:
 class Confusion:
     """`count` of the `of` examples of class `truth` were taken for class `guess`."""
 
-    truth: str
-    guess: str
+    label: str
+    prediction: str
     count: int
-    of: int
-    share: Score
+    total: int
+    proportion: Score
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Evaluation:
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def noted(self, notes: tuple[str, ...]) -> "Evaluation":
+    def with_notes(self, notes: tuple[str, ...]) -> "Evaluation":
         """This evaluation with more to say of it."""
         return replace(self, notes=(*self.notes, *notes))
 
-    def beside(self, tables: tuple[Table, ...]) -> "Evaluation":
+    def with_tables(self, tables: tuple[Table, ...]) -> "Evaluation":
         """This evaluation with more tables."""
         return replace(self, tables=(*self.tables, *tables))
 

@@ -20,7 +20,7 @@ SEEN_NOTE = "compared on examples that the model may have been trained on: --dat
 
 def calibration_data(bundle: Bundle, data) -> tuple[Arrays, HeldOut, tuple[str, ...]]:
     """Inputs to take ranges from, and held-out examples to compare on; and what should be known of these."""
-    recorded = bundle.record.get("source", "")
+    recorded = bundle.manifest.get("source", "")
     beside = bundle.path / recorded
     source = data or (beside if beside.exists() else recorded)
     try:
@@ -37,14 +37,14 @@ def calibration_data(bundle: Bundle, data) -> tuple[Arrays, HeldOut, tuple[str, 
     ranged = random.permutation(others if len(others) >= CALIBRATION_SIZE else len(examples))[
         :CALIBRATION_SIZE
     ]
-    calibration, _ = bundle.task.encode(take(examples.raws, ranged))
-    chosen = np.sort(random.permutation(held_out)[: bundle.task.pairs])
+    calibration, _ = bundle.task.encode(take(examples.inputs, ranged))
+    chosen = np.sort(random.permutation(held_out)[: bundle.task.parity_sample_size])
     held = _encode_held_out(bundle.task, examples.take(chosen), source)
     return calibration, held, notes
 
 
 def _encode_held_out(task: Task, examples, source) -> HeldOut:
-    inputs, failures = task.encode(examples.raws)
+    inputs, failures = task.encode(examples.inputs)
     good = np.setdiff1d(np.arange(len(examples)), list(failures))
     if not len(good):
         raise ExportError(f"{source}: nothing in it could be read")
@@ -54,21 +54,21 @@ def _encode_held_out(task: Task, examples, source) -> HeldOut:
 def _load_examples(bundle: Bundle, source, given: bool):
     """Examples, the positions of those to compare on, and notes. Raises DataError."""
     try:
-        examples = bundle.task.examples(source)
+        examples = bundle.task.load_examples(source)
     except DataError:
         batches = list(bundle.task.read([source]))
-        raws = concat(batch.raws for batch in batches)
+        raws = concat(batch.inputs for batch in batches)
         if not Path(source).exists() or len(failed_indices(raws)) == len(raws):
             raise
-        origins = concat(batch.origins for batch in batches)
+        origins = concat(batch.source_names for batch in batches)
         return Batch(raws, origins), np.arange(len(raws)), (UNLABELED_NOTE,)
-    known, notes = bundle.task.known(examples)
+    known, notes = bundle.task.filter_known_labels(examples)
     if not len(known):
-        return replace(examples, truths=None), np.arange(len(examples)), tuple(notes)
+        return replace(examples, labels=None), np.arange(len(examples)), tuple(notes)
     examples = known
     if examples.splits is not None and "test" in examples.splits:
         return examples, np.flatnonzero([each == "test" for each in examples.splits]), ()
-    recorded = bundle.record.get("held_out")
-    if recorded and bundle.record.get("data") == examples.fingerprint():
+    recorded = bundle.manifest.get("held_out")
+    if recorded and bundle.manifest.get("data") == examples.fingerprint():
         return examples, np.asarray(recorded), ()
     return examples, np.arange(len(examples)), () if given else (SEEN_NOTE,)

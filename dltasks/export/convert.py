@@ -40,7 +40,7 @@ def to_tflite(network, level: str, calibration: Arrays, quantised: Sequence[str]
         to_saved_model(signatures, folder)
         chosen = quantised if level in ("dynamic", "int8") else ()
         model = _convert(signatures, folder, "none" if chosen else level, calibration)
-        if chosen or level == "weights8":
+        if chosen or level == "weight-int8":
             model = _quantize(model, Path(folder), level, chosen, calibration)
     foreign = custom_operations(model)
     if foreign:

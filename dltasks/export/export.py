@@ -48,11 +48,11 @@ LATENCY_TOLERANCE = 1.1
 class ExportOptions:
     """What an export is asked for. quantize: a level, or "auto". prefer: "speed" or "size", of levels that hold the floors."""
 
-    to: str
+    format: str
     quantize: str
     data: Any
     min_agreement: float
-    max_loss: float
+    max_score_drop: float
     prefer: str
 
 
@@ -67,30 +67,30 @@ class ExportResult:
 
 def export(bundle: Bundle, out: Path, wanted: ExportOptions) -> ExportResult:
     """What Bundle.export says."""
-    if wanted.to not in ("litert", "streaming", "saved-model"):
-        raise ExportError(f"--to {wanted.to}: there are litert, streaming and saved-model")
-    if wanted.quantize == AUTO and wanted.to != "litert":
-        raise ExportError(f"--quantize {AUTO}: for --to litert; name a level")
-    if wanted.to != "saved-model" and out.is_dir():
+    if wanted.format not in ("litert", "streaming", "saved-model"):
+        raise ExportError(f"--format {wanted.format}: there are litert, streaming and saved-model")
+    if wanted.quantize == AUTO and wanted.format != "litert":
+        raise ExportError(f"--quantize {AUTO}: for --format litert; name a level")
+    if wanted.format != "saved-model" and out.is_dir():
         raise ExportError(f"{out}: a folder, where a .tflite is to be written")
     if not (bundle.path / "model.keras").is_file():
         raise ModelError(f"{bundle.path}: has no model.keras to export from; name a bundle folder")
     check_writable(out, ExportError)
     calibration, held, notes = calibration_data(bundle, wanted.data)
     network = load_network(bundle.path)
-    if wanted.to == "saved-model":
+    if wanted.format == "saved-model":
         return ExportResult(_export_saved_model(bundle, network, held, out, wanted), {}, notes)
-    if wanted.to == "streaming":
+    if wanted.format == "streaming":
         model, parity = to_streaming_tflite(bundle.task, network, wanted.quantize, calibration, held)
-        check_parity(parity, wanted.min_agreement, wanted.max_loss)
+        check_parity(parity, wanted.min_agreement, wanted.max_score_drop)
         levels = {}
     else:
         network_says = run_and_score(bundle.task, convert.keras_runner(bundle.task, network), held)
         made = _convert_modes(bundle.task, network, network_says, calibration, held, wanted)
         levels = {level: each if isinstance(each, str) else each[1] for level, each in made.items()}
         model, parity = made[_best_mode(levels, wanted)]
-    record = {k: v for k, v in bundle.record.items() if k not in ("files", "stream_parity", "held_out")}
-    record |= {"parity": parity.brief(), "form": wanted.to}
+    record = {k: v for k, v in bundle.manifest.items() if k not in ("files", "stream_parity", "held_out")}
+    record |= {"parity": parity.summary(), "form": wanted.format}
     with os_errors_as(ExportError, out), atomic_path(out) as path:
         path.write_bytes(pack_tflite(bundle.name, model, record, bundle.task, held.inputs, parity))
         write_json(out.with_name(f"{out.stem}.{PARITY}"), parity.to_json())
@@ -104,7 +104,7 @@ def _convert_modes(
     signatures, found = task.signatures(network), {}
     for level in reversed(QUANTIZATION_MODES) if wanted.quantize == AUTO else (wanted.quantize,):
         try:
-            model = convert.to_tflite(signatures, level, calibration, task.quantised)
+            model = convert.to_tflite(signatures, level, calibration, task.quantized_ops)
         except ExportError as error:
             if wanted.quantize != AUTO:
                 raise
@@ -123,7 +123,7 @@ def _convert_modes(
 def _best_mode(levels: dict[str, Parity | str], wanted: ExportOptions) -> str:
     """The fastest, or smallest, of those that hold the floors; of those about as fast the smallest. Raises ExportError."""
     made = {level: each for level, each in levels.items() if isinstance(each, Parity)}
-    floors = wanted.min_agreement, wanted.max_loss
+    floors = wanted.min_agreement, wanted.max_score_drop
     if wanted.quantize != AUTO:
         check_parity(made[wanted.quantize], *floors)
         return wanted.quantize
@@ -148,11 +148,11 @@ def _export_saved_model(bundle: Bundle, network, held: HeldOut, out: Path, wante
         size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
         network_says = run_and_score(task, convert.keras_runner(task, network), held)
         parity = compare(task, "saved-model", network_says, given, held, size, 0.0)
-        check_parity(parity, wanted.min_agreement, wanted.max_loss)
+        check_parity(parity, wanted.min_agreement, wanted.max_score_drop)
         extra = folder / "assets.extra"
         extra.mkdir(exist_ok=True)
         for name, content in {
-            MANIFEST_FILE: _to_json(bundle.record),
+            MANIFEST_FILE: _to_json(bundle.manifest),
             PARITY: _to_json(parity.to_json()),
             **save_assets(task),
         }.items():
@@ -178,7 +178,7 @@ def pack_tflite(
         "author": f"{AUTHOR} {record['versions']['dltasks']}",
         "license": f"that of the data; see {CARD_FILE}",
     }
-    model = metadata.add_metadata(model, about, task.tensors(), [CARD_FILE, MANIFEST_FILE])
+    model = metadata.add_metadata(model, about, task.tensor_metadata(), [CARD_FILE, MANIFEST_FILE])
     record = record | {"model": _hash_entry(model), "members": {k: _hash_entry(v) for k, v in inside.items()}}
     return append_files(model, {MANIFEST_FILE: _to_json(record), **inside})
 

@@ -41,9 +41,9 @@ class HeldOut:
     examples: Batch
 
     @property
-    def scored(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether truths are known."""
-        return self.examples.truths is not None
+        return self.examples.labels is not None
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -54,7 +54,7 @@ class ModelOutputs:
     """What a network or a file says of held examples: outputs, answers to these, and scores with their intervals."""
 
     outputs: Arrays
-    answers: Sequence[Any]
+    predictions: Sequence[Any]
     scores: dict[str, dict[str, float]]
 
 
@@ -70,7 +70,7 @@ class Parity:
 
     quantize: str
     agreement: float
-    difference: float
+    max_difference: float
     count: int
     bytes: int
     latency: float
@@ -80,7 +80,7 @@ class Parity:
     worst: tuple[dict[str, Any], ...] = ()
 
     @property
-    def loss(self) -> float | None:
+    def score_drop(self) -> float | None:
         """How much lower the file's first score is than the network's; None where no truths are known."""
         first = next(iter(self.scores.values()), None)
         return first["network"]["value"] - first["file"]["value"] if first else None
@@ -89,20 +89,20 @@ class Parity:
         """Plain values."""
         return round_floats(asdict(self))
 
-    def brief(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Plain values, without single inputs."""
         return {name: each for name, each in self.to_json().items() if name != "worst"}
 
 
 def run_and_score(task: Task, run: Run, held: HeldOut) -> ModelOutputs:
     """What `run` says of held examples."""
-    outputs = run_in_batches(lambda rows: task.outputs(rows, run), held.inputs)
+    outputs = run_in_batches(lambda rows: task.run_network(rows, run), held.inputs)
     scores = {}
-    if held.scored:
-        batches = held.examples.cut(task.batch_size)
-        answers = concat(task.answer(batch.raws, run) for batch in batches)
+    if held.has_labels:
+        batches = held.examples.chunks(task.batch_size)
+        answers = concat(task.predict(batch.inputs, run) for batch in batches)
         if not failed_indices(answers):
-            found = task.scores(answers, held.examples.truths)
+            found = task.metrics(answers, held.examples.labels)
             scores = {name: asdict(each) for name, each in found.items()}
     return ModelOutputs(outputs, task.decode(outputs), scores)
 
@@ -110,7 +110,7 @@ def run_and_score(task: Task, run: Run, held: HeldOut) -> ModelOutputs:
 def score_outputs(task: Task, outputs: Arrays, held: HeldOut) -> ModelOutputs:
     """What these outputs say of held examples, each as a whole."""
     answers = task.decode(outputs)
-    found = task.scores(answers, held.examples.truths) if held.scored else {}
+    found = task.metrics(answers, held.examples.labels) if held.has_labels else {}
     return ModelOutputs(outputs, answers, {name: asdict(each) for name, each in found.items()})
 
 
@@ -124,7 +124,10 @@ def compare(
     latency: float,
 ) -> Parity:
     """The Parity of a file of `size` bytes."""
-    agree = np.array([task.agree(*each) for each in zip(network.answers, file.answers, strict=True)], bool)
+    agree = np.array(
+        [task.same_prediction(*each) for each in zip(network.predictions, file.predictions, strict=True)],
+        bool,
+    )
     apart = np.stack(
         [_row_differences(network.outputs[name], file.outputs[name]) for name in network.outputs]
     )
@@ -136,7 +139,7 @@ def compare(
     return Parity(
         quantize=level,
         agreement=float(agree.mean()),
-        difference=float(apart.max()),
+        max_difference=float(apart.max()),
         count=len(agree),
         bytes=size,
         latency=latency,
@@ -153,7 +156,7 @@ def _row_differences(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _worst_class(task: Task, held: HeldOut, agree: np.ndarray) -> dict[str, Any] | None:
-    if not held.scored or (classes := task.classes(held.examples.truths)) is None:
+    if not held.has_labels or (classes := task.classes(held.examples.labels)) is None:
         return None
     counts = Counter(classes)
     many = [name for name, count in counts.items() if count >= MIN_CLASS_SIZE]
@@ -165,11 +168,11 @@ def _worst_class(task: Task, held: HeldOut, agree: np.ndarray) -> dict[str, Any]
 
 
 def _worst_inputs(task: Task, network: ModelOutputs, file: ModelOutputs, held: HeldOut, apart: np.ndarray):
-    names = _relative_names([str(each) for each in held.examples.origins])
+    names = _relative_names([str(each) for each in held.examples.source_names])
     for i in np.argsort(-apart, kind="stable")[:MAX_WORST]:
         if apart[i] == 0:
             return
-        said = (task.brief(each.answers[int(i)]) for each in (network, file))
+        said = (task.summary(each.predictions[int(i)]) for each in (network, file))
         yield {
             "input": names[int(i)],
             "row": int(i),
@@ -216,10 +219,10 @@ def threshold_failure(parity: Parity, min_agreement: float, max_loss: float) -> 
             f"agrees with the network on {parity.agreement:.1%} of {parity.count} examples, below the floor of "
             f"{min_agreement:.1%}"
         )
-    if parity.loss is not None and parity.loss > max_loss:
+    if parity.score_drop is not None and parity.score_drop > max_loss:
         name = next(iter(parity.scores))
         return (
-            f"loses {parity.loss:.4f} of the network's {name.replace('_', ' ')} "
+            f"loses {parity.score_drop:.4f} of the network's {name.replace('_', ' ')} "
             f"({parity.scores[name]['network']['value']:.4f}) on {parity.count} examples; at most {max_loss:g} may be lost"
         )
     return ""
@@ -245,14 +248,12 @@ def measure_parity(task: Task, network: ModelOutputs, model: bytes, held: HeldOu
     """Run the file on held examples, and compare it with what its network said of them."""
     run = Runtime(model).run
     latency = task_latency(task, run, held)
-    return compare(
-        task, level, network, run_and_score(task, run, held), held, len(model), latency
-    )
+    return compare(task, level, network, run_and_score(task, run, held), held, len(model), latency)
 
 
 def task_latency(task: Task, run: Run, held: HeldOut) -> float:
     """Median milliseconds of one held example."""
-    return measure_latency(lambda one: task.outputs(one, run), held.inputs)
+    return measure_latency(lambda one: task.run_network(one, run), held.inputs)
 
 
 def compare_latencies(task: Task, models: dict[str, bytes], held: HeldOut) -> dict[str, float]:
@@ -262,5 +263,3 @@ def compare_latencies(task: Task, models: dict[str, bytes], held: HeldOut) -> di
         {name: task_latency(task, run, held) for name, run in runs.items()} for _ in range(LATENCY_ROUNDS)
     ]
     return {name: min(each[name] for each in rounds) for name in runs}
-
-

@@ -24,13 +24,13 @@ def to_streaming_tflite(
     Compared are the outputs after the last piece of each held input, from a state of zeros on, with those of the
     network for the whole input. Raises ExportError.
     """
-    step = task.streaming(network, size)
+    step = task.streaming_network(network, size)
     ranges = (
         _stream_chunks(step, list(_iter_rows(calibration, MAX_CALIBRATION_STREAMS)))
         if level == "int8"
         else {}
     )
-    model = to_tflite(step, level, ranges, task.quantised)
+    model = to_tflite(step, level, ranges, task.quantized_ops)
     runtime, taken = Runtime(model), []
     first, *others = _iter_rows(held.inputs, len(held))
     # Only what one input's steps are given is kept: of all inputs it would be a gigabyte.

@@ -45,7 +45,7 @@ def create_golden(runtime: Runtime, examples: Arrays, seed: int = 0) -> bytes:
     random = np.random.default_rng(seed)
     found, known = {}, {}
     for signature in runtime.signatures or (None,):
-        details = runtime.details(signature)
+        details = runtime.input_details(signature)
         given = {
             name: _draw_input(each, examples.get(name), random)
             for name, each in details.items()
@@ -111,7 +111,7 @@ def max_difference(runtime: Runtime, content: bytes) -> float:
     kept = {tuple(name.split("/", 2)): each for name, each in read_golden(content).items()}
     try:
         for signature in dict.fromkeys(key[0] for key in kept):
-            names = runtime.details(signature or None)
+            names = runtime.input_details(signature or None)
             given = {name: kept.get((signature, "in", name), known.get(name)) for name in names}
             known |= runtime.run(given, signature or None)
             wanted = {name: each for (s, side, name), each in kept.items() if (s, side) == (signature, "out")}

@@ -3,15 +3,11 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dltasks.errors import ModelError
 from dltasks.frameworks import suppress_native_output
-
-if TYPE_CHECKING:  # only data that is looked at, and files that are written or that others made, need them
-    pass
 
 Convert = Callable[[np.ndarray], np.ndarray]
 
@@ -49,18 +45,22 @@ class Runtime:
         row_by_row = any(tuple(each["shape_signature"][:1]) == (1,) for each in self.inputs.values())
         self._at_once = 1 if row_by_row else MAX_BATCH
 
-    def adapted(
+    def with_adapters(
         self, names: dict[str, str], given: dict[str, Convert], answered: dict[str, Convert]
     ) -> "Runtime":
         """The same file with these names in place of its own; `given` changes inputs of these names, `answered` outputs."""
         return Runtime(self._model, names, given, answered)
 
-    def flaw(self, shapes: dict[str, tuple[int | None, ...]]) -> str:
+    def shape_error(self, shapes: dict[str, tuple[int | None, ...]]) -> str:
         """What of these arrays the file neither takes nor gives so, in a few words; nothing where it does.
 
         shapes: of inputs and outputs by name, without the batch axis; None for an axis of any size.
         """
-        sides = (side(each) for each in self.signatures or (None,) for side in (self.details, self.results))
+        sides = (
+            side(each)
+            for each in self.signatures or (None,)
+            for side in (self.input_details, self.output_details)
+        )
         found = [(name, detail) for side in sides for name, detail in side.items()]
         if missing := sorted(set(shapes) - {name for name, _ in found}):
             return f"it has no {missing[0]}"
@@ -73,21 +73,21 @@ class Runtime:
                 return f"{name} is {shape}, where {wanted} is wanted"
         return ""
 
-    def streaming_flaw(self, shapes: dict[str, tuple[int | None, ...]]) -> str:
+    def streaming_shape_error(self, shapes: dict[str, tuple[int | None, ...]]) -> str:
         """As flaw, of a file that takes a step of its inputs and the state, and gives its outputs and the next state."""
         given = {name: tuple(each["shape"]) for name, each in self.inputs.items()}
         after = {name: tuple(each["shape"]) for name, each in self.outputs.items()}
         if state := [name for name in given if name not in shapes and given[name] != after.get(name)]:
             return f"the state {state[0]} does not come back as it went in"
-        return self.flaw(
+        return self.shape_error(
             {name: shape if name in after else (None,) * len(shape) for name, shape in shapes.items()}
         )
 
-    def details(self, signature: str | None = None) -> dict[str, dict]:
+    def input_details(self, signature: str | None = None) -> dict[str, dict]:
         """The inputs of a signature by name, as the interpreter tells of them."""
         return self._runner(signature).get_input_details() if self.signatures else self.inputs
 
-    def results(self, signature: str | None = None) -> dict[str, dict]:
+    def output_details(self, signature: str | None = None) -> dict[str, dict]:
         """The outputs of a signature by name."""
         return self._runner(signature).get_output_details() if self.signatures else self.outputs
 

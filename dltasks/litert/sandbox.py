@@ -52,7 +52,7 @@ def _try(content: bytes) -> int:
         for signature in runtime.signatures or (None,):
             for most in (0, 255):
                 given = {}
-                for name, detail in runtime.details(signature).items():
+                for name, detail in runtime.input_details(signature).items():
                     # Of a stranger's axes that take any size, 1 is the only one that is surely not too many.
                     shape = [max(1, int(size)) for size in detail["shape_signature"]]
                     given[name] = random.integers(0, most, shape, endpoint=True).astype(detail["dtype"])

@@ -33,7 +33,7 @@ def model_summary(model: bytes) -> dict[str, Any]:
 
 
 def _sides(runtime: Runtime, signature: str | None) -> dict[str, dict]:
-    return {"inputs": runtime.details(signature), "outputs": runtime.results(signature)}
+    return {"inputs": runtime.input_details(signature), "outputs": runtime.output_details(signature)}
 
 
 def _tensor(named: tuple[str, dict]) -> dict[str, Any]:

@@ -16,27 +16,27 @@ class ThirdPartyModel:
     as the user named them, or None; (value - mean) / std is what its input takes."""
 
     runtime: Runtime
-    told: dict[str, Any]
-    inside: dict[str, bytes]
+    metadata: dict[str, Any]
+    files: dict[str, bytes]
     labels: Sequence[str] | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
 
     def tensor(self, side: str) -> dict[str, Any]:
         """What its metadata says of its first "input" or "output"."""
-        graphs = self.told.get("subgraph_metadata") or [{}]
+        graphs = self.metadata.get("subgraph_metadata") or [{}]
         return (graphs[0].get(f"{side}_tensor_metadata") or [{}])[0]
 
-    def named(self) -> list[str] | None:
+    def label_names(self) -> list[str] | None:
         """The labels that the user named, that its metadata names, or that stand in the only text file in it."""
         if self.labels:
             return list(self.labels)
         files = [
             each for each in self.tensor("output").get("associated_files", ()) if each.get("type") == LABELS
         ]
-        names = [each["name"] for each in files if each.get("name") in self.inside]
-        names += [each for each in self.inside if each.endswith(".txt")]
-        return self.inside[names[0]].decode("utf-8", "replace").splitlines() if names else None
+        names = [each["name"] for each in files if each.get("name") in self.files]
+        names += [each for each in self.files if each.endswith(".txt")]
+        return self.files[names[0]].decode("utf-8", "replace").splitlines() if names else None
 
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Mean and standard deviation that its input is scaled by; None where nobody says."""
@@ -57,5 +57,5 @@ class Adapter:
 
     task: Any
     names: dict[str, str]
-    given: dict[str, Convert]
-    answered: dict[str, Convert]
+    preprocess: dict[str, Convert]
+    postprocess: dict[str, Convert]

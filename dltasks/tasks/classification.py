@@ -27,11 +27,11 @@ class ClassPrediction:
 
     names: tuple[str, ...]
     probabilities: np.ndarray = field(compare=False)
-    top: int
+    top_k: int
 
     @cached_property
     def labels(self) -> tuple[Label, ...]:
-        order = np.argsort(-self.probabilities, kind="stable")[: self.top]
+        order = np.argsort(-self.probabilities, kind="stable")[: self.top_k]
         return tuple(Label(self.names[i], float(self.probabilities[i])) for i in order)
 
     def agrees(self, other: "ClassPrediction") -> bool:
@@ -42,7 +42,7 @@ class ClassPrediction:
         """The labels as plain values."""
         return [{"label": e.label, "probability": round(e.probability, 4)} for e in self.labels]
 
-    def rows(self) -> list[tuple[str, str]]:
+    def display_rows(self) -> list[tuple[str, str]]:
         """Lines for people: label and probability."""
         return [(each.label, f"{each.probability:.1%}") for each in self.labels]
 
@@ -56,7 +56,7 @@ def one_hot(positions: Sequence[int], classes: int) -> np.ndarray:
     return np.eye(classes, dtype=np.float32)[np.asarray(positions, int)]
 
 
-def compile_classifier(model, optimizer, plan, targets: np.ndarray) -> None:
+def compile_classifier(model, optimizer, config, targets: np.ndarray) -> None:
     """Compile a model that gives logits by the name "probabilities". targets: of the training part."""
     import keras
 
@@ -64,13 +64,13 @@ def compile_classifier(model, optimizer, plan, targets: np.ndarray) -> None:
     optimizer.exclude_from_weight_decay([each for each in model.trainable_variables if len(each.shape) < 2])
     model.compile(
         optimizer=optimizer,
-        loss={"probabilities": cross_entropy(plan, targets)},
+        loss={"probabilities": cross_entropy(config, targets)},
         metrics={"probabilities": [keras.metrics.CategoricalAccuracy(name="accuracy")]},
         jit_compile=keras.backend.backend() == "jax",
     )
 
 
-def cross_entropy(plan, targets: np.ndarray):
+def cross_entropy(config, targets: np.ndarray):
     """The loss from logits, with plan.label_smoothing; each class weighed by its rarity if plan.balance.
 
     targets: float32 (count, classes) of the training part.
@@ -79,11 +79,11 @@ def cross_entropy(plan, targets: np.ndarray):
 
     classes = targets.shape[1]
     counts = targets.sum(axis=0)
-    weights = len(targets) / (classes * np.maximum(counts, 1)) if plan.balance else np.ones(classes)
+    weights = len(targets) / (classes * np.maximum(counts, 1)) if config.balance else np.ones(classes)
     weights = weights.astype("float32")
 
     def loss(target, logits):
-        smooth = target * (1 - plan.label_smoothing) + plan.label_smoothing / classes
+        smooth = target * (1 - config.label_smoothing) + config.label_smoothing / classes
         return -ops.sum(smooth * weights * ops.log_softmax(logits, axis=-1), axis=-1)
 
     return loss

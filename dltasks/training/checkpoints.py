@@ -41,7 +41,7 @@ class RunDirectory:
     """The folder of a run. kept: whether it stays when the run ends, to go on from."""
 
     folder: Path
-    kept: bool
+    keep: bool
 
 
 @contextmanager
@@ -62,10 +62,10 @@ def locked(folder: Path) -> Iterator[RunDirectory]:
     try:
         yield work
     finally:
-        if not work.kept:
+        if not work.keep:
             _remove(folder)
         lock.release()
-        if not work.kept:
+        if not work.keep:
             with suppress(OSError):  # Windows keeps a lock that is held
                 folder.rmdir()
 
@@ -77,7 +77,9 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def start_or_resume(work: Path, task: str, plan: TrainingConfig, settings: dict, resume: bool, about: str):
+def start_or_resume(
+    work: Path, task: str, config: TrainingConfig, settings: dict, resume: bool, data_description: str
+):
     """The state to start from, the plan and the card's text: new, or those of the interrupted run.
 
     Of a run that goes on only what is `late` can be set anew.
@@ -88,18 +90,22 @@ def start_or_resume(work: Path, task: str, plan: TrainingConfig, settings: dict,
             raise TrainingError(f"{work}: no interrupted run here to go on with; leave out --resume")
         if run["task"] != task:
             raise TrainingError(f"{work}: an interrupted run of {run['task']}, not of {task}")
-        its = type(plan)(**run["plan"])
-        late = [each.name for each in fields(plan) if each.metadata.get("late")]
+        its = type(config)(**run["config"])
+        late = [each.name for each in fields(config) if each.metadata.get("changeable_on_resume")]
         fixed = [k for k, v in settings.items() if k not in late and v != getattr(its, k, None)]
         if fixed:
             raise TrainingError(
                 f"--resume goes on with the run's own settings, {fixed[0]} {getattr(its, fixed[0], None)} "
                 f"among them; only {', '.join(late)} can be changed"
             )
-        return TrainingState(**run["state"]), with_overrides(its, settings), about or run["about"]
+        return (
+            TrainingState(**run["state"]),
+            with_overrides(its, settings),
+            data_description or run["data_description"],
+        )
     if last_epoch(work):
         raise TrainingError(f"{work}: an interrupted run; go on with --resume, or remove that folder")
-    return TrainingState(), plan, about
+    return TrainingState(), config, data_description
 
 
 def read_run(work: Path) -> dict:
@@ -117,10 +123,17 @@ def last_epoch(work: Path) -> int:
     return read_run(work).get("state", {}).get("epoch", 0)
 
 
-def save_run(work: Path, task: str, plan: TrainingConfig, state: TrainingState, about: str) -> None:
+def save_run(
+    work: Path, task: str, config: TrainingConfig, state: TrainingState, data_description: str
+) -> None:
     write_json(
         work / RUN_FILE,
-        {"task": task, "plan": asdict(plan), "state": asdict(state), "about": about},
+        {
+            "task": task,
+            "config": asdict(config),
+            "state": asdict(state),
+            "data_description": data_description,
+        },
     )
 
 
@@ -136,19 +149,19 @@ def prune_checkpoints(work: Path, state: TrainingState) -> None:
             path.unlink()
 
 
-def save_checkpoint(learner, path: Path) -> None:
+def save_checkpoint(training_model, path: Path) -> None:
     """Weights and the optimizer's state, written whole or not at all."""
-    arrays = {f"w{i}": np.asarray(v) for i, v in enumerate(_variables(learner))}
-    arrays |= {f"o{i}": np.asarray(v) for i, v in enumerate(learner.optimizer.variables)}
+    arrays = {f"w{i}": np.asarray(v) for i, v in enumerate(_variables(training_model))}
+    arrays |= {f"o{i}": np.asarray(v) for i, v in enumerate(training_model.optimizer.variables)}
     with atomic_write(path) as file:
         np.savez(file, **arrays)
 
 
-def load_checkpoint(learner, path: Path, weights_only: bool = False) -> None:
+def load_checkpoint(training_model, path: Path, weights_only: bool = False) -> None:
     """Raises PlanError where these weights are not there, or not whole."""
-    variables = {f"w{i}": each for i, each in enumerate(_variables(learner))}
+    variables = {f"w{i}": each for i, each in enumerate(_variables(training_model))}
     if not weights_only:
-        variables |= {f"o{i}": each for i, each in enumerate(learner.optimizer.variables)}
+        variables |= {f"o{i}": each for i, each in enumerate(training_model.optimizer.variables)}
     try:
         with np.load(path, allow_pickle=False) as arrays:
             for name, variable in variables.items():
@@ -157,6 +170,6 @@ def load_checkpoint(learner, path: Path, weights_only: bool = False) -> None:
         raise TrainingError(f"{path}: missing or damaged; remove its folder and train anew") from error
 
 
-def _variables(learner) -> list:
+def _variables(training_model) -> list:
     """Weights, and the states of random layers."""
-    return learner.trainable_variables + learner.non_trainable_variables
+    return training_model.trainable_variables + training_model.non_trainable_variables

@@ -31,37 +31,37 @@ class Dataset:
 
     inputs: Arrays
     examples: Batch
-    parts: Splits
-    places: Sequence[int]
+    splits: Splits
+    source_indices: Sequence[int]
 
-    def part(self, positions: Sequence[int]) -> Arrays:
+    def take(self, positions: Sequence[int]) -> Arrays:
         """The inputs at these positions, in memory."""
         return {name: np.asarray(values[positions]) for name, values in self.inputs.items()}
 
 
 def prepare_dataset(
-    task: Task, examples: Batch, plan: TrainingConfig, work: Path, report: Progress
+    task: Task, examples: Batch, config: TrainingConfig, work: Path, progress: Progress
 ) -> tuple[Task, Dataset]:
     """The task as it learned from the examples, and the examples encoded once into `work`, divided."""
-    task = task.learn(examples, plan)
-    inputs, kept = _encode_examples(task, examples, work, report)
+    task = task.adapt(examples, config)
+    inputs, kept = _encode_examples(task, examples, work, progress)
     if not kept:
         raise DataError(f"none of the {len(examples)} examples could be read")
     good = examples.take(kept)
-    task = task.learn(good, plan)
+    task = task.adapt(good, config)
     for note in task.notes(good, inputs):
-        report.line(f"note: {note}")
-    parts = task.split(good, inputs, plan)
+        progress.log(f"note: {note}")
+    parts = task.split(good, inputs, config)
     for name, positions in (("train", parts.train), ("val", parts.val)):
         if not len(positions):
             raise DataError(f"no examples to {'train on' if name == 'train' else 'choose by'}")
-    report.line(
+    progress.log(
         f"{len(parts.train)} examples to train on, {len(parts.val)} to choose by, {len(parts.test)} to judge by"
     )
     return task, Dataset(inputs, good, parts, kept)
 
 
-def _encode_examples(task: Task, examples: Batch, work: Path, report: Progress) -> tuple[Arrays, list[int]]:
+def _encode_examples(task: Task, examples: Batch, work: Path, progress: Progress) -> tuple[Arrays, list[int]]:
     """Memory-mapped inputs of the examples that can be read, and the positions of these."""
     record, key = work / INPUTS_FILE, _inputs_key(task, examples)
     if record.is_file():
@@ -86,9 +86,9 @@ def _encode_examples(task: Task, examples: Batch, work: Path, report: Progress) 
                 files[name] = _new_map(work / f"{name}.npy", values, len(examples))
             files[name][len(kept) : len(kept) + len(good)] = values
         for error in failures.values():
-            report.line(f"skipped: {error}")
+            progress.log(f"skipped: {error}")
         kept += good
-        report.step("reading", chunk[-1] + 1, len(examples))
+        progress.update("reading", chunk[-1] + 1, len(examples))
     for values in files.values():
         values.flush()
     write_json(record, {"key": key, "names": list(files), "kept": kept})
@@ -96,7 +96,7 @@ def _encode_examples(task: Task, examples: Batch, work: Path, report: Progress) 
 
 
 def _chunk_encoder(task: Task, examples: Batch):
-    return lambda chunk: task.encode(examples.take(chunk).raws)
+    return lambda chunk: task.encode(examples.take(chunk).inputs)
 
 
 def _new_map(path: Path, values: np.ndarray, count: int) -> np.memmap:
@@ -118,9 +118,9 @@ def _inputs_key(task: Task, examples: Batch) -> str:
     seen = hashlib.sha256(f"{task!r} {len(examples)}".encode())
     for content in save_assets(task).values():
         seen.update(content)
-    for origin in () if examples.files else examples.origins:
+    for origin in () if examples.files else examples.source_names:
         seen.update(origin.encode(errors="surrogateescape"))
-    for raw in examples.files or examples.raws:
+    for raw in examples.files or examples.inputs:
         if isinstance(raw, str | os.PathLike):
             with suppress(OSError):  # what is gone is told when it is read
                 status = os.stat(raw)

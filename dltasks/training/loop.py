@@ -33,34 +33,34 @@ def fit(
     task: Task,
     network,
     data: Dataset,
-    plan: TrainingConfig,
+    config: TrainingConfig,
     work: Path,
     state: TrainingState,
-    report: Progress,
+    progress: Progress,
     started: float,
 ) -> TrainingState:
     """Train `network` in place; its weights are then the best by the validation part."""
-    targets = task.target(data.examples.truths)
-    train_targets = {name: values[data.parts.train] for name, values in targets.items()}
-    clock = Clock(plan, started - state.seconds)
+    targets = task.target(data.examples.labels)
+    train_targets = {name: values[data.splits.train] for name, values in targets.items()}
+    clock = Clock(config, started - state.seconds)
     if not state.epoch:
-        task.begin(network, plan, data.part(data.parts.train), train_targets)
-    learner = task.learner(network, plan, train_targets)
-    learner.optimizer.build(learner.trainable_variables)
-    val = data.part(data.parts.val), {k: v[data.parts.val] for k, v in targets.items()}
+        task.warm_start(network, config, data.take(data.splits.train), train_targets)
+    training_model = task.training_model(network, config, train_targets)
+    training_model.optimizer.build(training_model.trainable_variables)
+    val = data.take(data.splits.val), {k: v[data.splits.val] for k, v in targets.items()}
     if state.epoch:
-        load_checkpoint(learner, weights_path(work, state.epoch))
-        report.line(f"going on after epoch {state.epoch}")
+        load_checkpoint(training_model, weights_path(work, state.epoch))
+        progress.log(f"going on after epoch {state.epoch}")
     else:
-        _validate(task, learner, val, plan, work, state, report, clock)
+        _validate(task, training_model, val, config, work, state, progress, clock)
     try:
-        while state.epoch < plan.epochs and not _is_over(plan, state, clock):
-            _epoch(task, learner, data, targets, plan, state, report, clock)
-            _validate(task, learner, val, plan, work, state, report, clock)
+        while state.epoch < config.epochs and not _is_over(config, state, clock):
+            _epoch(task, training_model, data, targets, config, state, progress, clock)
+            _validate(task, training_model, val, config, work, state, progress, clock)
     except KeyboardInterrupt:
         state.interrupted = True
-        report.line(f"interrupted; taking the best so far, of epoch {state.best_epoch}")
-    load_checkpoint(learner, weights_path(work, state.best_epoch), weights_only=True)
+        progress.log(f"interrupted; taking the best so far, of epoch {state.best_epoch}")
+    load_checkpoint(training_model, weights_path(work, state.best_epoch), weights_only=True)
     return state
 
 
@@ -68,7 +68,7 @@ def fit(
 class Clock:
     """How much of a run's time is gone. Of a budget some is kept for writing and scoring the bundle."""
 
-    plan: TrainingConfig
+    config: TrainingConfig
     started: float
 
     def seconds(self) -> float:
@@ -76,15 +76,15 @@ class Clock:
 
     def share(self) -> float:
         """Share of the time budget that is gone; 0 without one."""
-        if not self.plan.minutes:
+        if not self.config.time_limit:
             return 0.0
-        budget = 60 * self.plan.minutes
+        budget = 60 * self.config.time_limit
         return min(1.0, self.seconds() / (budget - min(45, 0.3 * budget)))
 
 
-def _is_over(plan: TrainingConfig, state: TrainingState, clock: Clock) -> bool:
+def _is_over(config: TrainingConfig, state: TrainingState, clock: Clock) -> bool:
     waited = state.epoch - state.best_epoch
-    return clock.share() >= 1 or waited >= plan.patience
+    return clock.share() >= 1 or waited >= config.patience
 
 
 def learning_rate_factor(progress: float) -> float:
@@ -95,25 +95,34 @@ def learning_rate_factor(progress: float) -> float:
 
 
 def _epoch(
-    task, learner, data: Dataset, targets, plan: TrainingConfig, state: TrainingState, report, clock
+    task,
+    training_model,
+    data: Dataset,
+    targets,
+    config: TrainingConfig,
+    state: TrainingState,
+    progress,
+    clock,
 ) -> None:
     """One pass over the training part, or what the time budget leaves of it."""
-    size = min(plan.batch_size, len(data.parts.train))
-    steps = len(data.parts.train) // size
-    whole = steps * plan.epochs
-    augmentation = task.augmentation(plan, state.done)
-    _reseed(augmentation, plan.seed, state.epoch)
+    size = min(config.batch_size, len(data.splits.train))
+    steps = len(data.splits.train) // size
+    whole = steps * config.epochs
+    augmentation = task.augmentation(config, state.done)
+    _reseed(augmentation, config.seed, state.epoch)
     losses, began, examples = [], time.monotonic(), 0
     for step, (inputs, wanted) in enumerate(
-        _prefetch(_batches(data, targets, plan.seed, state.epoch, size, augmentation))
+        _prefetch(_batches(data, targets, config.seed, state.epoch, size, augmentation))
     ):
         state.done = max((state.epoch * steps + step) / whole, clock.share())
         if state.done >= 1:
             break
-        learner.optimizer.learning_rate = plan.highest_rate() * learning_rate_factor(state.done)
-        losses.append(float(learner.train_on_batch(inputs, wanted, return_dict=True)["loss"]))
+        training_model.optimizer.learning_rate = config.peak_learning_rate() * learning_rate_factor(
+            state.done
+        )
+        losses.append(float(training_model.train_on_batch(inputs, wanted, return_dict=True)["loss"]))
         examples += size
-        report.step(f"epoch {state.epoch + 1}", step + 1, steps)
+        progress.update(f"epoch {state.epoch + 1}", step + 1, steps)
     state.epoch += 1
     state.history.append(
         {
@@ -130,7 +139,7 @@ def _epoch(
 
 def _batches(data: Dataset, targets: Arrays, seed: int, epoch: int, size: int, augmentation):
     """Shuffled batches of inputs and targets; the order depends on seed and epoch alone."""
-    order = np.random.default_rng((seed, epoch)).permutation(data.parts.train)
+    order = np.random.default_rng((seed, epoch)).permutation(data.splits.train)
     for start in range(0, len(order) - size + 1, size):
         rows = np.sort(order[start : start + size])
         inputs = {name: values[rows] for name, values in data.inputs.items()}
@@ -159,13 +168,15 @@ def _reseed(augmentation, seed: int, epoch: int) -> None:
             layer.random.state.assign([seed * 1000 + position, epoch])
 
 
-def _validate(task, learner, val, plan, work: Path, state: TrainingState, report: Progress, clock) -> None:
+def _validate(
+    task, training_model, val, config, work: Path, state: TrainingState, progress: Progress, clock
+) -> None:
     """Score the validation part, and keep all that going on needs; the record names the epochs, so that it is written last."""
     inputs, targets = val
-    size = max(64, plan.batch_size)
-    found = learner.evaluate(inputs, targets, batch_size=size, verbose=0, return_dict=True)
+    size = max(64, config.batch_size)
+    found = training_model.evaluate(inputs, targets, batch_size=size, verbose=0, return_dict=True)
     found = {name: float(value) for name, value in found.items()}
-    save_checkpoint(learner, weights_path(work, state.epoch))
+    save_checkpoint(training_model, weights_path(work, state.epoch))
     better = state.best is None or _rank(task, found) > _rank(task, state.best)
     if better:
         state.best, state.best_epoch = found, state.epoch
@@ -174,21 +185,21 @@ def _validate(task, learner, val, plan, work: Path, state: TrainingState, report
         state.history[-1] |= {f"val_{name}": value for name, value in found.items()}
         write_json(work / RUN_FILE, read_run(work) | {"state": asdict(state)})
         prune_checkpoints(work, state)
-        report.line(_epoch_line(task, state, plan, found, better, clock))
+        progress.log(_epoch_line(task, state, config, found, better, clock))
     elif np.isfinite(found["loss"]):
-        report.line(f"before training: validation {task.monitor} {found[task.monitor]:.4f}")
+        progress.log(f"before training: validation {task.monitor} {found[task.monitor]:.4f}")
 
 
 def _rank(task: Task, scores: dict[str, float]) -> tuple[float, float]:
     return scores[task.monitor], -scores["loss"]
 
 
-def _epoch_line(task, state: TrainingState, plan: TrainingConfig, found, better: bool, clock) -> str:
+def _epoch_line(task, state: TrainingState, config: TrainingConfig, found, better: bool, clock) -> str:
     last = state.history[-1]
-    done = max(state.epoch / plan.epochs, clock.share())
+    done = max(state.epoch / config.epochs, clock.share())
     left = clock.seconds() / max(done, 1e-9) * (1 - done)
     return (
-        f"epoch {state.epoch}/{plan.epochs}  loss {last['loss']:.4f}  "
+        f"epoch {state.epoch}/{config.epochs}  loss {last['loss']:.4f}  "
         f"validation {task.monitor} {found[task.monitor]:.4f}{' (best)' if better else ''}  "
         f"{last['examples_per_second']:.0f} examples/s  {format_duration(left)} left"
     )

@@ -51,8 +51,8 @@ class TrainingSummary:
     """
 
     source: str
-    about: str
-    plan: Any
+    data_description: str
+    config: Any
     epochs: int
     best_epoch: int
     seconds: float
@@ -64,18 +64,20 @@ class TrainingSummary:
 
 
 def save_bundle(
-    task: Task, network, data, training: TrainingSummary, work: Path, out: Path, report
+    task: Task, network, data, training: TrainingSummary, work: Path, out: Path, progress
 ) -> None:
     """Export the network, judge the exported file on the test part, and write the bundle to `work`, and then to `out`.
 
     A bundle that stood there stays whole until the new one is. Raises ExportError, PlanError.
     """
     with os_errors_as(TrainingError, out), atomic_folder_in(work, out) as folder:
-        save_network(network, folder / "model.keras", training.plan.precision)
-        chosen = [*data.parts.val, *data.parts.train[: task.pairs]]
+        save_network(network, folder / "model.keras", training.config.weight_dtype)
+        chosen = [*data.splits.val, *data.splits.train[: task.parity_sample_size]]
         inputs = convert.sample_rows(data.inputs, chosen, CALIBRATION_SIZE)
-        level = training.plan.quantize
-        model = convert.to_tflite(task.signatures(network), level, convert.first_rows(inputs), task.quantised)
+        level = training.config.quantize
+        model = convert.to_tflite(
+            task.signatures(network), level, convert.first_rows(inputs), task.quantized_ops
+        )
         held = _held_out(task, data)
         network_says = run_and_score(task, convert.keras_runner(task, network), held)
         parity = measure_parity(task, network_says, model, held, level)
@@ -83,17 +85,19 @@ def save_bundle(
         write_json(folder / PARITY, parity.to_json())
         (folder / "model.tflite").write_bytes(model)
         (folder / golden.GOLDEN_FILE).write_bytes(golden.create_golden(Runtime(model), inputs))
-        stream_parity = _save_stream(task, network, level, inputs, held, folder) if task.stream_step else None
-        report.line(f"scoring the {len(data.parts.test)} examples to judge by with the .tflite")
-        evaluation = _evaluate(task, Runtime(model), data, report)
+        stream_parity = (
+            _save_stream(task, network, level, inputs, held, folder) if task.stream_chunk_size else None
+        )
+        progress.log(f"scoring the {len(data.splits.test)} examples to judge by with the .tflite")
+        evaluation = _evaluate(task, Runtime(model), data, progress)
         if evaluation:
-            evaluation = evaluation.beside(task.peers(data.inputs, data.examples, data.parts))
-        for name, content in (save_assets(task) | task.attachments()).items():
+            evaluation = evaluation.with_tables(task.baselines(data.inputs, data.examples, data.splits))
+        for name, content in (save_assets(task) | task.extra_files()).items():
             (folder / name).write_bytes(content)
         record = _manifest(task, network, training, parity, evaluation)
-        record["held_out"] = [int(data.places[i]) for i in sorted(data.parts.test)][:MAX_HELD_OUT]
+        record["held_out"] = [int(data.source_indices[i]) for i in sorted(data.splits.test)][:MAX_HELD_OUT]
         if stream_parity:
-            record["stream_parity"] = stream_parity.brief()
+            record["stream_parity"] = stream_parity.summary()
         hashed = sorted(each for each in folder.iterdir() if each.is_file())
         record["files"] = {e.name: hashlib.sha256(e.read_bytes()).hexdigest() for e in hashed}
         (folder / CARD_FILE).write_text(card.render_card(out.name, record), encoding="utf-8")
@@ -102,34 +106,34 @@ def save_bundle(
 
 def _held_out(task: Task, data) -> HeldOut:
     """Examples of the test part, or of the validation part where there is none."""
-    positions = np.asarray(data.parts.test if len(data.parts.test) else data.parts.val)
-    chosen = np.sort(np.random.default_rng(0).permutation(positions)[: task.pairs])
-    return HeldOut(data.part(chosen), data.examples.take(chosen))
+    positions = np.asarray(data.splits.test if len(data.splits.test) else data.splits.val)
+    chosen = np.sort(np.random.default_rng(0).permutation(positions)[: task.parity_sample_size])
+    return HeldOut(data.take(chosen), data.examples.take(chosen))
 
 
 def _save_stream(task: Task, network, level: str, inputs, held: HeldOut, folder: Path) -> Parity:
-    model, parity = to_streaming_tflite(task, network, level, inputs, held, task.stream_step)
+    model, parity = to_streaming_tflite(task, network, level, inputs, held, task.stream_chunk_size)
     check_parity(parity)
     (folder / STREAM_FILE).write_bytes(model)
     (folder / golden.STREAM_GOLDEN_FILE).write_bytes(golden.create_golden(Runtime(model), inputs))
     return parity
 
 
-def _evaluate(task: Task, runtime: Runtime, data, report) -> Evaluation | None:
+def _evaluate(task: Task, runtime: Runtime, data, progress) -> Evaluation | None:
     """Scores of the test part; of what was lost since it was encoded the run only tells."""
-    if not len(data.parts.test):
+    if not len(data.splits.test):
         return None
-    examples = data.examples.take(data.parts.test)
-    answered = parallel_map(lambda b: task.answer(b.raws, runtime.run), examples.cut(task.batch_size))
+    examples = data.examples.take(data.splits.test)
+    answered = parallel_map(lambda b: task.predict(b.inputs, runtime.run), examples.chunks(task.batch_size))
     answers = concat(answered)
     lost = failed_indices(answers)
     notes = tuple(f"skipped: {answers[i]}" for i in lost)
     for each in notes:
-        report.line(each)
+        progress.log(each)
     good = np.setdiff1d(np.arange(len(examples)), lost)
     if not len(good):
         return None
-    return task.score(take(answers, good), take(examples.truths, good)).noted(notes)
+    return task.evaluate(take(answers, good), take(examples.labels, good)).with_notes(notes)
 
 
 def _manifest(task: Task, network, training: TrainingSummary, parity, evaluation) -> dict[str, Any]:
@@ -138,14 +142,14 @@ def _manifest(task: Task, network, training: TrainingSummary, parity, evaluation
         "format": FORMAT_VERSION,
         "task": registry.task_name(task),
         "fields": {k: v for k, v in asdict(task).items() if k not in elsewhere},
-        "plan": asdict(training.plan),
+        "config": asdict(training.config),
         "source": training.source,
-        "about": training.about,
-        "caveats": task.caveats(),
+        "data_description": training.data_description,
+        "limitations": task.limitations(),
         "parameters": int(network.count_params()),
-        "test": evaluation.to_json() if evaluation else None,
+        "evaluation": evaluation.to_json() if evaluation else None,
         "protocol": "the test part, never trained on nor chosen by, through model.tflite",
-        "parity": parity.brief(),
+        "parity": parity.summary(),
         "training": {
             "examples": training.counts,
             "epochs": training.epochs,

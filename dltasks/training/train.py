@@ -23,11 +23,11 @@ def train(
     source,
     out,
     *,
-    plan: TrainingConfig | None = None,
+    config: TrainingConfig | None = None,
     resume: bool = False,
-    about: str = "",
+    data_description: str = "",
     inspect: bool = True,
-    report: Progress | None = None,
+    progress: Progress | None = None,
     **settings,
 ):
     """Train the task's network on `source` and write a bundle to the folder `out`; gives the Bundle.
@@ -42,12 +42,12 @@ def train(
     require_extra()
     kind, out = registry.find_task(task), Path(out)
     check_exists(source)
-    plan = with_overrides(plan or kind.plan(), {} if resume else settings)
-    order = TrainRequest(task, source, out, plan, settings, resume, about, inspect)
+    config = with_overrides(config or kind.config(), {} if resume else settings)
+    order = TrainRequest(task, source, out, config, settings, resume, data_description, inspect)
     check_out(out)
     check_writable(out, TrainingError)
     with locked(partial_folder(out)) as work:
-        return _train(order, work, report or Progress(), started)
+        return _train(order, work, progress or Progress(), started)
 
 
 @dataclass(frozen=True)
@@ -57,68 +57,68 @@ class TrainRequest:
     task: str
     source: Any
     out: Path
-    plan: TrainingConfig
+    config: TrainingConfig
     settings: dict[str, Any]
     resume: bool
-    about: str
+    data_description: str
     inspect: bool
 
 
-def _train(order: TrainRequest, work: RunDirectory, report: Progress, started: float):
+def _train(order: TrainRequest, work: RunDirectory, progress: Progress, started: float):
     kind, source, out = registry.find_task(order.task), order.source, order.out
     with os_errors_as(TrainingError, out):
         recover(work.folder, out)
-        state, plan, about = start_or_resume(
-            work.folder, order.task, order.plan, order.settings, order.resume, order.about
+        state, config, data_description = start_or_resume(
+            work.folder, order.task, order.config, order.settings, order.resume, order.data_description
         )
     import_frameworks()
-    kind().check(plan)
+    kind().check(config)
     if order.inspect and not order.resume:
-        _inspect(order.task, source, plan, report)
-    work.kept = True
+        _inspect(order.task, source, config, progress)
+    work.keep = True
     import keras
 
-    keras.utils.set_random_seed(plan.seed)
+    keras.utils.set_random_seed(config.seed)
     if out.exists():
-        report.line(f"note: {out} is a bundle already; it stands until the new one takes its place")
+        progress.log(f"note: {out} is a bundle already; it stands until the new one takes its place")
     try:
         if not order.resume:
             with os_errors_as(TrainingError, work.folder):
-                save_run(work.folder, order.task, plan, state, about)
+                save_run(work.folder, order.task, config, state, data_description)
         with os_errors_as(DataError, source):
-            examples = kind().examples(source, plan)
+            examples = kind().load_examples(source, config)
         for note in examples.notes:
-            report.line(f"note: {note}")
-        origin = DataSource(relative_source(source, out), about, examples.fingerprint())
+            progress.log(f"note: {note}")
+        origin = DataSource(relative_source(source, out), data_description, examples.fingerprint())
         with os_errors_as(TrainingError, work.folder):
-            found, data = prepare_dataset(kind(), examples, plan, work.folder, report)
-            plan = plan.for_examples(len(data.parts.train))
-            network = found.network(plan)
-            state = fit(found, network, data, plan, work.folder, state, report, started)
-        bundle = _finish(found, network, data, plan, origin, state, work.folder, out, report)
+            found, data = prepare_dataset(kind(), examples, config, work.folder, progress)
+            config = config.resolve_epochs(len(data.splits.train))
+            network = found.network(config)
+            state = fit(found, network, data, config, work.folder, state, progress, started)
+        bundle = _finish(found, network, data, config, origin, state, work.folder, out, progress)
     except (DltasksError, KeyboardInterrupt):
-        work.kept = bool(state.epoch)
+        work.keep = bool(state.epoch)
         raise
-    work.kept = state.interrupted
+    work.keep = state.interrupted
     return bundle
 
 
-def _inspect(task: str, source, plan: TrainingConfig, report: Progress) -> None:
+def _inspect(task: str, source, config: TrainingConfig, progress: Progress) -> None:
     """Tell what is wrong with the data; notes are left to who asks for them. Raises DataError for errors."""
     from dltasks.doctor import findings
     from dltasks.doctor.inspect import inspect
 
-    found = inspect(task, source, plan, report)
+    found = inspect(task, source, config, progress)
     if found.failure:
         raise found.failure
     for each in found.findings:
         if each.severity == findings.WARNING:
-            report.line(f"warning: {each}")
+            progress.log(f"warning: {each}")
     if errors := found.errors:
         for each in errors[:-1]:
-            report.line(f"error: {each}")
+            progress.log(f"error: {each}")
         cures = ["dltasks doctor says more"]
-        if any(each.offenders for each in errors):
+        if any(each.removable for each in errors):
             cures.append("dltasks doctor --fix takes it out of the way")
         if not any(each.fatal for each in errors):
             cures.append("--no-inspect trains on it as it is")
@@ -145,28 +145,28 @@ class DataSource:
     """Where the data of a run is, what people say of it, and its fingerprint as the run found it."""
 
     source: str
-    about: str
+    data_description: str
     fingerprint: dict[str, object]
 
 
-def _finish(task, network, data, plan, origin: DataSource, state, work: Path, out: Path, report):
+def _finish(task, network, data, config, origin: DataSource, state, work: Path, out: Path, progress):
     """Calibrate, export, judge with the exported file, and write the bundle."""
     from dltasks.training.save import TrainingSummary, save_bundle
 
-    report.line("writing the bundle")
-    val = data.parts.val
-    task = task.calibrate(network, plan, data.part(val), data.examples.take(val))
+    progress.log("writing the bundle")
+    val = data.splits.val
+    task = task.calibrate(network, config, data.take(val), data.examples.take(val))
     training = TrainingSummary(
         source=origin.source,
-        about=origin.about,
-        plan=plan,
+        data_description=origin.data_description,
+        config=config,
         epochs=state.epoch,
         best_epoch=state.best_epoch,
         seconds=round(state.seconds, 1),
         interrupted=state.interrupted,
         history=state.history,
         validation=state.best or {},
-        counts={name: len(getattr(data.parts, name)) for name in ("train", "val", "test")},
+        counts={name: len(getattr(data.splits, name)) for name in ("train", "val", "test")},
         fingerprint=origin.fingerprint,
     )
-    return save_bundle(task, network, data, training, work, out, report)
+    return save_bundle(task, network, data, training, work, out, progress)

@@ -20,7 +20,7 @@ SHOWN = ("average_precision", "roc_auc", "card_precision")
 def compared(task, inputs: Arrays, examples: Batch, parts: Splits) -> tuple[Table, ...]:
     """A table of each peer that is installed; none where none is, or where there is nothing to judge by."""
     peers = [name for name, module in NEEDED.items() if find_spec(module)]
-    fraud = examples.truths.fraud
+    fraud = examples.labels.fraud
     judged = parts.test[~np.isnan(fraud[parts.test])]
     if not peers or not len(judged) or len(np.unique(fraud[judged])) < 2:
         return ()
@@ -31,7 +31,7 @@ def compared(task, inputs: Arrays, examples: Batch, parts: Splits) -> tuple[Tabl
     rows = []
     for name in peers:
         probabilities = FITTED[name](known, fraud[train], asked)
-        found = score(probabilities, examples.truths.take(judged), task.budget, task.cost_alert, 0.5, str)
+        found = score(probabilities, examples.labels.take(judged), task.budget, task.alert_cost, 0.5, str)
         cells = [found.scores.get(each) for each in SHOWN]
         rows.append(
             (name, *(f"{each.value:.4f} [{each.low:.4f}, {each.high:.4f}]" if each else "" for each in cells))

@@ -1,13 +1,9 @@
 """Settings of a training run on transactions."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from dltasks.config import QUANTIZATION_MODES, EpochSchedule, TrainingConfig, setting
-
-if TYPE_CHECKING:
-    pass
-
 
 DEFAULT_LABEL_DELAY = "7d"
 """Of labels, where nobody says another."""
@@ -19,15 +15,15 @@ TIME_UNITS = ("s", "ms", "us", "ns", "min", "h", "d")
 class FraudConfig(TrainingConfig):
     """All settings of a training run on transactions."""
 
-    length: ClassVar[EpochSchedule] = EpochSchedule(shown=600_000, fewest=4, most=60)
+    length: ClassVar[EpochSchedule] = EpochSchedule(examples_seen=600_000, min_epochs=4, max_epochs=60)
 
-    epochs: int | None = length.setting()
+    epochs: int | None = length.epochs_setting()
     batch_size: int = setting(512, "Examples per step.", minimum=1)
     quantize: str = setting(
         "none",
         "Level of the bundle's own .tflite; float16 has no place for numbers beyond 65,504.",
         choices=QUANTIZATION_MODES,
-        late=True,
+        changeable_on_resume=True,
     )
     learning_rate: float = setting(0.003, "Highest learning rate of the schedule.", above=0)
     weight_decay: float = setting(0.6, "Weight decay, decoupled from the gradient.", minimum=0)
@@ -42,12 +38,12 @@ class FraudConfig(TrainingConfig):
     card: str | None = setting(
         None, "The entity that a budget of checks counts; guessed from names if not given."
     )
-    spending: tuple[str, ...] = setting(
+    amount_by: tuple[str, ...] = setting(
         (),
         "Entity whose amounts are summed up in windows; the card if not given, as those of terminals are mostly noise. May "
         "be given again.",
     )
-    compromised: tuple[str, ...] = setting(
+    fraud_rate_by: tuple[str, ...] = setting(
         (), "Entity whose rate of past frauds is used; all but the card if not given. May be given again."
     )
     id: str | None = setting(None, "Column that names each transaction; guessed if not given.")
@@ -58,12 +54,12 @@ class FraudConfig(TrainingConfig):
         None, "Unit of a time in numbers; seconds if not given.", choices=TIME_UNITS
     )
     time_origin: str | None = setting(None, "Date of a time of 0 (2018-04-01).")
-    dates: str | None = setting(
+    date_order: str | None = setting(
         None, "Whether 03/04/2018 is the third of April.", choices=("day-first", "month-first")
     )
-    zone: str = setting("UTC", "Time zone of nights, weekends and days (Europe/Brussels).")
+    timezone: str = setting("UTC", "Time zone of nights, weekends and days (Europe/Brussels).")
     windows: str = setting("1d,7d,30d", "Lengths of the windows over an entity's past, separated by commas.")
-    delay: str | None = setting(
+    label_delay: str | None = setting(
         None,
         "Time after which it is known whether a transaction was fraud; 7d if not given, nothing for a table of less than "
         "four weeks.",
@@ -72,13 +68,13 @@ class FraudConfig(TrainingConfig):
     train_to: str | None = setting(None, "End of it; a date without a time of day is trained on to its end.")
     test_from: str | None = setting(None, "Start of what is judged.")
     test_to: str | None = setting(None, "End of it.")
-    drop_known: bool | None = setting(
+    exclude_known_fraud: bool | None = setting(
         None,
         "Leave cards out of a test day that were known as defrauded before it; done where there is a card column.",
     )
-    budget: int = setting(100, "Cards that can be checked a day.", minimum=1, late=True)
-    cost_alert: float = setting(
-        0.0, "Cost of checking one, in the currency of the amounts.", minimum=0, late=True
+    budget: int = setting(100, "Cards that can be checked a day.", minimum=1, changeable_on_resume=True)
+    alert_cost: float = setting(
+        0.0, "Cost of checking one, in the currency of the amounts.", minimum=0, changeable_on_resume=True
     )
     network: str = setting(
         "members",
@@ -87,17 +83,19 @@ class FraudConfig(TrainingConfig):
     )
     history: int = setting(10, "Transactions that --network sequence sees.", minimum=2, maximum=200)
     unsupervised: bool = setting(False, "Learn without labels what is usual: an autoencoder.")
-    peers: bool = setting(
+    baselines: bool = setting(
         True,
         "Train logistic regression, a random forest and XGBoost, where installed, to stand beside.",
-        late=True,
+        changeable_on_resume=True,
     )
-    members: int = setting(4, "Members of the ensemble in the network.", minimum=1, maximum=64)
+    ensemble_size: int = setting(4, "Members of the ensemble in the network.", minimum=1, maximum=64)
     width: int = setting(64, "Units of each layer.", minimum=4, maximum=1024)
     trees: int = setting(
         150, "Boosted trees in the network, beside the members; 0 for none.", minimum=0, maximum=1000
     )
-    val: float = setting(0.1, "Share of the training part's cards to choose by.", minimum=0.01, maximum=0.45)
-    test: float = setting(
+    validation_split: float = setting(
+        0.1, "Share of the training part's cards to choose by.", minimum=0.01, maximum=0.45
+    )
+    test_split: float = setting(
         0.2, "Share of the time to judge by, where --test-from does not say.", minimum=0, maximum=0.9
     )

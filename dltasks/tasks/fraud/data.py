@@ -139,7 +139,7 @@ class Understood:
     layout: layout.Layout
     clock: Clock
     typed: Typed
-    plan: Any
+    config: Any
     notes: tuple[str, ...]
 
 
@@ -147,35 +147,35 @@ class Understood:
 class Arranged:
     """What the rows of a table that make sense are for. useless: columns left out."""
 
-    delay: int
+    label_delay: int
     splits: np.ndarray
     spans: Spans | None
     useless: tuple[Useless, ...]
     notes: tuple[str, ...]
 
 
-def understood(source: Any, plan) -> Understood:
+def understood(source: Any, config) -> Understood:
     """What a table's columns are for, and its rows typed. Raises DataError."""
     where = tables.source_name(source)
     frame = tables.read_table(source)
-    plan, notes = _without_label(frame, plan)
-    named = layout.guessed(frame, plan, where)
+    config, notes = _without_label(frame, config)
+    named = layout.guessed(frame, config, where)
     layout.require_keys(frame, named)
-    clock = clock_of(frame[named.time], plan, where) if named.time else Clock()
-    typed = reading.typed(frame, named, clock, plan.positive, _now())
-    return Understood(named, clock, typed, plan, tuple(notes))
+    clock = clock_of(frame[named.time], config, where) if named.time else Clock()
+    typed = reading.typed(frame, named, clock, config.positive, _now())
+    return Understood(named, clock, typed, config, tuple(notes))
 
 
 def arranged(table: Understood) -> Arranged:
     """What is trained on and judged by, of the rows that make sense. Raises DataError."""
-    named, clock, plan = table.layout, table.clock, table.plan
+    named, clock, config = table.layout, table.clock, table.config
     frame = table.typed.without_problems().frame
-    delay, short = _delay(frame, named, plan)
-    splits, spans, divided = _divided(frame, named, clock, plan, delay)
-    useless = tuple(_useless(frame.filter(splits == "train"), named, plan))
+    delay, short = _delay(frame, named, config)
+    splits, spans, divided = _divided(frame, named, clock, config, delay)
+    useless = tuple(_useless(frame.filter(splits == "train"), named, config))
     left = [each.column for each in useless]
     columns = [*table.typed.plain.columns, FILE_COLUMN, ROW_COLUMN]
-    notes = layout.said(layout.without(named, left), columns, (*plan.ignore, *left))
+    notes = layout.said(layout.without(named, left), columns, (*config.ignore, *left))
     notes += [*table.notes, *(each.told() for each in useless), *short, *divided]
     if named.time and not clock.dated:
         notes.append(
@@ -184,42 +184,42 @@ def arranged(table: Understood) -> Arranged:
     return Arranged(delay, splits, spans, useless, tuple(notes))
 
 
-def _without_label(frame: pl.DataFrame, plan):
+def _without_label(frame: pl.DataFrame, config):
     """The plan, and notes: what is named like a label is nothing that a network without labels may see."""
     label = layout.first_named(
-        [e for e in layout.flat(frame) if e not in (FILE_COLUMN, ROW_COLUMN, *plan.ignore)], layout.LABEL
+        [e for e in layout.flat(frame) if e not in (FILE_COLUMN, ROW_COLUMN, *config.ignore)], layout.LABEL
     )
-    if not plan.unsupervised or plan.label or label is None or frame[label].n_unique() > 2:
-        return plan, []
-    if label in (*plan.number, *plan.category):
-        return plan, []
-    return replace(plan, ignore=(*plan.ignore, label)), [f"{label!r} left out: it looks like the label"]
+    if not config.unsupervised or config.label or label is None or frame[label].n_unique() > 2:
+        return config, []
+    if label in (*config.number, *config.category):
+        return config, []
+    return replace(config, ignore=(*config.ignore, label)), [f"{label!r} left out: it looks like the label"]
 
 
-def to_train_on(source: Any, plan) -> Batch:
+def to_train_on(source: Any, config) -> Batch:
     """All transactions that are trained on, chosen by or judged by; the others are in their features. Raises DataError
     for the first row that makes no sense, and says how many there are."""
     where = tables.source_name(source)
-    read = understood(source, plan)
+    read = understood(source, config)
     frame, clock, found = _usable(read.typed), read.clock, arranged(read)
-    delay, splits, spans = found.delay, found.splits, found.spans
+    delay, splits, spans = found.label_delay, found.splits, found.spans
     named, notes = layout.without(read.layout, [each.column for each in found.useless]), list(found.notes)
-    recipe = _learned(frame.filter(splits == "train"), named, clock, plan, delay)
-    _require_features(recipe, plan, [each.told() for each in found.useless], where)
-    drops = bool(spans and named.card and named.label) and plan.drop_known is not False
+    recipe = _learned(frame.filter(splits == "train"), named, clock, config, delay)
+    _require_features(recipe, config, [each.told() for each in found.useless], where)
+    drops = bool(spans and named.card and named.label) and config.exclude_known_fraud is not False
     learned = {
         "layout": asdict(named),
         "clock": asdict(clock),
         "lengths": recipe.lengths,
-        "delay": delay,
+        "label_delay": delay,
         "indicated": recipe.indicated,
         "fills": recipe.fills,
         "vocabularies": recipe.vocabularies,
-        "positive": plan.positive,
+        "positive": config.positive,
         "spans": asdict(spans) if spans else None,
-        "drop_known": drops,
-        "steps": plan.history if plan.network == "sequence" else 0,
-        "unsupervised": plan.unsupervised,
+        "exclude_known_fraud": drops,
+        "steps": config.history if config.network == "sequence" else 0,
+        "unsupervised": config.unsupervised,
     }
     table = table_of(frame, recipe, learned["steps"], learned)
     if drops:
@@ -229,20 +229,20 @@ def to_train_on(source: Any, plan) -> Batch:
                 f"{known} transactions to judge by left out: their cards were known as defrauded before the day began "
                 "(--no-drop-known keeps them)"
             )
-    if not plan.unsupervised:
+    if not config.unsupervised:
         require_both(table.outcomes.fraud[splits == "train"], named, where)
-    splits = split.held_out(splits, table.outcomes, plan.val, plan.seed)
+    splits = split.held_out(splits, table.outcomes, config.validation_split, config.seed)
     places = np.flatnonzero(splits != split.NONE)
     return _batch(replace(table, splits=splits), places, splits[places], notes, source)
 
 
-def _require_features(recipe: Recipe, plan, left: list[str], where: str) -> None:
+def _require_features(recipe: Recipe, config, left: list[str], where: str) -> None:
     if not recipe.features and not recipe.vocabularies:
         why = f" ({'; '.join(left)})" if left else ""
         raise DataError(
             f"{where}: no column to learn from{why}; wanted numbers or categories beside the label"
         )
-    if plan.unsupervised and not recipe.features:
+    if config.unsupervised and not recipe.features:
         raise DataError(
             f"{where}: --unsupervised rebuilds numbers, and there are categories only; add a number or a time, or name "
             "a --label and leave out --unsupervised"
@@ -265,9 +265,9 @@ def to_judge_by(source: Any, task) -> Batch:
         splits = split.by_time(table.moments, Spans(**task.spans))
     elif layout.SPLIT in frame.columns:
         splits = split.declared(frame[layout.SPLIT].to_list())
-    if task.drop_known:
+    if task.exclude_known_fraud:
         splits, known = split.without_known(
-            splits, table.moments, table.outcomes, recipe.clock, Spans(**task.spans), recipe.delay
+            splits, table.moments, table.outcomes, recipe.clock, Spans(**task.spans), recipe.label_delay
         )
         notes += [f"{known} transactions of cards known as defrauded left out"] * bool(known)
     judged = (splits == "test").any()
@@ -322,22 +322,22 @@ def _usable(found: Typed) -> pl.DataFrame:
     return found.frame
 
 
-def _delay(frame: pl.DataFrame, named, plan) -> tuple[int, list[str]]:
+def _delay(frame: pl.DataFrame, named, config) -> tuple[int, list[str]]:
     """Microseconds until a label is known, and a note where the table is too short for what is usual."""
-    delay = duration(plan.delay or DEFAULT_LABEL_DELAY, "--delay")
-    if plan.delay or not named.time:
+    delay = duration(config.label_delay or DEFAULT_LABEL_DELAY, "--label-delay")
+    if config.label_delay or not named.time:
         return delay, []
     span = frame[MOMENT].max() - frame[MOMENT].min()
     if span >= 4 * delay:
         return delay, []
     return 0, [
-        f"the table spans {span / DAY:.1f} days only: labels count as known at once; --delay sets when they are"
+        f"the table spans {span / DAY:.1f} days only: labels count as known at once; --label-delay sets when they are"
     ]
 
 
-def _divided(frame: pl.DataFrame, named, clock: Clock, plan, delay: int):
+def _divided(frame: pl.DataFrame, named, clock: Clock, config, delay: int):
     """Splits, spans or None, and notes."""
-    asked = any((plan.train_from, plan.train_to, plan.test_from, plan.test_to))
+    asked = any((config.train_from, config.train_to, config.test_from, config.test_to))
     if asked and not named.time:
         raise ConfigError("--train-from and its like need a time column: name it with --time")
     if layout.SPLIT in frame.columns and not asked:
@@ -346,10 +346,10 @@ def _divided(frame: pl.DataFrame, named, clock: Clock, plan, delay: int):
             spans = split.spans_within(splits, frame[MOMENT].to_numpy()) if named.time else None
             return splits, spans, ["divided as the column 'split' says"]
     if not named.time:
-        splits = split.at_random(frame[FRAUD].fill_null(0).to_numpy(), plan.test, plan.seed)
+        splits = split.at_random(frame[FRAUD].fill_null(0).to_numpy(), config.test_split, config.seed)
         note = "no time column, so divided at random, frauds and others alike; name one with --time if there is one"
         return splits, None, [note]
-    spans = split.spans_of(frame[MOMENT].to_numpy(), clock, plan, delay)
+    spans = split.spans_of(frame[MOMENT].to_numpy(), clock, config, delay)
     notes = [spans.told(clock)]
     if spans.test_from < spans.train_to + delay:
         notes.append(
@@ -359,9 +359,9 @@ def _divided(frame: pl.DataFrame, named, clock: Clock, plan, delay: int):
     return split.by_time(frame[MOMENT].to_numpy(), spans), spans, notes
 
 
-def _useless(rows: pl.DataFrame, named, plan) -> Iterator[Useless]:
+def _useless(rows: pl.DataFrame, named, config) -> Iterator[Useless]:
     """Columns of the training part that are constant, or that tell the label by themselves."""
-    kept = (*plan.number, *plan.category, named.amount)
+    kept = (*config.number, *config.category, named.amount)
     labelled = rows.filter(pl.col(FRAUD).is_not_null())
     for each in (*named.numbers, *named.categories):
         if rows[each].drop_nulls().n_unique() < 2:
@@ -398,9 +398,9 @@ def _mistakes(values: np.ndarray, true: np.ndarray) -> int:
     return int(min((below + genuine - others).min(), (others + frauds - below).min(), frauds, genuine))
 
 
-def _learned(rows: pl.DataFrame, named, clock: Clock, plan, delay: int) -> Recipe:
+def _learned(rows: pl.DataFrame, named, clock: Clock, config, delay: int) -> Recipe:
     """What features need of the training part."""
-    lengths = tuple(sorted({duration(each, "--windows") for each in plan.windows.split(",")}))
+    lengths = tuple(sorted({duration(each, "--windows") for each in config.windows.split(",")}))
     indicated = tuple(each for each in named.numbers if rows[each].null_count())
     fills = {each: float(rows[each].median()) for each in named.numbers}
     vocabularies = {}

@@ -41,7 +41,7 @@ class Recipe:
     layout: Layout
     clock: Clock
     lengths: tuple[int, ...]
-    delay: int
+    label_delay: int
     indicated: tuple[str, ...] = ()
     fills: dict[str, float] = field(default_factory=dict)
     vocabularies: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -70,11 +70,11 @@ class Recipe:
     def _of(self, entity: str) -> list[Feature]:
         """The features of one entity, in the order in which `windows` gives them."""
         found = self._pace(entity)
-        if entity in self.layout.spending:
+        if entity in self.layout.amount_by:
             found = self._spending(entity)
         if self.layout.amount and entity == self.layout.card:
             found += self._habits(entity)
-        if entity in self.layout.compromised and self.layout.label:
+        if entity in self.layout.fraud_rate_by and self.layout.label:
             found += self._verdicts(entity)
         return [replace(each, name=f"{entity} {each.name}", kin=f"{entity} {each.kin}") for each in found]
 
@@ -175,15 +175,15 @@ class Recipe:
             yield (
                 rows,
                 partial(
-                    windows.spending if entity in self.layout.spending else windows.pace, lengths=lengths
+                    windows.spending if entity in self.layout.amount_by else windows.pace, lengths=lengths
                 ),
             )
             if self.layout.amount and entity == self.layout.card:
                 rows = windows.timed(rows, lengths)
                 frame = frame.with_columns(rows.select(PLACE, TIMES).sort(PLACE)[TIMES])
                 yield rows, partial(windows.habits, lengths=lengths)
-            if entity in self.layout.compromised and self.layout.label:
-                yield rows, partial(windows.verdicts, lengths=lengths, delay=self.delay)
+            if entity in self.layout.fraud_rate_by and self.layout.label:
+                yield rows, partial(windows.verdicts, lengths=lengths, delay=self.label_delay)
 
     def _hours(self, moments: pl.Series) -> dict[str, pl.Series]:
         wall = self.clock.wall(moments)

@@ -47,16 +47,16 @@ NOISE = 0.001
 """Share of the rows that may contradict another before it is a warning."""
 
 
-def inspect(source, plan, report: Progress) -> Inspection:
+def inspect(source, config, progress: Progress) -> Inspection:
     """Findings of a table of transactions. Raises DataError where its columns can't be understood."""
-    read = data.understood(source, plan)
+    read = data.understood(source, config)
     rows, problems = read.typed.frame.height, read.typed.problems
     there = [each for each in tables.files(source) if each.is_file()]
     findings = [*_problems(problems, rows, there)]
-    report.step("inspecting", rows // 2, rows)
+    progress.update("inspecting", rows // 2, rows)
     if len({each.place for each in problems}) < rows:
         findings += _sensible(read, there, tables.source_name(source))
-    report.step("inspecting", rows, rows)
+    progress.update("inspecting", rows, rows)
     return Inspection("fraud", rows, "transactions", tuple(findings))
 
 
@@ -71,7 +71,7 @@ def _sensible(read: Understood, files: list[Path], where: str) -> Iterator[Findi
         yield from _columns(frame, read, found)
         if read.layout.label:
             yield from _labels(frame, read, found, files)
-        if not read.plan.unsupervised:
+        if not read.config.unsupervised:
             fraud = frame[FRAUD].filter(pl.Series(found.splits == "train")).drop_nulls()
             data.require_both(fraud.to_numpy(), read.layout, where)
             yield from _doubted(frame, read, found)

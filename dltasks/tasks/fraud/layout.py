@@ -54,17 +54,17 @@ class Layout:
     amount: str | None = None
     entities: tuple[str, ...] = ()
     card: str | None = None
-    spending: tuple[str, ...] = ()
-    compromised: tuple[str, ...] = ()
+    amount_by: tuple[str, ...] = ()
+    fraud_rate_by: tuple[str, ...] = ()
     id: str | None = None
     numbers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for name in ("entities", "spending", "compromised", "numbers", "categories"):
+        for name in ("entities", "amount_by", "fraud_rate_by", "numbers", "categories"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
-    def flaw(self) -> str:
+    def validate(self) -> str:
         """What of the columns makes no sense together; nothing where all does."""
         if self.card and self.card not in self.entities:
             return f"its card {self.card!r:.40} is no entity"
@@ -119,51 +119,51 @@ def require_keys(frame: pl.DataFrame, layout: Layout) -> None:
                 )
 
 
-def guessed(frame: pl.DataFrame, plan, where: str) -> Layout:
+def guessed(frame: pl.DataFrame, config, where: str) -> Layout:
     """What the plan names, and guesses for what it does not. Raises DataError."""
     named = [
-        plan.label,
-        plan.time,
-        plan.amount,
-        plan.card,
-        plan.id,
-        *plan.entity,
-        *plan.spending,
-        *plan.compromised,
+        config.label,
+        config.time,
+        config.amount,
+        config.card,
+        config.id,
+        *config.entity,
+        *config.amount_by,
+        *config.fraud_rate_by,
     ]
-    named += [*plan.number, *plan.category, *plan.ignore]
+    named += [*config.number, *config.category, *config.ignore]
     require(frame, [each for each in named if each], where)
-    columns = [each for each in flat(frame) if each not in (FILE_COLUMN, ROW_COLUMN, SPLIT, *plan.ignore)]
-    free = [each for each in columns if each not in (*plan.number, *plan.category)]
-    label = None if plan.unsupervised and not plan.label else plan.label or first_named(free, LABEL)
-    if label is None and not plan.unsupervised:
+    columns = [each for each in flat(frame) if each not in (FILE_COLUMN, ROW_COLUMN, SPLIT, *config.ignore)]
+    free = [each for each in columns if each not in (*config.number, *config.category)]
+    label = None if config.unsupervised and not config.label else config.label or first_named(free, LABEL)
+    if label is None and not config.unsupervised:
         raise DataError(
             f"{where}: which column says what was fraud? name it with --label ({', '.join(columns)}), or learn without "
             "labels with --unsupervised"
         )
     free = [each for each in free if each != label]
-    time = plan.time or _time(frame, free)
-    amount = plan.amount or first_named(free, AMOUNT)
+    time = config.time or _time(frame, free)
+    amount = config.amount or first_named(free, AMOUNT)
     free = [each for each in free if each not in (time, amount)]
-    entities = plan.entity or (tuple(_entities(frame, free)) if time else ())
-    if plan.card and plan.card not in entities:
-        entities = (plan.card, *entities)
-    card = plan.card or next((each for each in entities if _like(each, CARD)), None)
-    others = () if plan.unsupervised else tuple(each for each in entities if each != card)
-    compromised = plan.compromised or others
+    entities = config.entity or (tuple(_entities(frame, free)) if time else ())
+    if config.card and config.card not in entities:
+        entities = (config.card, *entities)
+    card = config.card or next((each for each in entities if _like(each, CARD)), None)
+    others = () if config.unsupervised else tuple(each for each in entities if each != card)
+    compromised = config.fraud_rate_by or others
     free = [each for each in free if each not in entities]
-    id = plan.id or next((each for each in free if _plain(each) in ID and _names_rows(frame[each])), None)
+    id = config.id or next((each for each in free if _plain(each) in ID and _names_rows(frame[each])), None)
     rest = [each for each in columns if each not in (label, time, amount, *entities, id)]
     numbers = [
         each
         for each in rest
-        if each in plan.number or (each not in plan.category and _is_number(frame[each]))
+        if each in config.number or (each not in config.category and _is_number(frame[each]))
     ]
     numbers = [amount, *numbers] if amount and amount not in numbers else numbers
     categories = [
-        each for each in rest if each not in numbers and _is_category(frame[each], each in plan.category)
+        each for each in rest if each not in numbers and _is_category(frame[each], each in config.category)
     ]
-    spending = (plan.spending or ((card,) if card else entities)) if amount else ()
+    spending = (config.amount_by or ((card,) if card else entities)) if amount else ()
     return Layout(
         label, time, amount, entities, card, spending, compromised, id, tuple(numbers), tuple(categories)
     )
@@ -200,7 +200,7 @@ def said(layout: Layout, columns: Sequence[str], passed: Sequence[str]) -> list[
         "id": layout.id,
     }
     parts = [f"{role} {name!r}" for role, name in roles.items() if name]
-    for role in ("entities", "spending", "compromised", "numbers", "categories"):
+    for role in ("entities", "amount_by", "fraud_rate_by", "numbers", "categories"):
         if getattr(layout, role):
             parts.append(f"{role} {', '.join(map(repr, getattr(layout, role)))}")
     used = {*filter(None, roles.values()), *layout.entities, *layout.numbers, *layout.categories}

@@ -13,12 +13,12 @@ def caveats(task) -> str:
         )
         + ". Without that past (`--history`, `--state`) a transaction looks like the first of its card."
     ]
-    if recipe.layout.compromised:
+    if recipe.layout.fraud_rate_by:
         parts.append(
-            f"A fraud counts as known {task.delay / 86_400e6:g} days after it happened; what was not called fraud by then counts "
-            f"as genuine, in the rates of {_and(recipe.layout.compromised)}."
+            f"A fraud counts as known {task.label_delay / 86_400e6:g} days after it happened; what was not called fraud by then counts "
+            f"as genuine, in the rates of {_and(recipe.layout.fraud_rate_by)}."
         )
-    if task.drop_known:
+    if task.exclude_known_fraud:
         parts.append("Cards known as defrauded before a test day are left out of it.")
     if task.unsupervised:
         parts.append(

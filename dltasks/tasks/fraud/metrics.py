@@ -96,7 +96,7 @@ class Checking:
         return found
 
 
-def score(
+def evaluate(
     probabilities: np.ndarray,
     outcomes: Outcomes,
     budget: int,

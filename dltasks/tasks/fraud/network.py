@@ -107,25 +107,29 @@ class Members(layers.Layer):
 
     def __init__(self, members: int, units: int, **options):
         super().__init__(**options)
-        self.members, self.units = members, units
+        self.ensemble_size, self.units = members, units
 
     def get_config(self):
-        return super().get_config() | {"members": self.members, "units": self.units}
+        return super().get_config() | {"members": self.ensemble_size, "units": self.units}
 
     def build(self, shape):
         inputs, first = shape[-1], len(shape) == 2
         self.kernel = self.add_weight(shape=(inputs, self.units), initializer="he_normal", name="kernel")
         # The members differ from the first layer on, and by nothing else than this.
         spread = keras.initializers.RandomNormal(1.0, 0.5) if first else "ones"
-        self.outward = self.add_weight(shape=(self.members, self.units), initializer=spread, name="outward")
+        self.outward = self.add_weight(
+            shape=(self.ensemble_size, self.units), initializer=spread, name="outward"
+        )
         self.bias = self.add_weight(
-            shape=(self.members, self.units),
+            shape=(self.ensemble_size, self.units),
             initializer=keras.initializers.RandomUniform(-0.1, 0.1),
             name="bias",
         )
         self.inward = None
         if not first:
-            self.inward = self.add_weight(shape=(self.members, inputs), initializer="ones", name="inward")
+            self.inward = self.add_weight(
+                shape=(self.ensemble_size, inputs), initializer="ones", name="inward"
+            )
 
     def call(self, x):
         x = (
@@ -136,7 +140,7 @@ class Members(layers.Layer):
         return x * self.outward + self.bias
 
     def compute_output_shape(self, shape):
-        return (shape[0], self.members, self.units)
+        return (shape[0], self.ensemble_size, self.units)
 
 
 @keras.saving.register_keras_serializable("dltasks.fraud")
@@ -182,7 +186,7 @@ class Calibration(layers.Layer):
         return (shapes[0][0], 1)
 
 
-def classifier(features: int, categories: list[int], steps: int, plan) -> keras.Model:
+def classifier(features: int, categories: list[int], steps: int, config) -> keras.Model:
     """numbers (batch, features) and codes (batch, categories) where there are any, and of a sequence past (batch, steps,
     features) and there (batch, steps), to probability (batch, 1).
 
@@ -191,15 +195,15 @@ def classifier(features: int, categories: list[int], steps: int, plan) -> keras.
     inputs = _inputs(features, categories, steps)
     x = _encoded(inputs, categories)
     if steps:
-        lately = Lately(plan.width, name="lately")(inputs["past"], inputs["there"])
+        lately = Lately(config.width, name="lately")(inputs["past"], inputs["there"])
         x = layers.Concatenate(name="joined")([x, lately])
     for depth in (1, 2):
-        hidden = Members(plan.members, plan.width, name=f"members_{depth}")(x)
+        hidden = Members(config.ensemble_size, config.width, name=f"members_{depth}")(x)
         hidden = layers.Activation("relu", name=f"relu_{depth}")(hidden)
         x = hidden if depth == 1 else layers.Add(name="residual")([x, hidden])
     parts = [Logits(name="logits")(x)]
-    if plan.trees and features:
-        parts.append(Trees(plan.trees, name="trees")(inputs["numbers"]))
+    if config.trees and features:
+        parts.append(Trees(config.trees, name="trees")(inputs["numbers"]))
     return keras.Model(inputs, {"probability": Calibration(name="probability")(parts)}, name="classifier")
 
 
@@ -290,7 +294,7 @@ class Lately(layers.Layer):
         return (past_shape[0], self.units)
 
 
-def autoencoder(features: int, categories: list[int], plan) -> keras.Model:
+def autoencoder(features: int, categories: list[int], config) -> keras.Model:
     """numbers (batch, features) to error (batch, 1): how badly the transaction is rebuilt from few values.
 
     The mean squared difference of the standardised numbers; they are told with noise and through plan.width / 8 values
@@ -301,7 +305,7 @@ def autoencoder(features: int, categories: list[int], plan) -> keras.Model:
     x = layers.GaussianNoise(0.1, name="noise")(wanted)
     if categories:
         x = layers.Concatenate(name="told")([x, Categories(categories, name="categories")(inputs["codes"])])
-    for i, units in enumerate((plan.width, max(2, plan.width // 8), plan.width)):
+    for i, units in enumerate((config.width, max(2, config.width // 8), config.width)):
         x = layers.Dense(units, activation="relu", name=f"dense_{i}")(x)
     rebuilt = layers.Dense(features, name="rebuilt")(x)
     error = Distance(name="error")([wanted, rebuilt])
@@ -371,17 +375,17 @@ class Closeness(keras.metrics.Mean):
         return super().update_state(-y_pred, sample_weight)
 
 
-def learner(network: keras.Model, plan, targets: dict[str, np.ndarray]) -> keras.Model:
+def training_model(network: keras.Model, config, targets: dict[str, np.ndarray]) -> keras.Model:
     """The network compiled to learn: each member by its own log loss, the autoencoder by its error."""
-    optimizer = keras.optimizers.AdamW(plan.learning_rate, weight_decay=plan.weight_decay)
-    if plan.unsupervised:
+    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+    if config.unsupervised:
         model = network
         loss, metric = {"error": _error}, {"error": [Closeness(name="likelihood")]}
     else:
         logits = network.get_layer("logits").output
         model = keras.Model(network.inputs, {"probability": logits}, name="learner")
         loss, metric = (
-            {"probability": _log_loss(plan, targets["probability"])},
+            {"probability": _log_loss(config, targets["probability"])},
             {"probability": [Likelihood(name="likelihood")]},
         )
     model.compile(
@@ -394,10 +398,10 @@ def _error(_, errors):
     return ops.mean(errors, axis=-1)
 
 
-def _log_loss(plan, targets: np.ndarray):
+def _log_loss(config, targets: np.ndarray):
     """Mean log loss of the members' logits; with plan.balance frauds weigh together as much as the others."""
     share = float(np.clip(targets.mean(), 1e-6, 1 - 1e-6))
-    weights = (0.5 / share, 0.5 / (1 - share)) if plan.balance else (1.0, 1.0)
+    weights = (0.5 / share, 0.5 / (1 - share)) if config.balance else (1.0, 1.0)
 
     def loss(target, logits):
         each = ops.maximum(logits, 0.0) - logits * target + ops.log1p(ops.exp(-ops.abs(logits)))

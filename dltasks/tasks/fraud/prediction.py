@@ -1,14 +1,11 @@
 """Predictions of fraud: one transaction, and many in columns."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dltasks.data.columns import SHARED, Columns
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -40,13 +37,13 @@ class FraudPrediction:
         """The probability, or the unusualness in its place."""
         return self.probability if self.unusualness is None else self.unusualness
 
-    def rows(self) -> list[tuple[str, str]]:
+    def display_rows(self) -> list[tuple[str, str]]:
         """Lines for people."""
         return [
             (f"row {self.row}" if self.id is None else f"row {self.row} ({self.id})", f"{self.share:.2%}")
         ]
 
-    def remark(self) -> str:
+    def note(self) -> str:
         """The reasons."""
         return (
             ("alert" if self.alert else "")
@@ -55,11 +52,11 @@ class FraudPrediction:
         )
 
     @staticmethod
-    def columns() -> tuple[str, ...]:
+    def csv_columns() -> tuple[str, ...]:
         """Names of the columns of `records`."""
         return "row", "id", "probability", "alert", "reason_1", "reason_2", "reason_3"
 
-    def records(self) -> list[tuple]:
+    def csv_rows(self) -> list[tuple]:
         """A row for CSV."""
         three = (*self.reasons, "", "", "")[:3]
         name = "" if self.id is None else self.id

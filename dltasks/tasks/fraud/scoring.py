@@ -120,13 +120,13 @@ class Scored:
 
     def _csv(self, pairs) -> None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(("input", *FraudPrediction.columns()))
-        writer.writerows((file, *row) for file, answer in pairs for row in answer.records())
+        writer.writerow(("input", *FraudPrediction.csv_columns()))
+        writer.writerows((file, *row) for file, answer in pairs for row in answer.csv_rows())
 
     def _lines(self, pairs) -> None:
         for file, answer in pairs:
             found = " ".join(answer.rows()[0])
-            print(f"{file}: {found}" + (f" ({answer.remark()})" if answer.remark() else ""))
+            print(f"{file}: {found}" + (f" ({answer.note()})" if answer.note() else ""))
 
     def write(self, out: str) -> None:
         """The table as it was with "probability" (or "unusualness"), "alert" and three reasons. Raises DataError."""
@@ -170,7 +170,7 @@ def _scored(bundle, asked: Asked, limit: tuple[int, str] | None, threads: int | 
         raise DataError(f"{asked.problems[0].error()}; no other row can be scored either")
     batches = Batch(asked.transactions, asked.transactions.table.files[asked.transactions.places])
     answered = parallel_map(
-        lambda batch: bundle.task.answer(batch.raws, run), batches.cut(bundle.task.batch_size), threads
+        lambda batch: bundle.task.predict(batch.inputs, run), batches.chunks(bundle.task.batch_size), threads
     )
     answers = concat(answered)
     if limit:

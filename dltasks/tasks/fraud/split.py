@@ -31,7 +31,7 @@ class Spans:
         )
 
 
-def spans_of(moments: np.ndarray, clock: Clock, plan, delay: int) -> Spans:
+def spans_of(moments: np.ndarray, clock: Clock, config, delay: int) -> Spans:
     """The plan's windows; what it leaves open is chosen: the last plan.test of the time is judged, and what was known when
     that began is trained on. Raises SettingError, DataError."""
 
@@ -39,13 +39,13 @@ def spans_of(moments: np.ndarray, clock: Clock, plan, delay: int) -> Spans:
         return None if text is None else clock.moment(text, end)
 
     first, last = int(moments.min()), int(moments.max()) + 1
-    test_to = named(plan.test_to, True)
+    test_to = named(config.test_to, True)
     test_to = last if test_to is None else test_to
-    train_from = named(plan.train_from)
+    train_from = named(config.train_from)
     train_from = first if train_from is None else train_from
-    test_from, train_to = named(plan.test_from), named(plan.train_to, True)
+    test_from, train_to = named(config.test_from), named(config.train_to, True)
     if test_from is None:
-        latest = test_to - round(plan.test * (test_to - train_from))
+        latest = test_to - round(config.test_split * (test_to - train_from))
         test_from = latest if train_to is None else train_to + delay
     if train_to is None:
         train_to = test_from - delay
@@ -53,7 +53,7 @@ def spans_of(moments: np.ndarray, clock: Clock, plan, delay: int) -> Spans:
     if train_to <= train_from:
         raise ConfigError(
             f"no time is left to train on: {found.told(clock)}, and a label is known {delay / 86_400e6:g} days later; set "
-            "--train-from, --train-to, --test-from, --test-to or a shorter --delay"
+            "--train-from, --train-to, --test-from, --test-to or a shorter --label-delay"
         )
     if test_from < train_to:
         raise ConfigError(f"--test-from lies before --train-to: {found.told(clock)}")

@@ -77,7 +77,7 @@ class State:
         self._database.execute(f"create index if not exists by_time on rows ({_quoted(MOMENT)})")
         if name := self.task.recipe.layout.id:
             self._database.execute(f"create index if not exists by_id on rows ({_quoted(name)})")
-        wanted = json.dumps([self._texts, self._numbers, list(self.task.lengths), self.task.delay])
+        wanted = json.dumps([self._texts, self._numbers, list(self.task.lengths), self.task.label_delay])
         found = self._database.execute("select value from made where what = 'columns'").fetchone()
         if found is None:
             self._database.execute("insert into made values ('columns', ?)", (wanted,))
@@ -115,7 +115,7 @@ class State:
 
     def _forget(self) -> None:
         """Drop what no feature looks back to: two of the longest windows and a delay, and as much for what comes late."""
-        oldest = 3 * max(self.task.lengths, default=0) + 2 * self.task.delay
+        oldest = 3 * max(self.task.lengths, default=0) + 2 * self.task.label_delay
         latest = f"(select max({_quoted(MOMENT)}) from rows)"
         self._database.execute(f"delete from rows where {_quoted(MOMENT)} < {latest} - ?", (oldest,))
 
@@ -129,7 +129,7 @@ class State:
         recipe = self.task.recipe
         name, label = recipe.layout.id, recipe.layout.label
         if not name or not label:
-            raise DataError("--known needs a model that was trained with a label and an --id column")
+            raise DataError("--labels needs a model that was trained with a label and an --id column")
         frame = tables.read_table(known)
         layout.require(frame, [name, label], tables.source_name(known))
         labels = reading.label(frame, recipe.layout, self.task.positive)

@@ -38,22 +38,22 @@ class FraudTask(Task):
     peered: whether others are trained beside it.
     """
 
-    plan: ClassVar[type[TrainingConfig]] = FraudConfig
+    config: ClassVar[type[TrainingConfig]] = FraudConfig
     batch_size: ClassVar[int] = 8192
     monitor: ClassVar[str] = "likelihood"
     # In 8 bits the pieces that numbers are told by would all be the same.
-    quantised: ClassVar[tuple[str, ...]] = ("FULLY_CONNECTED",)
+    quantized_ops: ClassVar[tuple[str, ...]] = ("FULLY_CONNECTED",)
 
     layout: dict[str, Any] = field(default_factory=dict)
     clock: dict[str, Any] = field(default_factory=dict)
     lengths: tuple[int, ...] = bounded((), minimum=1, maximum=MAX_WINDOW)
-    delay: int = bounded(0, minimum=0, maximum=MAX_WINDOW)
+    label_delay: int = bounded(0, minimum=0, maximum=MAX_WINDOW)
     indicated: tuple[str, ...] = ()
     fills: dict[str, float] = field(default_factory=dict)
     vocabularies: dict[str, tuple[str, ...]] = field(default_factory=dict)
     positive: str | None = None
     spans: dict[str, int] | None = None
-    drop_known: bool = False
+    exclude_known_fraud: bool = False
     usual: tuple[float, ...] = ()
     spread: tuple[float, ...] = bounded((), minimum=0)
     prior: float = bounded(0.0, minimum=0, maximum=1)
@@ -62,7 +62,7 @@ class FraudTask(Task):
     errors: tuple[float, ...] = ()
     threshold: float = bounded(0.5, minimum=0, maximum=1)
     budget: int = bounded(100, minimum=1)
-    cost_alert: float = bounded(0.0, minimum=0)
+    alert_cost: float = bounded(0.0, minimum=0)
     explained: bool = True
     peered: bool = True
 
@@ -78,13 +78,13 @@ class FraudTask(Task):
             Layout(**self.layout),
             Clock(**self.clock),
             tuple(self.lengths),
-            self.delay,
+            self.label_delay,
             tuple(self.indicated),
             self.fills,
             words,
         )
 
-    def flaw(self) -> str:
+    def validate(self) -> str:
         from dltasks.tasks.fraud.layout import Layout
         from dltasks.tasks.fraud.split import Spans
         from dltasks.tasks.fraud.times import Clock
@@ -94,12 +94,12 @@ class FraudTask(Task):
         for name, kind in kinds.items():
             if wrong := type_error(getattr(self, name), kind, f"its field {name}"):
                 return wrong
-        if wrong := self.recipe.clock.flaw() or self.recipe.layout.flaw():
+        if wrong := self.recipe.clock.validate() or self.recipe.layout.validate():
             return wrong
         entities, card = self.recipe.layout.entities, self.recipe.layout.card
         if entities and not self.lengths:
             return f"it has no windows over {entities[0]}"
-        if (self.steps and not card) or (self.drop_known and not (card and self.spans)):
+        if (self.steps and not card) or (self.exclude_known_fraud and not (card and self.spans)):
             return "it looks at cards, and does not say what a card is, or when it was trained"
         if set(self.vocabularies) - set(self.recipe.layout.categories):
             return "it has words of what is no category"
@@ -112,7 +112,7 @@ class FraudTask(Task):
             return f"it has {count} features and {len(self.usual)} usual values"
         return ""
 
-    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+    def tensor_shapes(self) -> dict[str, tuple[int | None, ...]]:
         found: dict[str, tuple[int | None, ...]] = {"error" if self.unsupervised else "probability": (1,)}
         if self.usual:
             found["numbers"] = (len(self.usual),)
@@ -122,13 +122,13 @@ class FraudTask(Task):
             found |= {"past": (self.steps, len(self.usual)), "there": (self.steps,)}
         return found
 
-    def check(self, plan: TrainingConfig) -> None:
+    def check_config(self, config: TrainingConfig) -> None:
         from dltasks.tasks.fraud.times import duration
 
-        duration(plan.delay or DEFAULT_LABEL_DELAY, "--delay")
-        for each in plan.windows.split(","):
+        duration(config.label_delay or DEFAULT_LABEL_DELAY, "--label-delay")
+        for each in config.windows.split(","):
             duration(each, "--windows")
-        if plan.unsupervised and plan.network == "sequence":
+        if config.unsupervised and config.network == "sequence":
             raise ConfigError(
                 "--unsupervised looks at one transaction at a time; leave out --network sequence"
             )
@@ -147,17 +147,17 @@ class FraudTask(Task):
                 yield Batch([error], [tables.source_name(source)])
                 continue
             rows = asked.transactions
-            yield from Batch(rows, rows.table.files[rows.places]).cut(self.batch_size)
+            yield from Batch(rows, rows.table.files[rows.places]).chunks(self.batch_size)
             if asked.problems:
                 yield Batch([each.error() for each in asked.problems], [each.file for each in asked.problems])
 
-    def examples(self, source: Any, plan: TrainingConfig | None = None) -> Batch:
+    def load_examples(self, source: Any, config: TrainingConfig | None = None) -> Batch:
         from dltasks.tasks.fraud import data
 
-        return data.to_judge_by(source, self) if plan is None else data.to_train_on(source, plan)
+        return data.to_judge_by(source, self) if config is None else data.to_train_on(source, config)
 
     @classmethod
-    def holds(cls, source: Any) -> bool:
+    def can_load(cls, source: Any) -> bool:
         from dltasks.data import tables
         from dltasks.tasks.fraud import layout
 
@@ -167,20 +167,20 @@ class FraudTask(Task):
             and layout.first_named(names, layout.AMOUNT) is not None
         )
 
-    def inspect(self, source: Any, plan: TrainingConfig, report: Progress) -> "Inspection":
+    def inspect(self, source: Any, config: TrainingConfig, progress: Progress) -> "Inspection":
         from dltasks.tasks.fraud.inspection import inspect
 
-        return inspect(source, plan, report)
+        return inspect(source, config, progress)
 
     @staticmethod
-    def without(path: Path, rows: Container[int]) -> bytes:
+    def drop_rows(path: Path, rows: Container[int]) -> bytes:
         from dltasks.data import tables
 
         return tables.drop_rows(path, rows)
 
-    def learn(self, examples: Batch, plan: TrainingConfig) -> "FraudTask":
-        table = examples.raws.table
-        train = examples.raws.places[examples.splits == "train"]
+    def adapt(self, examples: Batch, config: TrainingConfig) -> "FraudTask":
+        table = examples.inputs.table
+        train = examples.inputs.places[examples.splits == "train"]
         genuine = train[table.outcomes.fraud[train] != 1]
         low, usual, high = np.quantile(table.numbers[genuine], [0.05, 0.5, 0.95], axis=0)
         fraud = table.outcomes.fraud[train]
@@ -189,13 +189,13 @@ class FraudTask(Task):
             **table.learned,
             usual=tuple(map(float, usual)),
             spread=tuple(float(each) or 1.0 for each in high - low),
-            prior=0.0 if plan.unsupervised else float(np.mean(fraud)),
-            budget=plan.budget,
-            cost_alert=plan.cost_alert,
-            peered=plan.peers,
+            prior=0.0 if config.unsupervised else float(np.mean(fraud)),
+            budget=config.budget,
+            alert_cost=config.alert_cost,
+            peered=config.baselines,
         )
 
-    def split(self, examples: Batch, inputs: Arrays, plan: TrainingConfig) -> Splits:
+    def split(self, examples: Batch, inputs: Arrays, config: TrainingConfig) -> Splits:
         return Splits(*(np.flatnonzero(examples.splits == each) for each in ("train", "val", "test")))
 
     def encode(self, raws: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
@@ -215,20 +215,20 @@ class FraudTask(Task):
         fraud = truths.fraud[:, None].astype(np.float32)
         return {"error": np.zeros_like(fraud)} if self.unsupervised else {"probability": fraud}
 
-    def network(self, plan: TrainingConfig):
+    def network(self, config: TrainingConfig):
         from dltasks.tasks.fraud import network
 
         categories = [len(words) for words in self.vocabularies.values()]
-        if plan.unsupervised:
-            return network.autoencoder(len(self.usual), categories, plan)
-        return network.classifier(len(self.usual), categories, self.steps, plan)
+        if config.unsupervised:
+            return network.autoencoder(len(self.usual), categories, config)
+        return network.classifier(len(self.usual), categories, self.steps, config)
 
-    def begin(self, network, plan: TrainingConfig, inputs: Arrays, targets: Arrays) -> None:
+    def warm_start(self, network, config: TrainingConfig, inputs: Arrays, targets: Arrays) -> None:
         from dltasks.tasks.fraud.network import adapt
 
         adapt(network, inputs, targets)
 
-    def tensors(self) -> "dict[str, TensorDescription]":
+    def tensor_metadata(self) -> "dict[str, TensorDescription]":
         from dltasks.litert.metadata import TensorDescription
 
         numbers = ", ".join(each.name for each in self.recipe.features)
@@ -244,23 +244,23 @@ class FraudTask(Task):
             "error": TensorDescription("mean squared error of what is rebuilt: the more, the less usual"),
         }
 
-    def learner(self, network, plan: TrainingConfig, targets: Arrays):
-        from dltasks.tasks.fraud.network import learner
+    def training_model(self, network, config: TrainingConfig, targets: Arrays):
+        from dltasks.tasks.fraud.network import training_model
 
-        return learner(network, plan, targets)
+        return training_model(network, config, targets)
 
-    def calibrate(self, network, plan: TrainingConfig, inputs: Arrays, examples: Batch) -> "FraudTask":
+    def calibrate(self, network, config: TrainingConfig, inputs: Arrays, examples: Batch) -> "FraudTask":
         from dltasks.tasks.fraud import network as networks
 
         if self.unsupervised:
             return replace(self, errors=networks.errors(network, inputs), threshold=0.999)
-        table, held = examples.raws.table, examples.raws.places
+        table, held = examples.inputs.table, examples.inputs.places
         train = np.flatnonzero(table.splits == "train")
-        networks.grow(network, table.numbers[train], table.outcomes.fraud[train], plan.seed)
-        networks.calibrate(network, inputs, examples.truths.fraud)
+        networks.grow(network, table.numbers[train], table.outcomes.fraud[train], config.seed)
+        networks.calibrate(network, inputs, examples.labels.fraud)
         # Nothing is chosen by the validation part from here on, and frauds are few.
         rows = np.sort(np.concatenate([train, held]))
-        networks.grow(network, table.numbers[rows], table.outcomes.fraud[rows], plan.seed)
+        networks.grow(network, table.numbers[rows], table.outcomes.fraud[rows], config.seed)
         return self
 
     def decode(self, outputs: Arrays) -> FraudPredictions:
@@ -278,7 +278,7 @@ class FraudTask(Task):
         marks = np.asarray(self.errors)
         return np.interp(errors, marks, np.linspace(0, 1, len(marks)))
 
-    def answer(self, raws: Sequence[Any], run: Run) -> Sequence[Any]:
+    def predict(self, raws: Sequence[Any], run: Run) -> Sequence[Any]:
         """As every task, with the row and the reasons of each."""
         if not isinstance(raws, Columns):
             return list(raws)
@@ -311,38 +311,38 @@ class FraudTask(Task):
         return outputs["error"] / (1 + outputs["error"])
 
     @property
-    def pairs(self) -> int:
+    def parity_sample_size(self) -> int:
         # Frauds are few.
         return 10_000
 
-    def scores(self, answers: FraudPredictions, truths: Sequence[Any]) -> dict[str, Score]:
+    def metrics(self, answers: FraudPredictions, truths: Sequence[Any]) -> dict[str, Score]:
         """None where all are frauds, or none is."""
         known = truths.fraud[~np.isnan(truths.fraud)]
-        return super().scores(answers, truths) if 0 < known.sum() < len(known) else {}
+        return super().metrics(answers, truths) if 0 < known.sum() < len(known) else {}
 
     def classes(self, truths: Sequence[Any]) -> list[str]:
         return [("genuine", "fraud")[int(each == 1)] for each in truths.fraud]
 
-    def agree(self, one: FraudPrediction, other: FraudPrediction) -> bool:
+    def same_prediction(self, one: FraudPrediction, other: FraudPrediction) -> bool:
         """Whether both are alerts or neither, with shares that differ by a hundredth, or a tenth of the larger, at most."""
         close = abs(one.share - other.share) <= max(0.01, 0.1 * max(one.share, other.share))
         return one.alert == other.alert and close
 
-    def score(self, answers: FraudPredictions, truths: Sequence[Any]) -> Evaluation:
-        from dltasks.tasks.fraud.metrics import score
+    def evaluate(self, answers: FraudPredictions, truths: Sequence[Any]) -> Evaluation:
+        from dltasks.tasks.fraud.metrics import evaluate
 
         shares = answers.shares.astype(np.float64)
         told = self.recipe.clock.told_day
-        return score(
-            shares, truths, self.budget, self.cost_alert, self.threshold, told, not self.unsupervised
+        return evaluate(
+            shares, truths, self.budget, self.alert_cost, self.threshold, told, not self.unsupervised
         )
 
-    def peers(self, inputs: Arrays, examples: Batch, parts: Splits) -> tuple[Table, ...]:
+    def baselines(self, inputs: Arrays, examples: Batch, parts: Splits) -> tuple[Table, ...]:
         from dltasks.tasks.fraud.baselines import compared
 
         return compared(self, inputs, examples, parts) if self.peered and not self.unsupervised else ()
 
-    def caveats(self) -> str:
+    def limitations(self) -> str:
         from dltasks.tasks.fraud.limitations import caveats
 
         return caveats(self)

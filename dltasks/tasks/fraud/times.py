@@ -35,20 +35,20 @@ class Clock:
 
     unit: str = "s"
     origin: str | None = None
-    zone: str = "UTC"
-    dates: str = ""
+    timezone: str = "UTC"
+    date_order: str = ""
 
     @property
     def dated(self) -> bool:
         """Whether moments have dates."""
-        return bool(self.dates or self.origin)
+        return bool(self.date_order or self.origin)
 
-    def flaw(self) -> str:
+    def validate(self) -> str:
         """What of the fields makes no sense; nothing where all does."""
-        if self.unit not in UNITS or self.dates not in ("", "iso", "day-first", "month-first"):
-            return f"unit {self.unit!r:.40} and dates {self.dates!r:.40} are not known"
+        if self.unit not in UNITS or self.date_order not in ("", "iso", "day-first", "month-first"):
+            return f"unit {self.unit!r:.40} and dates {self.date_order!r:.40} are not known"
         try:
-            ZoneInfo(self.zone)
+            ZoneInfo(self.timezone)
             self._zero()
         except (KeyError, ValueError, OSError, OverflowError, ConfigError) as error:
             return f"its zone or origin makes no sense ({error})"
@@ -58,7 +58,7 @@ class Clock:
         """Int64 moments; null where a value is missing or no time."""
         if column.dtype.is_temporal():
             return self._of_datetimes(column.cast(pl.Datetime("us")) if column.dtype == pl.Date else column)
-        if column.dtype == pl.String and self.dates:
+        if column.dtype == pl.String and self.date_order:
             return self._of_texts(column)
         numbers = column.cast(pl.Float64, strict=False)
         numbers = numbers.set(numbers.is_infinite() | numbers.is_nan(), None)
@@ -74,7 +74,7 @@ class Clock:
         except ValueError:
             pass
         else:
-            if not self.dates or len(text) != 8:
+            if not self.date_order or len(text) != 8:
                 return round(number * UNITS[self.unit]) + self._zero()
         try:
             found = datetime.fromisoformat(text)
@@ -87,23 +87,23 @@ class Clock:
                 f"{text!r}: the time column holds numbers; name times as such, or say what date 0 is with "
                 "--time-origin 2018-04-01"
             )
-        found = found if found.tzinfo else found.replace(tzinfo=ZoneInfo(self.zone))
+        found = found if found.tzinfo else found.replace(tzinfo=ZoneInfo(self.timezone))
         whole = end and len(text.strip()) <= 10
         return _since_1970(found) + (DAY if whole else 0)
 
     def wanted(self, column: pl.Series) -> str:
         """What a value that is no time should have been."""
         zoned = column.dtype == pl.String and column.str.strip_chars().str.contains(_ZONED).any()
-        return "a time with a zone, as others have" if zoned and self.dates else "a time"
+        return "a time with a zone, as others have" if zoned and self.date_order else "a time"
 
     def wall(self, moments: pl.Series) -> pl.Series:
         """Datetimes as a clock on the wall shows them."""
         times = moments.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        return times.dt.convert_time_zone(self.zone).dt.replace_time_zone(None)
+        return times.dt.convert_time_zone(self.timezone).dt.replace_time_zone(None)
 
     def days(self, moments: np.ndarray) -> np.ndarray:
         """int64: the day of each moment, by the clock on the wall."""
-        if self.zone == "UTC":
+        if self.timezone == "UTC":
             return moments // DAY
         return self.wall(pl.Series(moments)).cast(pl.Int64).to_numpy() // DAY
 
@@ -111,7 +111,7 @@ class Clock:
         """The moment at which each day begins."""
         plain = pl.Series(days * DAY)
         local = plain.cast(pl.Datetime("us")).dt.replace_time_zone(
-            self.zone, ambiguous="earliest", non_existent="null"
+            self.timezone, ambiguous="earliest", non_existent="null"
         )
         return local.dt.convert_time_zone("UTC").cast(pl.Int64).fill_null(plain).to_numpy()
 
@@ -127,7 +127,9 @@ class Clock:
         if not self.dated:
             return f"{moment / UNITS[self.unit]:.12g} {self.unit}"
         try:
-            return datetime.fromtimestamp(moment / SECOND, ZoneInfo(self.zone)).isoformat(" ", "seconds")[:19]
+            return datetime.fromtimestamp(moment / SECOND, ZoneInfo(self.timezone)).isoformat(" ", "seconds")[
+                :19
+            ]
         except (ValueError, OverflowError, OSError):  # before the year 1, or after 9999
             return f"about the year {1970 + moment / (365.2425 * DAY):.0f}"
 
@@ -140,11 +142,11 @@ class Clock:
             found = datetime.fromisoformat(self.origin)
         except ValueError as error:
             raise ConfigError(f"--time-origin {self.origin}: wanted a date such as 2018-04-01") from error
-        return _since_1970(found if found.tzinfo else found.replace(tzinfo=ZoneInfo(self.zone)))
+        return _since_1970(found if found.tzinfo else found.replace(tzinfo=ZoneInfo(self.timezone)))
 
     def _of_datetimes(self, column: pl.Series) -> pl.Series:
         if column.dtype.time_zone is None:
-            column = column.dt.replace_time_zone(self.zone, ambiguous="earliest", non_existent="null")
+            column = column.dt.replace_time_zone(self.timezone, ambiguous="earliest", non_existent="null")
         return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us").cast(pl.Int64)
 
     def _of_texts(self, column: pl.Series) -> pl.Series:
@@ -154,35 +156,35 @@ class Clock:
             with_zone = texts.str.replace(r"[Zz]$", "+00:00")
             found = _first_that_parse(with_zone, [f"%Y-%m-%d{each}%z" for each in _CLOCKS[:2]])
             return self._of_datetimes(found.set(~zoned.fill_null(False), None))
-        return self._of_datetimes(_first_that_parse(texts, _formats(self.dates)))
+        return self._of_datetimes(_first_that_parse(texts, _formats(self.date_order)))
 
 
-def clock_of(column: pl.Series, plan, where: str) -> Clock:
+def clock_of(column: pl.Series, config, where: str) -> Clock:
     """How this column is to be read, as the plan says or as its values look. Raises DataError, SettingError."""
     try:
-        ZoneInfo(plan.zone)
+        ZoneInfo(config.timezone)
     except (KeyError, ValueError, OSError) as error:
         raise ConfigError(
-            f"--zone {plan.zone}: no such time zone; wanted a name such as Europe/Brussels"
+            f"--timezone {config.timezone}: no such time zone; wanted a name such as Europe/Brussels"
         ) from error
-    clock = Clock(plan.time_unit or "s", plan.time_origin, plan.zone)
-    if plan.time_origin:
+    clock = Clock(config.time_unit or "s", config.time_origin, config.timezone)
+    if config.time_origin:
         clock.moment_of_origin()
     if column.dtype.is_temporal():
-        return replace(clock, dates="iso")
+        return replace(clock, date_order="iso")
     if column.dtype == pl.String and _share(column.cast(pl.Float64, strict=False), column) < 0.5:
-        return replace(clock, dates=_order(column, plan.dates, where))
+        return replace(clock, date_order=_order(column, config.date_order, where))
     numbers = column.cast(pl.Float64, strict=False)
-    if plan.time_origin is None and plan.time_unit is None:
+    if config.time_origin is None and config.time_unit is None:
         return _since_1970_perhaps(clock, numbers)
     return clock
 
 
 def fitted(clock: Clock, column: pl.Series, where: str) -> Clock:
     """The clock of a trained model, for a table that writes its dates in another order. Raises DataError."""
-    if column.dtype != pl.String or not clock.dates or _share(clock.moments(column), column) >= 0.5:
+    if column.dtype != pl.String or not clock.date_order or _share(clock.moments(column), column) >= 0.5:
         return clock
-    return replace(clock, dates=_order(column, None, where))
+    return replace(clock, date_order=_order(column, None, where))
 
 
 def _since_1970_perhaps(clock: Clock, numbers: pl.Series) -> Clock:
@@ -208,7 +210,7 @@ def _order(column: pl.Series, asked: str | None, where: str) -> str:
         example = texts.drop_nulls()[0]
         raise DataError(
             f"{where}: {column.name} holds dates such as {example!r}, and every row could have the day or the month "
-            "first; say which with --dates day-first or --dates month-first"
+            "first; say which with --date-order day-first or --date-order month-first"
         )
     return "day-first" if day > month else "month-first"
 

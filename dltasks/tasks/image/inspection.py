@@ -42,16 +42,16 @@ class Look:
     facts: pixels.Facts
 
 
-def inspect(task, source, plan, report: Progress) -> Inspection:
+def inspect(task, source, config, progress: Progress) -> Inspection:
     """Findings of a data set of photos. Raises DataError where none can be looked at."""
     if str(source).startswith("tfds:"):
         found, examples = None, data.load_examples(source)
-        items = Items("photo", "photos", examples.origins, examples.truths, examples.splits)
+        items = Items("photo", "photos", examples.source_names, examples.labels, examples.splits)
     else:
         found = labeled_files.find_labeled_files(source, data.PHOTOS)
         examples, items = found.batch(), class_balance.labeled_items(found)
-    task.learn(examples, plan)
-    looks = map_inputs(examples.raws, _look, report)
+    task.adapt(examples, config)
+    looks = map_inputs(examples.inputs, _look, progress)
     kept = [i for i, each in enumerate(looks) if isinstance(each, Look)]
     failures = {i: each for i, each in enumerate(looks) if isinstance(each, DataError)}
     findings = [
@@ -61,8 +61,8 @@ def inspect(task, source, plan, report: Progress) -> Inspection:
     if found:
         findings += class_balance.ignored_file_findings(found, _is_photo)
     if kept:
-        findings += _copied(looks, kept, items, examples, plan)
-        findings += _unusual(looks, kept, items, plan)
+        findings += _copied(looks, kept, items, examples, config)
+        findings += _unusual(looks, kept, items, config)
     return Inspection("image", len(examples), items.many, tuple(findings))
 
 
@@ -88,7 +88,7 @@ def _together(read, described) -> Look:
     return Look(digest, thumbnail, hash, float(flatness), facts)
 
 
-def _copied(looks, kept: list[int], items: Items, examples: Batch, plan) -> Iterator[Finding]:
+def _copied(looks, kept: list[int], items: Items, examples: Batch, config) -> Iterator[Finding]:
     digests = [each.digest if isinstance(each, Look) else None for each in looks]
     yield from duplicates.duplicate_findings(group_equal(digests), items, "identical")
     first = {digests[i]: i for i in reversed(kept)}
@@ -100,14 +100,14 @@ def _copied(looks, kept: list[int], items: Items, examples: Batch, plan) -> Iter
     yield from near
     try:
         known = np.array([picture.get(first[digests[i]], first[digests[i]]) for i in kept])
-        split.divide(examples.take(kept), known, plan)
+        split.divide(examples.take(kept), known, config)
     except DataError as error:
         yield Finding("too few", ERROR, 1, str(error), "", fatal=True)
 
 
-def _unusual(looks, kept: list[int], items: Items, plan) -> Iterator[Finding]:
+def _unusual(looks, kept: list[int], items: Items, config) -> Iterator[Finding]:
     facts = {i: looks[i].facts for i in kept}
-    small = [i for i in kept if min(facts[i].width, facts[i].height) < plan.size / 2]
+    small = [i for i in kept if min(facts[i].width, facts[i].height) < config.size / 2]
     long = [i for i in kept if _ratio(facts[i]) > LONG]
     flat = [i for i in kept if looks[i].flatness <= FLAT]
     misnamed = [i for i in kept if facts[i].misnamed]
@@ -121,7 +121,7 @@ def _unusual(looks, kept: list[int], items: Items, plan) -> Iterator[Finding]:
             "small",
             WARNING if len(small) > RARE * len(kept) else NOTE,
             small,
-            f"are smaller than half of what the network sees, {plan.size} pixels",
+            f"are smaller than half of what the network sees, {config.size} pixels",
             "larger ones tell more; or train with a smaller --size",
             [sized[i] for i in small],
         ),
@@ -156,10 +156,10 @@ def _unusual(looks, kept: list[int], items: Items, plan) -> Iterator[Finding]:
                 kind,
                 severity,
                 len(there),
-                items.told(len(there), told),
+                items.count_phrase(len(there), told),
                 advice,
                 tuple(examples or (items.names[i] for i in there)),
-                items.offenders(there) if kind == "blank" else (),
+                items.removable(there) if kind == "blank" else (),
             )
 
 

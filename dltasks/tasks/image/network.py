@@ -30,7 +30,7 @@ def _logits(classes: int) -> layers.Dense:
     return layers.Dense(classes, kernel_initializer=small, name="logits")
 
 
-def learner(network: keras.Model, plan, targets: np.ndarray, frozen: bool = False) -> keras.Model:
+def training_model(network: keras.Model, config, targets: np.ndarray, frozen: bool = False) -> keras.Model:
     """The network up to its logits, sharing its weights, compiled; takes crops of any size.
 
     targets: float32 (count, classes), for the frequencies that `balance` weighs by.
@@ -46,9 +46,9 @@ def learner(network: keras.Model, plan, targets: np.ndarray, frozen: bool = Fals
     outputs = {"probabilities": logits(network.get_layer("dropout")(features))}
     model = keras.Model({name: inputs}, outputs)
     optimizer = keras.optimizers.SGD(
-        plan.highest_rate(), momentum=0.9, nesterov=True, weight_decay=plan.weight_decay
+        config.peak_learning_rate(), momentum=0.9, nesterov=True, weight_decay=config.weight_decay
     )
-    compile_classifier(model, optimizer, plan, targets)
+    compile_classifier(model, optimizer, config, targets)
     return model
 
 
@@ -306,16 +306,16 @@ class Mixing(layers.Layer):
         return images, part * targets + (1 - part) * ops.flip(targets, axis=0)
 
 
-def augmentation(size: int, classes: int, plan, to: int) -> keras.Model:
+def augmentation(size: int, classes: int, config, to: int) -> keras.Model:
     """Photos (batch, size, size, 3) and targets to uint8 crops of side `to` and targets, for training only."""
     pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
     targets = keras.Input((classes,), name="probabilities")
-    crops = RandomCrop(to, plan.crop, plan.seed)(pixels)
+    crops = RandomCrop(to, config.min_crop_area, config.seed)(pixels)
     mixed = targets
-    if plan.colour:
-        crops = RandomColour(plan.colour, plan.seed + 1)(crops)
-    if plan.mixing:
-        crops, mixed = Mixing(plan.mixing, plan.seed + 2)(crops, targets)
+    if config.color_jitter:
+        crops = RandomColour(config.color_jitter, config.seed + 1)(crops)
+    if config.mixup_alpha:
+        crops, mixed = Mixing(config.mixup_alpha, config.seed + 2)(crops, targets)
     crops = Rounded(dtype="uint8")(crops)
     return keras.Model(
         {"pixels": pixels, "probabilities": targets}, {"pixels": crops, "probabilities": mixed}

@@ -6,7 +6,7 @@ from dltasks.data.batch import Batch, Splits
 from dltasks.errors import DataError
 
 
-def divide(examples: Batch, pictures: np.ndarray, plan) -> Splits:
+def divide(examples: Batch, pictures: np.ndarray, config) -> Splits:
     """Positions of each part. Parts that the data declares stand; those it lacks are cut from train.
 
     pictures: for each example the position of the first that shows the same picture (pictures.groups); these stay together.
@@ -16,13 +16,15 @@ def divide(examples: Batch, pictures: np.ndarray, plan) -> Splits:
     for position, split in enumerate(examples.splits or [None] * len(examples)):
         parts[split or "train"].append(position)
     shares = {
-        name: share for name, share in (("test", plan.test), ("val", plan.val)) if share and not parts[name]
+        name: share
+        for name, share in (("test", config.test_split), ("val", config.validation_split))
+        if share and not parts[name]
     }
     if not shares:
         return Splits(**parts)
-    random = np.random.default_rng(plan.seed)
+    random = np.random.default_rng(config.seed)
     kept = []
-    for label, members in _by_label(examples.truths, pictures, parts["train"]).items():
+    for label, members in _by_label(examples.labels, pictures, parts["train"]).items():
         _check(label, len(members), len(shares) + 1)
         order = random.permutation(len(members))
         shuffled = [members[i] for i in order]

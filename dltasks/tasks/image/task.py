@@ -33,27 +33,27 @@ MIN_CONFIDENT_ACCURACY = 0.8
 class ImagePrediction(ClassPrediction):
     """What a photo shows: the most probable labels. unsure: the first of them lies below the model's threshold."""
 
-    unsure: bool
+    uncertain: bool
 
     def __repr__(self) -> str:
-        return f"ImageAnswer(labels={self.labels}, unsure={self.unsure})"
+        return f"ImageAnswer(labels={self.labels}, unsure={self.uncertain})"
 
     def to_json(self) -> dict[str, Any]:
         """The labels, and whether the model is unsure."""
-        return {"labels": self.labels_json(), "unsure": self.unsure}
+        return {"labels": self.labels_json(), "uncertain": self.uncertain}
 
     @staticmethod
-    def columns() -> tuple[str, ...]:
+    def csv_columns() -> tuple[str, ...]:
         """Names of the columns of `records`."""
-        return "rank", "label", "probability", "unsure"
+        return "rank", "label", "probability", "uncertain"
 
-    def records(self) -> list[tuple]:
+    def csv_rows(self) -> list[tuple]:
         """A row for each label, for CSV."""
-        return self.ranked(str(self.unsure).lower())
+        return self.ranked(str(self.uncertain).lower())
 
-    def remark(self) -> str:
+    def note(self) -> str:
         """What people should know of this answer, or nothing."""
-        return "unsure: it may show none of the things this model knows" if self.unsure else ""
+        return "unsure: it may show none of the things this model knows" if self.uncertain else ""
 
 
 @dataclass(frozen=True)
@@ -63,53 +63,53 @@ class ImageTask(Task):
     threshold: below this probability the most probable label is called unsure.
     """
 
-    plan: ClassVar[type[TrainingConfig]] = ImageConfig
+    config: ClassVar[type[TrainingConfig]] = ImageConfig
 
     labels: tuple[str, ...] = text_asset(default=())
     size: int = bounded(96, minimum=1, maximum=4096)
     threshold: float = bounded(0.0, minimum=0, maximum=1)
-    top: int = bounded(5, minimum=1)
+    top_k: int = bounded(5, minimum=1)
 
-    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+    def tensor_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"pixels": (self.size, self.size, 3), "probabilities": (len(self.labels),)}
 
-    def check(self, plan: TrainingConfig) -> None:
+    def check_config(self, config: TrainingConfig) -> None:
         from dltasks.tasks.image.network import check_backbone
 
-        check_backbone(plan.backbone)
+        check_backbone(config.backbone)
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return labeled_files.iter_batches(sources, self.batch_size, data.PHOTOS)
 
-    def examples(self, source: Any, plan: TrainingConfig | None = None) -> Batch:
+    def load_examples(self, source: Any, config: TrainingConfig | None = None) -> Batch:
         return data.load_examples(source)
 
     @classmethod
-    def holds(cls, source: Any) -> bool:
+    def can_load(cls, source: Any) -> bool:
         return labeled_files.has_files(source, data.PHOTOS)
 
-    def inspect(self, source: Any, plan: TrainingConfig, report: Progress) -> "Inspection":
+    def inspect(self, source: Any, config: TrainingConfig, progress: Progress) -> "Inspection":
         from dltasks.tasks.image.inspection import inspect
 
-        return inspect(self, source, plan, report)
+        return inspect(self, source, config, progress)
 
     @staticmethod
-    def without(path: Path, rows: Container[int]) -> bytes:
+    def drop_rows(path: Path, rows: Container[int]) -> bytes:
         return labeled_files.drop_rows(path, rows)
 
-    def learn(self, examples: Batch, plan: TrainingConfig) -> "ImageTask":
-        labels = tuple(sorted(set(examples.truths)))
+    def adapt(self, examples: Batch, config: TrainingConfig) -> "ImageTask":
+        labels = tuple(sorted(set(examples.labels)))
         if len(labels) < 2:
             raise DataError(
                 f"one class only ({labels[0]!r}); a classifier needs two or more, each a folder directly in the "
                 "data's folder"
             )
-        return replace(self, labels=labels, size=plan.size)
+        return replace(self, labels=labels, size=config.size)
 
     def notes(self, examples: Batch, inputs: Arrays) -> list[str]:
         """What is worth saying of the training data."""
         counts = {each: 0 for each in self.labels}
-        for truth in examples.truths:
+        for truth in examples.labels:
             counts[truth] += 1
         most, least = max(counts, key=counts.get), min(counts, key=counts.get)
         if counts[most] < 3 * counts[least]:
@@ -117,11 +117,11 @@ class ImageTask(Task):
         uneven = f"classes are uneven: {counts[most]} of {most!r}, {counts[least]} of {least!r}"
         return [f"{uneven}; --balance weighs them alike"]
 
-    def known(self, examples: Batch) -> tuple[Batch, list[str]]:
+    def filter_known_labels(self, examples: Batch) -> tuple[Batch, list[str]]:
         names = set(self.labels)
-        kept = [i for i, truth in enumerate(examples.truths) if truth in names]
-        strange = sorted(set(examples.truths) - names)
-        missing = len(names - set(examples.truths))
+        kept = [i for i, truth in enumerate(examples.labels) if truth in names]
+        strange = sorted(set(examples.labels) - names)
+        missing = len(names - set(examples.labels))
         notes = []
         if strange:
             shown = ", ".join(strange[:5]) + (" ..." if len(strange) > 5 else "")
@@ -132,11 +132,11 @@ class ImageTask(Task):
             notes.append(f"{missing} of the model's {len(names)} classes have no photos here")
         return examples.take(kept), notes
 
-    def split(self, examples: Batch, inputs: Arrays, plan: TrainingConfig) -> Splits:
+    def split(self, examples: Batch, inputs: Arrays, config: TrainingConfig) -> Splits:
         from dltasks.tasks.image.near_duplicates import groups
         from dltasks.tasks.image.split import divide
 
-        return divide(examples, groups(inputs["pixels"]), plan)
+        return divide(examples, groups(inputs["pixels"]), config)
 
     def encode(self, raws: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
         photos, failures = [], {}
@@ -152,12 +152,12 @@ class ImageTask(Task):
         position = {label: i for i, label in enumerate(self.labels)}
         return {"probabilities": one_hot([position[each] for each in truths], len(self.labels))}
 
-    def network(self, plan: TrainingConfig):
+    def network(self, config: TrainingConfig):
         from dltasks.tasks.image import network
 
-        return network.build(len(self.labels), self.size, network.find_backbone(plan.backbone))
+        return network.build(len(self.labels), self.size, network.find_backbone(config.backbone))
 
-    def tensors(self) -> "dict[str, TensorDescription]":
+    def tensor_metadata(self) -> "dict[str, TensorDescription]":
         from dltasks.litert.metadata import IMAGE, TensorDescription
 
         side = f"{self.size} x {self.size} pixels"
@@ -166,41 +166,41 @@ class ImageTask(Task):
             "probabilities": TensorDescription("how probable each label is, 0 to 1", labels="labels.txt"),
         }
 
-    def learner(self, network, plan: TrainingConfig, targets: Arrays):
-        from dltasks.tasks.image.network import learner
+    def training_model(self, network, config: TrainingConfig, targets: Arrays):
+        from dltasks.tasks.image.network import training_model
 
-        return learner(network, plan, targets["probabilities"])
+        return training_model(network, config, targets["probabilities"])
 
-    def augmentation(self, plan: TrainingConfig, progress: float):
+    def augmentation(self, config: TrainingConfig, progress: float):
         from dltasks.tasks.image.schedule import augmentation_at
 
-        return augmentation_at(self, plan, progress)
+        return augmentation_at(self, config, progress)
 
-    def begin(self, network, plan: TrainingConfig, inputs: Arrays, targets: Arrays) -> None:
+    def warm_start(self, network, config: TrainingConfig, inputs: Arrays, targets: Arrays) -> None:
         from dltasks.tasks.image.schedule import train_head
 
-        if plan.backbone != "none" and plan.head_epochs:
-            train_head(network, plan, inputs["pixels"], targets["probabilities"])
+        if config.backbone != "none" and config.head_epochs:
+            train_head(network, config, inputs["pixels"], targets["probabilities"])
 
-    def calibrate(self, network, plan: TrainingConfig, inputs: Arrays, examples: Batch) -> "ImageTask":
+    def calibrate(self, network, config: TrainingConfig, inputs: Arrays, examples: Batch) -> "ImageTask":
         from dltasks.tasks.classification import fit_temperature
         from dltasks.tasks.image.confidence_threshold import threshold
 
-        true = self.target(examples.truths)["probabilities"].argmax(axis=1)
+        true = self.target(examples.labels)["probabilities"].argmax(axis=1)
         return replace(
             self, threshold=threshold(fit_temperature(network, inputs, true), true, MIN_CONFIDENT_ACCURACY)
         )
 
     def decode(self, outputs: Arrays) -> list[ImagePrediction]:
         return [
-            ImagePrediction(self.labels, row, self.top, bool(row.max() < self.threshold))
+            ImagePrediction(self.labels, row, self.top_k, bool(row.max() < self.threshold))
             for row in outputs["probabilities"]
         ]
 
-    def agree(self, one: ImagePrediction, other: ImagePrediction) -> bool:
+    def same_prediction(self, one: ImagePrediction, other: ImagePrediction) -> bool:
         return one.agrees(other)
 
-    def caveats(self) -> str:
+    def limitations(self) -> str:
         if not self.threshold:
             return ""
         return (
@@ -209,21 +209,21 @@ class ImageTask(Task):
             "are wrong at most half as often as all answers together."
         )
 
-    def score(self, answers: Sequence[ImagePrediction], truths: Sequence[Any]) -> Evaluation:
+    def evaluate(self, answers: Sequence[ImagePrediction], truths: Sequence[Any]) -> Evaluation:
         probabilities = np.stack([each.probabilities for each in answers])
         return evaluate_classification(self.labels, probabilities, truths)
 
     @classmethod
-    def adopt(cls, stranger: "ThirdPartyModel") -> "Adapter":
+    def from_third_party(cls, stranger: "ThirdPartyModel") -> "Adapter":
         from dltasks.litert.third_party import Adapter
         from dltasks.tasks.image import third_party
 
         task = cls(size=third_party.sides(stranger), labels=third_party.labels(stranger))
         (taken,), (given,) = stranger.runtime.inputs, stranger.runtime.outputs
-        names, scaled = {taken: "pixels", given: "probabilities"}, third_party.given(stranger)
+        names, scaled = {taken: "pixels", given: "probabilities"}, third_party.preprocess(stranger)
         inputs = {"pixels": scaled} if scaled else {}
         # Probabilities or logits: a few photos of noise tell.
         noise = np.random.default_rng(0).integers(0, 256, (4, task.size, task.size, 3)).astype(np.uint8)
-        outputs = stranger.runtime.adapted(names, inputs, {}).run({"pixels": noise})["probabilities"]
-        change = third_party.answered(outputs, (len(noise), len(task.labels)))
+        outputs = stranger.runtime.with_adapters(names, inputs, {}).run({"pixels": noise})["probabilities"]
+        change = third_party.postprocess(outputs, (len(noise), len(task.labels)))
         return Adapter(task, names, inputs, {"probabilities": change} if change else {})

@@ -38,7 +38,7 @@ def sides(stranger: ThirdPartyModel) -> int:
 def labels(stranger: ThirdPartyModel) -> tuple[str, ...]:
     """Names of the outputs; one output more than labels is the background. Raises ModelError."""
     (output,) = stranger.runtime.outputs.values()
-    classes, known = int(output["shape_signature"][-1]), stranger.named()
+    classes, known = int(output["shape_signature"][-1]), stranger.label_names()
     if not known:
         raise ModelError("it carries no labels; give a text file of one label a line with --labels")
     if len(known) == classes - 1:
@@ -48,7 +48,7 @@ def labels(stranger: ThirdPartyModel) -> tuple[str, ...]:
     return tuple(known)
 
 
-def given(stranger: ThirdPartyModel) -> Convert | None:
+def preprocess(stranger: ThirdPartyModel) -> Convert | None:
     """What makes its input of uint8 pixels; None where they are that. Raises ModelError."""
     (detail,) = stranger.runtime.inputs.values()
     kind, (scale, zero), scaling = np.dtype(detail["dtype"]), detail["quantization"], stranger.scaling()
@@ -76,7 +76,7 @@ def given(stranger: ThirdPartyModel) -> Convert | None:
     return scaled
 
 
-def answered(outputs: np.ndarray, shape: tuple[int, int]) -> Convert | None:
+def postprocess(outputs: np.ndarray, shape: tuple[int, int]) -> Convert | None:
     """What makes probabilities of its outputs; None where they are that.
 
     outputs: of some photos; shape: (photos, labels), which they should have. Raises ModelError.

@@ -10,17 +10,19 @@ from dltasks.tasks.speech.data import SILENCE
 
 
 @lru_cache(maxsize=1)
-def augmentation(length: int, labels: tuple[str, ...], plan) -> keras.Model:
+def augmentation(length: int, labels: tuple[str, ...], config) -> keras.Model:
     """Samples (batch, length) and targets (batch, classes) to changed ones."""
     silence = labels.index(SILENCE)
     samples = keras.Input((length,), dtype="float32", name="samples")
     targets = keras.Input((len(labels),), dtype="float32", name="probabilities")
-    heard = SpeedAndShift(plan.speed, plan.shift, plan.seed)(samples)
-    heard = Gain(plan.gain, plan.seed + 1)(heard)
-    heard = BackgroundNoise(plan.noise, plan.signal_to_noise, silence, plan.seed + 2)(heard, samples, targets)
-    heard, wanted = WhiteNoiseSilence(plan.hush, silence, plan.seed + 3)(heard, targets)
-    if plan.mixing:
-        heard, wanted = Mixup(plan.mixing, plan.seed + 4)(heard, wanted)
+    heard = SpeedAndShift(config.speed, config.shift, config.seed)(samples)
+    heard = Gain(config.gain, config.seed + 1)(heard)
+    heard = BackgroundNoise(config.noise, config.signal_to_noise, silence, config.seed + 2)(
+        heard, samples, targets
+    )
+    heard, wanted = WhiteNoiseSilence(config.silence_probability, silence, config.seed + 3)(heard, targets)
+    if config.mixup_alpha:
+        heard, wanted = Mixup(config.mixup_alpha, config.seed + 4)(heard, wanted)
     heard = ops.clip(heard, -1.0, 1.0)
     return keras.Model(
         {"samples": samples, "probabilities": targets}, {"samples": heard, "probabilities": wanted}

@@ -18,19 +18,19 @@ PIECE_SECONDS = 60.0
 """The long recording is scanned in pieces of this length."""
 
 
-def calibrate(task, network: keras.Model, plan, samples: np.ndarray, examples: Batch):
+def calibrate(task, network: keras.Model, config, samples: np.ndarray, examples: Batch):
     """The task with thresholds for the plan's budget, chosen on two long recordings of different speakers.
 
     samples: float32 (count, samples) of the examples, not trained on. The network's temperature is fitted in place.
     """
-    fit_temperature(network, {"samples": samples}, np.array(task.places(examples.truths)))
-    seconds = 60 * plan.listening_minutes / 2
+    fit_temperature(network, {"samples": samples}, np.array(task.places(examples.labels)))
+    seconds = 60 * config.listening_minutes / 2
     halves = tuple(
-        _stream(task, network, samples[own], examples.take(own), seconds, plan.seed)
+        _stream(task, network, samples[own], examples.take(own), seconds, config.seed)
         for own in _halves(examples)
     )
-    points = curve(halves, task.hearing, (*BUDGETS, plan.false_alarms_per_hour))
-    chosen = next(each for each in points if each.budget == plan.false_alarms_per_hour)
+    points = curve(halves, task.hearing, (*BUDGETS, config.false_alarms_per_hour))
+    chosen = next(each for each in points if each.budget == config.false_alarms_per_hour)
     return replace(
         task,
         thresholds=tuple(round(each, 4) for each in chosen.thresholds),
@@ -44,12 +44,12 @@ def _halves(examples: Batch) -> tuple[list[int], list[int]]:
     speakers: dict[object, int] = {}
     halves: tuple[list[int], list[int]] = ([], [])
     counts: dict[object, int] = {}
-    for position, raw in enumerate(examples.raws):
+    for position, raw in enumerate(examples.inputs):
         speaker = getattr(raw, "speaker", "")
         if speaker:
             side = speakers.setdefault(speaker, len(speakers) % 2)
         else:
-            truth = examples.truths[position]
+            truth = examples.labels[position]
             side = counts[truth] = (counts.get(truth, 1) + 1) % 2
         halves[side].append(position)
     return halves
@@ -58,9 +58,9 @@ def _halves(examples: Batch) -> tuple[list[int], list[int]]:
 def _stream(
     task, network: keras.Model, samples: np.ndarray, examples: Batch, seconds: float, seed: int
 ) -> Stream:
-    commands = sum(truth in task.hearing.words for truth in examples.truths)
+    commands = sum(truth in task.hearing.words for truth in examples.labels)
     seconds = min(seconds, REPEATS * max(1, commands) * SLOT_SECONDS / COMMANDS)
-    mixture = mixture_of(task.hearing.commands, samples, examples.truths, seconds, task.sample_rate, seed)
+    mixture = mixture_of(task.hearing.commands, samples, examples.labels, seconds, task.sample_rate, seed)
     return Stream(mixture, scanned(task, network, mixture), seconds)
 
 

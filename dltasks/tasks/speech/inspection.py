@@ -61,18 +61,18 @@ class Look:
     channels: int
 
 
-def inspect(task, source, plan, report: Progress) -> Inspection:
+def inspect(task, source, config, progress: Progress) -> Inspection:
     """Findings of a data set of spoken commands. Raises DataError where none can be looked at."""
     if str(source).startswith("tfds:"):
         found, examples = None, data.load_examples(source)
-        raws = examples.raws
-        items = Items("recording", "recordings", examples.origins, examples.truths, examples.splits)
+        raws = examples.inputs
+        items = Items("recording", "recordings", examples.source_names, examples.labels, examples.splits)
     else:
         found, examples = labeled_files.find_labeled_files(source, data.SOUNDS), data.load_examples(source)
         raws, items = [data.clip(each) for each in found.rows], class_balance.labeled_items(found)
-    task.learn(examples, plan)
-    rate, length = task.sample_rate, round(plan.seconds * task.sample_rate)
-    looks = map_inputs(raws, lambda some: [_look(each, rate, length) for each in some], report)
+    task.adapt(examples, config)
+    rate, length = task.sample_rate, round(config.seconds * task.sample_rate)
+    looks = map_inputs(raws, lambda some: [_look(each, rate, length) for each in some], progress)
     kept = [i for i, each in enumerate(looks) if isinstance(each, Look)]
     failures = {i: each for i, each in enumerate(looks) if isinstance(each, DataError)}
     findings = [*class_balance.unreadable_findings(failures, items)]
@@ -82,9 +82,9 @@ def inspect(task, source, plan, report: Progress) -> Inspection:
         findings += _noise(examples, found)
     if kept:
         findings += _copied(looks, items)
-        findings += _unusual(looks, kept, items, task.sample_rate, plan)
+        findings += _unusual(looks, kept, items, task.sample_rate, config)
         findings += _missing(examples)
-        findings += _parts([looks[i] for i in kept], [raws[i] for i in kept], kept, items, plan)
+        findings += _parts([looks[i] for i in kept], [raws[i] for i in kept], kept, items, config)
     return Inspection("speech", len(raws), items.many, tuple(findings))
 
 
@@ -137,18 +137,18 @@ def _copied(looks, items: Items) -> Iterator[Finding]:
         if isinstance(each, Look)
         and first[each.digest] == i
         and each.level >= sound.QUIET
-        and items.truths[i] != SILENCE
+        and items.labels[i] != SILENCE
     ]
     likenesses, hashes = [looks[i].likeness for i in heard], [looks[i].hash for i in heard]
     yield from duplicates.near_duplicate_findings(heard, likenesses, hashes, DECIBELS, items)[1]
 
 
-def _unusual(looks, kept: list[int], items: Items, rate: int, plan) -> Iterator[Finding]:
-    words = [i for i in kept if items.truths[i] != SILENCE]
+def _unusual(looks, kept: list[int], items: Items, rate: int, config) -> Iterator[Finding]:
+    words = [i for i in kept if items.labels[i] != SILENCE]
     silent = [i for i in words if looks[i].level < sound.QUIET]
     clipped = [i for i in words if looks[i].clipped > CLIPPED]
     short = [i for i in words if looks[i].seconds < SHORT]
-    long = [i for i in words if looks[i].seconds > 2 * plan.seconds]
+    long = [i for i in words if looks[i].seconds > 2 * config.seconds]
     low = [i for i in kept if looks[i].rate < rate]
     rates = Counter(looks[i].rate for i in kept)
     odd = [i for i in kept if rates[looks[i].rate] <= RARE * len(kept) and i not in set(low)]
@@ -181,7 +181,7 @@ def _unusual(looks, kept: list[int], items: Items, rate: int, plan) -> Iterator[
             "long",
             WARNING if len(long) > RARE * len(kept) else NOTE,
             long,
-            f"last more than twice as long as the network hears, {plan.seconds:g} s; only the loudest stretch is used",
+            f"last more than twice as long as the network hears, {config.seconds:g} s; only the loudest stretch is used",
             "cut them into one word each",
             [f"{items.names[i]} {looks[i].seconds:.1f} s" for i in long],
         ),
@@ -207,14 +207,14 @@ def _unusual(looks, kept: list[int], items: Items, rate: int, plan) -> Iterator[
                 kind,
                 severity,
                 len(there),
-                items.told(len(there), told),
+                items.count_phrase(len(there), told),
                 advice,
                 tuple(examples),
-                items.offenders(there) if kind == "silent" else (),
+                items.removable(there) if kind == "silent" else (),
             )
 
 
-def _parts(looks, raws, kept: list[int], items: Items, plan) -> Iterator[Finding]:
+def _parts(looks, raws, kept: list[int], items: Items, config) -> Iterator[Finding]:
     """What stands in the way of a division by speaker."""
     splits = items.splits and [items.splits[i] for i in kept]
     torn = list(_torn(raws, kept, items))
@@ -229,9 +229,9 @@ def _parts(looks, raws, kept: list[int], items: Items, plan) -> Iterator[Finding
             fatal=True,
         )
         return
-    there = Batch(raws, [items.names[i] for i in kept], [items.truths[i] for i in kept], splits)
+    there = Batch(raws, [items.names[i] for i in kept], [items.labels[i] for i in kept], splits)
     try:
-        split.divided(there, [each.level for each in looks], [each.digest for each in looks], plan)
+        split.divided(there, [each.level for each in looks], [each.digest for each in looks], config)
     except DataError as error:
         yield Finding("can't be divided", ERROR, 1, str(error), "", fatal=True)
 
@@ -249,7 +249,7 @@ def _torn(raws, kept: list[int], items: Items) -> Iterator[str]:
 
 def _missing(examples) -> Iterator[Finding]:
     """What a listener needs beside its words."""
-    if SILENCE not in examples.truths:
+    if SILENCE not in examples.labels:
         yield Finding(
             "no background",
             NOTE,
@@ -257,7 +257,7 @@ def _missing(examples) -> Iterator[Finding]:
             "no recordings of the place where it will listen",
             f"put some into {BACKGROUND_NOISE}/; silence is only white noise now",
         )
-    if UNKNOWN not in examples.truths:
+    if UNKNOWN not in examples.labels:
         yield Finding(
             "no other words",
             NOTE,
@@ -269,7 +269,7 @@ def _missing(examples) -> Iterator[Finding]:
 
 def _noise(examples, found: labeled_files.LabeledFiles) -> Iterator[Finding]:
     """Recordings of noise that can't be read, or hold nothing."""
-    paths = dict.fromkeys(raw.path for raw in examples.raws if raw.start is not None)
+    paths = dict.fromkeys(raw.path for raw in examples.inputs if raw.start is not None)
     bad = {}
     for path in paths:
         try:

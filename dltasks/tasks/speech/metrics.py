@@ -10,7 +10,7 @@ from dltasks.evaluation.results import Evaluation, Score, evaluate_classificatio
 from dltasks.tasks.speech.data import SILENCE, UNKNOWN
 
 
-def score(task, probabilities: np.ndarray, truths: Sequence[str]) -> Evaluation:
+def evaluate(task, probabilities: np.ndarray, truths: Sequence[str]) -> Evaluation:
     """Accuracy with and without silence, false alarms on background sound and other words, equal error rates.
 
     probabilities: float (count, classes); a truth that is no label is an unknown word.

@@ -16,7 +16,7 @@ BEHIND_SECONDS = 30.0
 """More sound than this is not kept where listening can't keep up."""
 
 
-def samples(device: int | str | None, seconds: float, rate: int, report: Progress) -> Iterator[np.ndarray]:
+def samples(device: int | str | None, seconds: float, rate: int, progress: Progress) -> Iterator[np.ndarray]:
     """Pieces of so many seconds, float32 at `rate`, of an input device by number or name; the default one if None.
 
     In place of sound that could not be kept comes silence, and the report hears of it.
@@ -35,7 +35,7 @@ def samples(device: int | str | None, seconds: float, rate: int, report: Progres
             callback=lambda block, *_: heard.put(block[:, 0].copy()),
         )
         with stream:
-            yield from resampled(_pieces(heard, device, own, report), own, rate)
+            yield from resampled(_pieces(heard, device, own, progress), own, rate)
     except (sounddevice.PortAudioError, ValueError) as error:
         text = str(error).splitlines()[0]
         raise DataError(
@@ -83,14 +83,14 @@ class _Heard:
         return self._blocks.get(timeout=LOST_SECONDS)
 
 
-def _pieces(heard: _Heard, device, rate: int, report: Progress) -> Iterator[np.ndarray]:
+def _pieces(heard: _Heard, device, rate: int, progress: Progress) -> Iterator[np.ndarray]:
     while True:
         try:
             lost, block = heard.get()
         except queue.Empty:
             raise DataError(f"{_name(device)}: gives no sound any more; is it still plugged in?") from None
         if lost:
-            report.line(
+            progress.log(
                 f"{_name(device)}: {lost / rate:.1f} s were not listened to, as listening could not keep up"
             )
             yield np.zeros(lost, np.float32)

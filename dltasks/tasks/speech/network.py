@@ -107,14 +107,14 @@ def shortest() -> int:
     return (2 * 4 * sum(DILATIONS) + STEM + 2) * HOP
 
 
-def learner(network: keras.Model, plan, targets: np.ndarray) -> keras.Model:
+def training_model(network: keras.Model, config, targets: np.ndarray) -> keras.Model:
     """The network up to its logits with changes of the log-mel in it, sharing its weights, compiled.
 
     targets: float32 (count, classes), for the frequencies that `balance` weighs by.
     """
     heard = keras.Input(network.inputs[0].shape[1:], dtype="float32", name="samples")
-    model = keras.Model({"samples": heard}, {"probabilities": _logits(heard, _of(network), changes(plan))})
-    compile_classifier(model, Muon.of(plan.highest_rate(), plan.weight_decay), plan, targets)
+    model = keras.Model({"samples": heard}, {"probabilities": _logits(heard, _of(network), changes(config))})
+    compile_classifier(model, Muon.of(config.peak_learning_rate(), config.weight_decay), config, targets)
     return model
 
 

@@ -9,12 +9,12 @@ ANCHORS = 6
 """Points of the frequency scale between which the tone changes in straight lines."""
 
 
-def changes(plan) -> list[layers.Layer]:
+def changes(config) -> list[layers.Layer]:
     """Layers from log-mels float32 (batch, frames, bands) to the same, changed."""
     return [
-        VocalTractLength(plan.warp, plan.seed),
-        RandomEqualiser(plan.tone, plan.seed + 1),
-        SpecAugment(plan.masked_seconds, plan.masked_bands, plan.seed + 2),
+        VocalTractLength(config.vtlp, config.seed),
+        RandomEqualiser(config.equalizer_db, config.seed + 1),
+        SpecAugment(config.masked_seconds, config.masked_bands, config.seed + 2),
     ]
 
 

@@ -13,19 +13,19 @@ from dltasks.tasks.speech.sound import QUIET, Clip, level
 
 def silent(examples: Batch, levels: Sequence[float]) -> list[int]:
     """Positions of clips that are said to hold a word and are silent. levels: of each clip, in decibels of full scale."""
-    return [i for i, truth in enumerate(examples.truths) if truth != SILENCE and levels[i] < QUIET]
+    return [i for i, truth in enumerate(examples.labels) if truth != SILENCE and levels[i] < QUIET]
 
 
-def divide(examples: Batch, samples: np.ndarray, plan) -> Splits:
+def divide(examples: Batch, samples: np.ndarray, config) -> Splits:
     """`divided`, of the samples float32 (count, samples) of the examples. Raises DataError."""
-    return divided(examples, level(samples), [_digest(each) for each in samples], plan)
+    return divided(examples, level(samples), [_digest(each) for each in samples], config)
 
 
 def _digest(samples: np.ndarray) -> bytes:
     return hashlib.sha1(np.ascontiguousarray(samples).tobytes()).digest()
 
 
-def divided(examples: Batch, levels: Sequence[float], digests: Sequence[bytes], plan) -> Splits:
+def divided(examples: Batch, levels: Sequence[float], digests: Sequence[bytes], config) -> Splits:
     """Positions of each part. Parts that the data declares stand; those it lacks are cut from train.
 
     levels: see silent. digests: equal for copies. Silent clips of words are in no part. Raises DataError
@@ -37,14 +37,18 @@ def divided(examples: Batch, levels: Sequence[float], digests: Sequence[bytes], 
     noise: dict[str, list[int]] = {}
     declared = _declared(examples)
     for position, split in enumerate(examples.splits or [None] * len(examples)):
-        raw = examples.raws[position]
+        raw = examples.inputs[position]
         if position in quiet:
             continue
         if split is None and isinstance(raw, Clip) and raw.start is not None:
             noise.setdefault(str(raw.path), []).append(position)
         else:
             parts[split or declared.get(_speaker(raw), "train")].append(position)
-    shares = {name: share for name, share in (("test", plan.test), ("val", plan.val)) if not parts[name]}
+    shares = {
+        name: share
+        for name, share in (("test", config.test_split), ("val", config.validation_split))
+        if not parts[name]
+    }
     for positions in noise.values():
         for place, position in enumerate(positions):
             part = part_of(place, len(positions), shares.get("val", 0), shares.get("test", 0))
@@ -52,7 +56,7 @@ def divided(examples: Batch, levels: Sequence[float], digests: Sequence[bytes], 
     shares = {name: share for name, share in shares.items() if share}
     if shares:
         cut = {position for positions in noise.values() for position in positions}
-        _cut(parts, [i for i in parts["train"] if i not in cut], examples, digests, shares, plan.seed)
+        _cut(parts, [i for i in parts["train"] if i not in cut], examples, digests, shares, config.seed)
     return Splits(**{name: sorted(positions) for name, positions in parts.items()})
 
 
@@ -65,7 +69,7 @@ def _declared(examples: Batch) -> dict[str, str]:
     """The part of each speaker of whom the data says one. Raises DataError for two parts."""
     found: dict[str, str] = {}
     for raw, origin, split in zip(
-        examples.raws, examples.origins, examples.splits or [None] * len(examples), strict=True
+        examples.inputs, examples.source_names, examples.splits or [None] * len(examples), strict=True
     ):
         if not split or not (speaker := _speaker(raw)):
             continue
@@ -79,7 +83,7 @@ def _declared(examples: Batch) -> dict[str, str]:
 
 def _cut(parts, positions: list[int], examples: Batch, digests, shares: dict[str, float], seed: int) -> None:
     """Move speakers, in random order, from train to each part until it has its share of every word."""
-    truths = examples.truths
+    truths = examples.labels
     totals: dict[str, int] = {}
     for position in positions:
         totals[truths[position]] = totals.get(truths[position], 0) + 1
@@ -105,17 +109,17 @@ def _by_speaker(examples: Batch, digests: Sequence[bytes], positions: list[int])
     """Positions by speaker; where none is known, by sound, so that copies stay together."""
     groups: dict[object, list[int]] = {}
     for position in positions:
-        groups.setdefault(_speaker(examples.raws[position]) or digests[position], []).append(position)
+        groups.setdefault(_speaker(examples.inputs[position]) or digests[position], []).append(position)
     return groups
 
 
 def _check_heard(examples: Batch, quiet: set[int]) -> None:
-    for word in sorted(set(examples.truths)):
-        positions = [i for i, truth in enumerate(examples.truths) if truth == word]
+    for word in sorted(set(examples.labels)):
+        positions = [i for i, truth in enumerate(examples.labels) if truth == word]
         if all(i in quiet for i in positions):
             raise DataError(
                 f"all {len(positions)} clips of {word!r} are silent (below {QUIET:g} dB of full scale), "
-                f"{examples.origins[positions[0]]} for one; record them again, or name the folder {SILENCE}"
+                f"{examples.source_names[positions[0]]} for one; record them again, or name the folder {SILENCE}"
             )
 
 

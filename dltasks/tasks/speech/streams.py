@@ -25,7 +25,7 @@ def listen(bundle, pieces: Iterable[np.ndarray]) -> Iterator[Detection]:
 
     Before the first sample and after the last lies silence, so that a word at either end is heard like any other.
     """
-    task, stepwise = bundle.task, bundle.stepwise()
+    task, stepwise = bundle.task, bundle.streaming_runtime()
     silence = np.zeros(task.length - round(task.hop_seconds * task.sample_rate), np.float32)
     framed = chain([silence], pieces, [silence])
     rows = in_windows(bundle, framed) if stepwise is None else in_steps(task, stepwise, framed)

@@ -62,15 +62,15 @@ class SpeechPrediction(ClassPrediction):
         return found if self.time_seconds is None else {**found, "time_seconds": round(self.time_seconds, 3)}
 
     @staticmethod
-    def columns() -> tuple[str, ...]:
+    def csv_columns() -> tuple[str, ...]:
         """Names of the columns of `records`."""
         return "rank", "label", "probability", "time_seconds"
 
-    def records(self) -> list[tuple]:
+    def csv_rows(self) -> list[tuple]:
         """A row for each label, for CSV."""
         return self.ranked("" if self.time_seconds is None else f"{self.time_seconds:.3f}")
 
-    def remark(self) -> str:
+    def note(self) -> str:
         """What people should know of this answer, or nothing."""
         return "" if self.time_seconds is None else f"at {self.time_seconds:.2f} s"
 
@@ -91,21 +91,21 @@ class SpeechTask(Task):
     operating_points: of a listener on a recording of known words, for each budget of false alarms an hour.
     """
 
-    plan: ClassVar[type[TrainingConfig]] = SpeechConfig
+    config: ClassVar[type[TrainingConfig]] = SpeechConfig
     # The log-mel inside a file loses its meaning in 8 bits; the convolutions do not.
-    quantised: ClassVar[tuple[str, ...]] = ("CONV_2D", "DEPTHWISE_CONV_2D")
+    quantized_ops: ClassVar[tuple[str, ...]] = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
     labels: tuple[str, ...] = text_asset(default=())
     sample_rate: int = bounded(16_000, minimum=1000, maximum=768_000)
     seconds: float = bounded(1.0, minimum=0.01, maximum=60)
-    top: int = bounded(3, minimum=1)
+    top_k: int = bounded(3, minimum=1)
     hop_seconds: float = bounded(0.1, minimum=0.001, maximum=60)
     smoothing: int = bounded(4, minimum=1, maximum=1000)
     refractory_seconds: float = bounded(1.0, minimum=0)
     thresholds: tuple[float, ...] = ()
     operating_points: tuple[OperatingPoint, ...] = ()
 
-    def flaw(self) -> str:
+    def validate(self) -> str:
         if self.hop_seconds > self.seconds:
             return f"it hears {self.seconds:g} s every {self.hop_seconds:g} s"
         for thresholds in (self.thresholds, *(each["thresholds"] for each in self.operating_points)):
@@ -113,7 +113,7 @@ class SpeechTask(Task):
                 return f"it has {len(thresholds)} thresholds for {len(self.labels)} labels"
         return ""
 
-    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+    def tensor_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"samples": (self.length,), "probabilities": (len(self.labels),)}
 
     @property
@@ -143,42 +143,42 @@ class SpeechTask(Task):
             raise ConfigError(f"--false-alarms-per-hour {budget:g}: this model has thresholds for {there}")
         return replace(self, thresholds=tuple(points[budget]))
 
-    def check(self, plan: TrainingConfig) -> None:
+    def check_config(self, config: TrainingConfig) -> None:
         from dltasks.tasks.speech.network import STEP, shortest
 
-        samples = plan.seconds * self.sample_rate
+        samples = config.seconds * self.sample_rate
         if samples % STEP or samples < shortest():
             raise TrainingError(
-                f"--seconds {plan.seconds:g}: wanted a multiple of {STEP / self.sample_rate:g}, at least "
+                f"--seconds {config.seconds:g}: wanted a multiple of {STEP / self.sample_rate:g}, at least "
                 f"{shortest() / self.sample_rate:g}"
             )
 
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return labeled_files.iter_batches(sources, self.batch_size, data.SOUNDS)
 
-    def examples(self, source: Any, plan: TrainingConfig | None = None) -> Batch:
+    def load_examples(self, source: Any, config: TrainingConfig | None = None) -> Batch:
         return data.load_examples(source)
 
     @classmethod
-    def holds(cls, source: Any) -> bool:
+    def can_load(cls, source: Any) -> bool:
         return labeled_files.has_files(source, data.SOUNDS)
 
-    def inspect(self, source: Any, plan: TrainingConfig, report: Progress) -> "Inspection":
+    def inspect(self, source: Any, config: TrainingConfig, progress: Progress) -> "Inspection":
         from dltasks.tasks.speech.inspection import inspect
 
-        return inspect(self, source, plan, report)
+        return inspect(self, source, config, progress)
 
     @staticmethod
-    def without(path: Path, rows: Container[int]) -> bytes:
+    def drop_rows(path: Path, rows: Container[int]) -> bytes:
         return labeled_files.drop_rows(path, rows)
 
-    def learn(self, examples: Batch, plan: TrainingConfig) -> "SpeechTask":
-        there = set(examples.truths)
+    def adapt(self, examples: Batch, config: TrainingConfig) -> "SpeechTask":
+        there = set(examples.labels)
         if data.BACKGROUND_NOISE in there:
             raise DataError(f"{data.BACKGROUND_NOISE} as a label: call clips without words {SILENCE}")
         commands = there - {UNKNOWN, SILENCE}
-        if plan.words:
-            wanted = {each.strip() for each in plan.words.split(",")}
+        if config.words:
+            wanted = {each.strip() for each in config.words.split(",")}
             if named := sorted(wanted & {UNKNOWN, SILENCE}):
                 raise DataError(f"--words: {named[0]} is no command; name words")
             if missing := sorted(wanted - there):
@@ -195,7 +195,7 @@ class SpeechTask(Task):
                 f"{UNKNOWN}/"
             )
         labels = tuple(sorted({*commands, SILENCE, *(there & {UNKNOWN})}))
-        return replace(self, labels=labels, seconds=plan.seconds)
+        return replace(self, labels=labels, seconds=config.seconds)
 
     def notes(self, examples: Batch, inputs: Arrays) -> list[str]:
         """What is worth saying of the training data."""
@@ -203,10 +203,12 @@ class SpeechTask(Task):
 
         notes = []
         if quiet := silent(examples, sound.level(inputs["samples"])):
-            shown = ", ".join(examples.origins[i] for i in quiet[:3]) + (", ..." if len(quiet) > 3 else "")
+            shown = ", ".join(examples.source_names[i] for i in quiet[:3]) + (
+                ", ..." if len(quiet) > 3 else ""
+            )
             clips = "1 clip of a word is" if len(quiet) == 1 else f"{len(quiet)} clips of words are"
             notes.append(f"{clips} silent (below {sound.QUIET:g} dB of full scale) and left out: {shown}")
-        if SILENCE not in examples.truths:
+        if SILENCE not in examples.labels:
             notes.append(
                 f"no recordings of the place where it will listen; put some into {data.BACKGROUND_NOISE}/, as silence is "
                 "now only white noise"
@@ -215,21 +217,21 @@ class SpeechTask(Task):
             notes.append(f"no {UNKNOWN} folder of other words: every word will be taken for one of these")
         return notes
 
-    def known(self, examples: Batch) -> tuple[Batch, list[str]]:
-        strange = sorted(set(examples.truths) - set(self.labels))
+    def filter_known_labels(self, examples: Batch) -> tuple[Batch, list[str]]:
+        strange = sorted(set(examples.labels) - set(self.labels))
         if not strange:
             return examples, []
         shown = ", ".join(strange[:5]) + (" ..." if len(strange) > 5 else "")
         if UNKNOWN in self.labels:
             return examples, [f"counted as {UNKNOWN}: {shown}"]
-        kept = [i for i, truth in enumerate(examples.truths) if truth in self.labels]
+        kept = [i for i, truth in enumerate(examples.labels) if truth in self.labels]
         left = len(examples) - len(kept)
         return examples.take(kept), [f"{left} clips left out: the model does not know {shown}"]
 
-    def split(self, examples: Batch, inputs: Arrays, plan: TrainingConfig) -> Splits:
+    def split(self, examples: Batch, inputs: Arrays, config: TrainingConfig) -> Splits:
         from dltasks.tasks.speech.split import divide
 
-        return divide(examples, inputs["samples"], plan)
+        return divide(examples, inputs["samples"], config)
 
     def encode(self, raws: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
         clips, failures = [], {}
@@ -248,12 +250,12 @@ class SpeechTask(Task):
     def target(self, truths: Sequence[Any]) -> Arrays:
         return {"probabilities": one_hot(self.places(truths), len(self.labels))}
 
-    def network(self, plan: TrainingConfig):
+    def network(self, config: TrainingConfig):
         from dltasks.tasks.speech.network import build
 
         return build(len(self.labels), self.length, self.sample_rate)
 
-    def tensors(self) -> "dict[str, TensorDescription]":
+    def tensor_metadata(self) -> "dict[str, TensorDescription]":
         from dltasks.litert.metadata import AUDIO, TensorDescription
 
         heard = f"sound, one channel, {self.sample_rate} samples a second, -1 to 1"
@@ -262,31 +264,31 @@ class SpeechTask(Task):
             "probabilities": TensorDescription("how probable each label is, 0 to 1", labels="labels.txt"),
         }
 
-    def learner(self, network, plan: TrainingConfig, targets: Arrays):
-        from dltasks.tasks.speech.network import learner
+    def training_model(self, network, config: TrainingConfig, targets: Arrays):
+        from dltasks.tasks.speech.network import training_model
 
-        return learner(network, plan, targets["probabilities"])
+        return training_model(network, config, targets["probabilities"])
 
-    def augmentation(self, plan: TrainingConfig, progress: float):
+    def augmentation(self, config: TrainingConfig, progress: float):
         from dltasks.tasks.speech.augmentation import augmentation
 
-        return augmentation(self.length, self.labels, plan)
+        return augmentation(self.length, self.labels, config)
 
-    def calibrate(self, network, plan: TrainingConfig, inputs: Arrays, examples: Batch) -> "SpeechTask":
+    def calibrate(self, network, config: TrainingConfig, inputs: Arrays, examples: Batch) -> "SpeechTask":
         from dltasks.tasks.speech.calibration import calibrate
 
-        return calibrate(self, network, plan, inputs["samples"], examples)
+        return calibrate(self, network, config, inputs["samples"], examples)
 
     @property
-    def stream_step(self) -> int:
+    def stream_chunk_size(self) -> int:
         return round(self.hop_seconds * self.sample_rate)
 
-    def streaming(self, network, step: int | None = None):
+    def streaming_network(self, network, step: int | None = None):
         from dltasks.tasks.speech.network import STEP, streaming
 
         return streaming(network, step or STEP)
 
-    def attachments(self) -> dict[str, bytes]:
+    def extra_files(self) -> dict[str, bytes]:
         if not self.operating_points:
             return {}
         from dltasks.tasks.speech.plot import drawn
@@ -294,9 +296,9 @@ class SpeechTask(Task):
         return {"false_alarms.png": drawn(self.operating_points)}
 
     def decode(self, outputs: Arrays) -> list[SpeechPrediction]:
-        return [SpeechPrediction(self.labels, row, self.top) for row in outputs["probabilities"]]
+        return [SpeechPrediction(self.labels, row, self.top_k) for row in outputs["probabilities"]]
 
-    def answer(self, raws: Sequence[Any], run: Run) -> list[Any]:
+    def predict(self, raws: Sequence[Any], run: Run) -> list[Any]:
         """As every task; a clip longer than the network hears at once is scanned for the surest command."""
         answers: list[Any] = [None] * len(raws)
         short: dict[int, np.ndarray] = {}
@@ -342,30 +344,30 @@ class SpeechTask(Task):
         hearing = replace(self.hearing, smoothing=min(self.smoothing, len(probabilities)))
         best = max(range(len(averaged)), key=lambda row: (self._rank(averaged[row]), averaged[row].max()))
         time = hearing.times(hearing.smoothing - 1, len(averaged))[best] - self.edge / self.sample_rate
-        return SpeechPrediction(self.labels, averaged[best], self.top, max(0.0, float(time)))
+        return SpeechPrediction(self.labels, averaged[best], self.top_k, max(0.0, float(time)))
 
     def _rank(self, probabilities: np.ndarray) -> int:
         """2 for a command, 1 for another word, 0 for silence."""
         return {SILENCE: 0, UNKNOWN: 1}.get(self.labels[int(probabilities.argmax())], 2)
 
-    def agree(self, one: SpeechPrediction, other: SpeechPrediction) -> bool:
+    def same_prediction(self, one: SpeechPrediction, other: SpeechPrediction) -> bool:
         return one.agrees(other)
 
-    def caveats(self) -> str:
+    def limitations(self) -> str:
         from dltasks.tasks.speech.metrics import caveats
 
         return caveats(self)
 
-    def score(self, answers: Sequence[SpeechPrediction], truths: Sequence[Any]) -> Evaluation:
-        from dltasks.tasks.speech.metrics import score
+    def evaluate(self, answers: Sequence[SpeechPrediction], truths: Sequence[Any]) -> Evaluation:
+        from dltasks.tasks.speech.metrics import evaluate
 
-        return score(self, np.stack([each.probabilities for each in answers]), truths)
+        return evaluate(self, np.stack([each.probabilities for each in answers]), truths)
 
     @classmethod
-    def adopt(cls, stranger: "ThirdPartyModel") -> "Adapter":
+    def from_third_party(cls, stranger: "ThirdPartyModel") -> "Adapter":
         from dltasks.litert.third_party import Adapter
 
-        runtime, labels = stranger.runtime, stranger.named()
+        runtime, labels = stranger.runtime, stranger.label_names()
         if runtime.signatures or len(runtime.inputs) != 1 or len(runtime.outputs) != 1:
             raise ModelError("a model of spoken commands has one input and one output")
         (taken, samples), (given, output) = *runtime.inputs.items(), *runtime.outputs.items()

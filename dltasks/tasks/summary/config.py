@@ -1,14 +1,9 @@
 """Settings of a training run on texts and their summaries."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from dltasks.config import QUANTIZATION_MODES, EpochSchedule, TrainingConfig, setting
 from dltasks.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
 
 STYLES = ("extract", "headline")
 
@@ -25,7 +20,7 @@ class SummaryConfig(TrainingConfig):
         "At most this many passes over the training data; if not given as many as show 170,000 examples to an extractive "
         "network, 500,000 to one that writes headlines, but 4 at least and 60 at most.",
         minimum=1,
-        late=True,
+        changeable_on_resume=True,
     )
     style: str = setting(
         "extract", "extract chooses sentences of the text; headline writes a new line.", choices=STYLES
@@ -38,50 +33,54 @@ class SummaryConfig(TrainingConfig):
     )
     weight_decay: float = setting(0.02, "Weight decay, decoupled from the gradient.", minimum=0)
     quantize: str = setting(
-        "float16", "Level of the bundle's own .tflite.", choices=QUANTIZATION_MODES, late=True
+        "float16", "Level of the bundle's own .tflite.", choices=QUANTIZATION_MODES, changeable_on_resume=True
     )
-    pieces: int = setting(8000, "Word pieces in the vocabulary, at most.", minimum=300, maximum=64_000)
-    units: int | None = setting(
+    vocabulary_size: int = setting(
+        8000, "Word pieces in the vocabulary, at most.", minimum=300, maximum=64_000
+    )
+    hidden_size: int | None = setting(
         None,
         "Size of the vectors, a multiple of 64; 128 if not given, 192 for headlines.",
         minimum=64,
         maximum=1024,
     )
-    blocks: int | None = setting(
+    encoder_layers: int | None = setting(
         None,
         "Transformer blocks that see the whole text; 2 if not given, 1 for headlines.",
         minimum=1,
         maximum=12,
     )
     convolutions: int = setting(2, "Convolutions before them in a headline network.", minimum=0, maximum=12)
-    decoders: int = setting(2, "Transformer blocks that write a headline.", minimum=1, maximum=12)
-    context: int = setting(192, "Pieces of the text that a headline network reads.", minimum=32, maximum=2048)
-    longest: int = setting(24, "Pieces of the longest headline.", minimum=6, maximum=256)
+    decoder_layers: int = setting(2, "Transformer blocks that write a headline.", minimum=1, maximum=12)
+    max_source_tokens: int = setting(
+        192, "Pieces of the text that a headline network reads.", minimum=32, maximum=2048
+    )
+    max_headline_tokens: int = setting(24, "Pieces of the longest headline.", minimum=6, maximum=256)
     dropout: float = setting(0.1, "Share of the values that are dropped in training.", minimum=0, maximum=0.9)
-    val: float = setting(
+    validation_split: float = setting(
         0.05, "Share to choose by, where the data has no such part.", minimum=0.001, maximum=0.45
     )
-    test: float = setting(
+    test_split: float = setting(
         0.1, "Share to judge by, where the data has no such part; 0 for none.", minimum=0, maximum=0.45
     )
 
     def __post_init__(self):
         super().__post_init__()
-        if self.units is not None and self.units % 64:
-            raise ConfigError(f"units is {self.units}; it must be a multiple of 64")
+        if self.hidden_size is not None and self.hidden_size % 64:
+            raise ConfigError(f"units is {self.hidden_size}; it must be a multiple of 64")
 
     def width(self) -> int:
         """Units, where none are said as many as the style wants."""
-        return self.units or (192 if self.style == "headline" else 128)
+        return self.hidden_size or (192 if self.style == "headline" else 128)
 
     def depth(self) -> int:
         """Blocks, likewise."""
-        return self.blocks or (1 if self.style == "headline" else 2)
+        return self.encoder_layers or (1 if self.style == "headline" else 2)
 
-    def highest_rate(self) -> float:
+    def peak_learning_rate(self) -> float:
         return self.learning_rate or (0.0015 if self.style == "headline" else 0.001)
 
-    def for_examples(self, count: int) -> "SummaryConfig":
+    def resolve_epochs(self, count: int) -> "SummaryConfig":
         if self.epochs is not None:
             return self
-        return replace(self, epochs=EpochSchedule(EXAMPLES_SEEN[self.style], 4, 60).epochs(count))
+        return replace(self, epochs=EpochSchedule(EXAMPLES_SEEN[self.style], 4, 60).epochs_for(count))

@@ -1,19 +1,8 @@
 """Texts with their summaries, read from a table or from TensorFlow Datasets."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-from dltasks.data import labeled_files
-from dltasks.data.batch import Batch
-from dltasks.errors import DataError
-from dltasks.tasks.summary.documents import Document
-
-if TYPE_CHECKING:
-    pass
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dltasks.data import labeled_files, tables
@@ -34,18 +23,18 @@ def with_oracle_scores(batch: Batch) -> Batch:
     """The batch with the spans of the texts' sentences, and with the sentences' gains."""
     from dltasks.tasks.summary import oracle
 
-    good = [i for i, raw in enumerate(batch.raws) if isinstance(raw, Document)]
-    found = oracle.labelled([batch.raws[i].text for i in good], [batch.truths[i].summaries for i in good])
-    raws, truths = list(batch.raws), list(batch.truths)
+    good = [i for i, raw in enumerate(batch.inputs) if isinstance(raw, Document)]
+    found = oracle.labelled([batch.inputs[i].text for i in good], [batch.labels[i].summaries for i in good])
+    raws, truths = list(batch.inputs), list(batch.labels)
     for i, (spans, gains) in zip(good, found, strict=True):
         raws[i] = replace(raws[i], known=tuple(spans))
         truths[i] = replace(truths[i], gains=gains)
-    return replace(batch, raws=raws, truths=truths)
+    return replace(batch, inputs=raws, labels=truths)
 
 
 def with_summaries(batch: Batch) -> Batch:
-    pairs = zip(batch.raws, batch.truths, strict=True)
-    return replace(batch, raws=[Example(raw, (truth.summaries or ("",))[0]) for raw, truth in pairs])
+    pairs = zip(batch.inputs, batch.labels, strict=True)
+    return replace(batch, inputs=[Example(raw, (truth.summaries or ("",))[0]) for raw, truth in pairs])
 
 
 TEXTS = ("text", "document", "article", "abstract", "source", "body", "content", "story", "dialogue")

@@ -102,7 +102,7 @@ class Writer(layers.Layer):
             found[f"keys_{i}"], found[f"values_{i}"] = block.source.remembered(memory)
         return found
 
-    def shapes(self) -> dict:
+    def tensor_shapes(self) -> dict:
         """Shapes and dtypes of what `step` takes, None where the number of beams stands."""
         length, steps, size = self.settings["longest"], self.steps, self.units // self.heads
         found = {
@@ -118,7 +118,7 @@ class Writer(layers.Layer):
             found[f"past_values_{i}"] = ((None, self.heads, steps, size), "float32")
         return found
 
-    def step(self, given):
+    def update(self, given):
         """The next piece of some beams at once: what `shapes` names to the three outputs, (beams, ...), and the past with
         this step in it. place: of the piece in the sequence, from 0; the past's later places are not looked at."""
         slots = ops.arange(self.steps)
@@ -128,7 +128,7 @@ class Writer(layers.Layer):
         past = {}
         for i, block in enumerate(self.decoder):
             names = (f"past_keys_{i}", f"past_values_{i}")
-            x, past[names[0]], past[names[1]] = block.step(
+            x, past[names[0]], past[names[1]] = block.update(
                 x,
                 given[f"keys_{i}"],
                 given[f"values_{i}"],
@@ -207,7 +207,7 @@ class Step(layers.Layer):
         x = x + self.dropout(self.source(self.second(x), memory, bias), training=training)
         return x + self.dropout(self.narrow(self.wide(self.third(x))), training=training)
 
-    def step(self, x, keys, values, bias, past_keys, past_values, now, later):
+    def update(self, x, keys, values, bias, past_keys, past_values, now, later):
         """x (1, beams, units) to the same and the past with it in the slot where `now` (steps,) is 1."""
         y = ops.transpose(self.first(x), (1, 0, 2))  # (beams, 1, units)
         key, value = self.itself.remembered(y)

@@ -35,22 +35,22 @@ BROKEN = re.compile("\ufffd|Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]")
 """What is left of letters that were read in a wrong encoding."""
 
 
-def inspect(source, plan, report: Progress) -> Inspection:
+def inspect(source, config, progress: Progress) -> Inspection:
     """Findings of texts with summaries. Raises DataError where there are none."""
-    examples = data.read(source, plan.text, plan.summary)
+    examples = data.read(source, config.text, config.summary)
     there = {str(each): each for each in ([] if _named(source) else tables.files(source))}
-    places = [_place(origin, there) for origin in examples.origins] if there else None
+    places = [_place(origin, there) for origin in examples.source_names] if there else None
     alone = len(there) == 1
-    names = [f"row {each.row}" for each in places] if alone else examples.origins
+    names = [f"row {each.row}" for each in places] if alone else examples.source_names
     items = Items("pair", "pairs", names, None, examples.splits, places)
-    failures = {i: raw for i, raw in enumerate(examples.raws) if isinstance(raw, DataError)}
+    failures = {i: raw for i, raw in enumerate(examples.inputs) if isinstance(raw, DataError)}
     kept = [i for i in range(len(examples)) if i not in failures]
     findings = [*_unusable(failures, items)]
     if kept:
         findings += _copied(examples, kept, items)
         findings += _unusual(examples, kept, items)
-        findings += _parts(examples.take(kept), plan)
-    report.step("inspecting", len(examples), len(examples))
+        findings += _parts(examples.take(kept), config)
+    progress.update("inspecting", len(examples), len(examples))
     return Inspection("summary", len(examples), "pairs", tuple(findings))
 
 
@@ -72,7 +72,7 @@ def _unusable(failures: dict[int, DataError], items: Items) -> Iterator[Finding]
             f"{count_of(len(failures), 'row', 'rows')} of {len(items.names):,} can't be used",
             "training skips them; mend them, or take them out (--fix)",
             tuple(str(each) for each in failures.values()),
-            items.offenders(failures),
+            items.removable(failures),
         )
 
 
@@ -80,11 +80,11 @@ def _copied(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Find
     """Texts that come again, and summaries that many texts have."""
     texts: list[str | None] = [None] * len(examples)
     for i in kept:
-        texts[i] = " ".join(examples.raws[i].text.split()).casefold()
+        texts[i] = " ".join(examples.inputs[i].text.split()).casefold()
     groups = list(group_equal(texts))
     # A text that comes again in its part is a copy only if its summary does too.
     told = [
-        (texts[i], examples.truths[i].summaries) if texts[i] is not None else None for i in range(len(texts))
+        (texts[i], examples.labels[i].summaries) if texts[i] is not None else None for i in range(len(texts))
     ]
     divided = [g for g in groups if len({items.split(i) for i in g}) > 1]
     yield from (
@@ -95,19 +95,19 @@ def _copied(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Find
         for each in duplicates.duplicate_findings(group_equal(told), items, "identical")
         if "across" not in each.kind
     )
-    several = [g for g in groups if len({examples.truths[i].summaries for i in g}) > 1]
+    several = [g for g in groups if len({examples.labels[i].summaries for i in g}) > 1]
     if several:
         count = sum(map(len, several))
         yield Finding(
             "several summaries",
             NOTE,
             count,
-            items.told(count, "share a text and have different summaries"),
+            items.count_phrase(count, "share a text and have different summaries"),
             "give a text once, with a list of its summaries",
             tuple(" = ".join(items.names[i] for i in group[:3]) for group in several),
         )
     summaries = [
-        examples.truths[i].summaries[0].strip().casefold() if texts[i] is not None else None
+        examples.labels[i].summaries[0].strip().casefold() if texts[i] is not None else None
         for i in range(len(texts))
     ]
     common = [g for g in group_equal(summaries) if len({texts[i] for i in g}) > 2]
@@ -120,16 +120,16 @@ def _copied(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Find
             f"{count:,} pairs of different texts have the same summary",
             "it says nothing of any of them: take them out (--fix)",
             tuple(
-                f"{items.names[g[0]]}: {_brief(examples.truths[g[0]].summaries[0])} ({len(g)} times)"
+                f"{items.names[g[0]]}: {_brief(examples.labels[g[0]].summaries[0])} ({len(g)} times)"
                 for g in common
             ),
-            items.offenders(i for g in common for i in g),
+            items.removable(i for g in common for i in g),
         )
 
 
 def _unusual(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Finding]:
-    text = {i: examples.raws[i].text for i in kept}
-    summary = {i: examples.truths[i].summaries[0] for i in kept}
+    text = {i: examples.inputs[i].text for i in kept}
+    summary = {i: examples.labels[i].summaries[0] for i in kept}
     longer = [i for i in kept if len(summary[i]) >= len(text[i])]
     swapped = 2 * len(longer) > len(kept)
     if swapped:
@@ -137,7 +137,7 @@ def _unusual(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Fin
             "swapped columns",
             ERROR,
             len(longer),
-            items.told(
+            items.count_phrase(
                 len(longer),
                 "have a summary that is not shorter than its text: the columns seem to be swapped",
             ),
@@ -145,7 +145,7 @@ def _unusual(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Fin
             tuple(items.names[i] for i in longer),
         )
     copied = [i for i in kept if i not in set(longer) and text[i].lstrip().startswith(summary[i].strip())]
-    short = [i for i in kept if _short(examples.raws[i])]
+    short = [i for i in kept if _short(examples.inputs[i])]
     markup = [i for i in kept if MARKUP.search(text[i]) or MARKUP.search(summary[i])]
     broken = [i for i in kept if BROKEN.search(text[i]) or BROKEN.search(summary[i])]
     for kind, least, there, told, advice, fix in (
@@ -181,10 +181,10 @@ def _unusual(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Fin
                 kind,
                 WARNING if len(there) > RARE * len(kept) else least,
                 len(there),
-                items.told(len(there), told),
+                items.count_phrase(len(there), told),
                 advice,
                 tuple(items.names[i] for i in there),
-                items.offenders(there) if fix else (),
+                items.removable(there) if fix else (),
             )
     yield from _lengths(text, summary, kept, items)
 
@@ -199,7 +199,7 @@ def _lengths(text, summary, kept: Sequence[int], items: Items) -> Iterator[Findi
             "long text",
             NOTE,
             len(long),
-            items.told(
+            items.count_phrase(
                 len(long), f"have a text more than 20 times as long as most ({usual:,.0f} characters)"
             ),
             "only its first sentences are learned from",
@@ -207,9 +207,9 @@ def _lengths(text, summary, kept: Sequence[int], items: Items) -> Iterator[Findi
         )
 
 
-def _parts(examples: Batch, plan) -> Iterator[Finding]:
+def _parts(examples: Batch, config) -> Iterator[Finding]:
     """Whether there is enough to train on, to choose by and to judge by."""
-    parts = split.divided(examples, plan)
+    parts = split.divided(examples, config)
     for name, positions in (("train on", parts.train), ("choose by", parts.val)):
         if not len(positions):
             yield Finding(

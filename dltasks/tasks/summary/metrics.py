@@ -21,7 +21,7 @@ Found = list[list[str]]
 """The sentences of the summary of each text."""
 
 
-def score(task, answers: Sequence, truths: Sequence) -> Evaluation:
+def evaluate(task, answers: Sequence, truths: Sequence) -> Evaluation:
     """What `alone` says, beside what others get on the same texts."""
     headline = task.style == "headline"
     references = [each.summaries for each in truths]

@@ -9,7 +9,7 @@ from dltasks.tasks.summary.extract_layers import Judged, Sentences
 from dltasks.tasks.summary.headline_layers import Likelihood, Writer
 
 
-def extractor(pieces: int, plan) -> keras.Model:
+def extractor(pieces: int, config) -> keras.Model:
     """pieces and counts int32 (batch, sentences, length), how often the word of each piece stands in the whole text; total
     float32 (batch, 1), sentences of the whole text; to scores (batch, sentences): what ROUGE the sentence alone may get, from 0
     to 1."""
@@ -18,11 +18,11 @@ def extractor(pieces: int, plan) -> keras.Model:
         "counts": keras.Input((None, None), dtype="int32", name="counts"),
         "total": keras.Input((1,), name="total"),
     }
-    vectors = Sentences(pieces, plan.width(), plan.dropout, name="sentences")(
+    vectors = Sentences(pieces, config.width(), config.dropout, name="sentences")(
         inputs["pieces"], inputs["counts"], inputs["total"]
     )
     there = There(name="there")(inputs["pieces"])
-    logits = Judged(plan.width(), plan.depth(), plan.dropout, name="logits")(vectors, there)
+    logits = Judged(config.width(), config.depth(), config.dropout, name="logits")(vectors, there)
     scores = layers.Activation("sigmoid", name="scores")(logits)
     return keras.Model(inputs, {"scores": scores}, name="extractor")
 
@@ -38,21 +38,21 @@ class There(layers.Layer):
         return shape[:2]
 
 
-def headliner(pieces: int, longest: int, steps: int, plan) -> keras.Model:
+def headliner(pieces: int, longest: int, steps: int, config) -> keras.Model:
     """source int32 (batch, longest) and sequence int32 (batch, steps + 1), from START on, to `Writer`'s outputs after each of
     its pieces but the last."""
     source = keras.Input((longest,), dtype="int32", name="source")
     sequence = keras.Input((steps + 1,), dtype="int32", name="sequence")
     writer = Writer(
         pieces,
-        plan.width(),
-        plan.width() // 64,
-        plan.convolutions,
-        plan.depth(),
-        plan.decoders,
+        config.width(),
+        config.width() // 64,
+        config.convolutions,
+        config.depth(),
+        config.decoder_layers,
         longest,
         steps,
-        plan.dropout,
+        config.dropout,
         name="writer",
     )
     return keras.Model(
@@ -63,7 +63,7 @@ def headliner(pieces: int, longest: int, steps: int, plan) -> keras.Model:
 def signatures(network) -> dict[str, Signature]:
     """How a headline is written: `encode` once, then `step` after `step`."""
     writer = network.get_layer("writer")
-    shapes = writer.shapes()
+    shapes = writer.tensor_shapes()
     encode = {"source": ((1, writer.settings["longest"]), "int32")}
     return {
         "encode": Signature(network, lambda given: writer.remembered(given["source"]), encode),
@@ -71,12 +71,12 @@ def signatures(network) -> dict[str, Signature]:
     }
 
 
-def learner(network, plan) -> keras.Model:
+def training_model(network, config) -> keras.Model:
     """The network compiled to learn."""
     optimizer = keras.optimizers.AdamW(
-        plan.highest_rate(), beta_2=0.98, weight_decay=plan.weight_decay, clipnorm=1.0
+        config.peak_learning_rate(), beta_2=0.98, weight_decay=config.weight_decay, clipnorm=1.0
     )
-    if plan.style == "extract":
+    if config.style == "extract":
         logits = network.get_layer("logits").output
         model = keras.Model(network.inputs, {"gains": logits}, name="learner")
         loss, metric = {"gains": _ranking}, {"gains": [Chosen(name="gain")]}

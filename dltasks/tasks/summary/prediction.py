@@ -1,12 +1,9 @@
 """A summary, and the sentences it is made of."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dltasks.tasks.summary.documents import Document
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -39,20 +36,20 @@ class SummaryPrediction:
             found["text"] = self.document.text
         return found | ({"notes": list(self.notes)} if self.notes else {})
 
-    def rows(self) -> list[tuple[str, str]]:
+    def display_rows(self) -> list[tuple[str, str]]:
         """Lines for people."""
         return [(self.summary, "")]
 
-    def remark(self) -> str:
+    def note(self) -> str:
         """What people should know of this answer, or nothing."""
         return "; ".join(self.notes)
 
     @staticmethod
-    def columns() -> tuple[str, ...]:
+    def csv_columns() -> tuple[str, ...]:
         """Names of the columns of `records`."""
         return "summary", "sentence", "start", "end", "score"
 
-    def records(self) -> list[tuple]:
+    def csv_rows(self) -> list[tuple]:
         """A row for each sentence, for CSV."""
         if not self.sentences:
             return [(self.summary, "", "", "", "")]

@@ -19,24 +19,26 @@ PIECED = 30_000
 """Training texts that the vocabulary is learned from."""
 
 
-def learned(task, examples: Batch, plan):
+def learned(task, examples: Batch, config):
     """The task, knowing what it must. Raises DataError."""
     if task.vocabulary:
         return task
-    good = [i for i, raw in enumerate(examples.raws) if isinstance(_document(raw), documents.Document)]
+    good = [i for i, raw in enumerate(examples.inputs) if isinstance(_document(raw), documents.Document)]
     if not good:
-        error = next(_document(raw) for raw in examples.raws)
+        error = next(_document(raw) for raw in examples.inputs)
         raise DataError(f"none of the {len(examples)} examples can be used; the first: {error}")
-    train = divided(examples.take(good), plan).train
+    train = divided(examples.take(good), config).train
     if not len(train):
         raise DataError("no examples to train on; wanted some whose split is train, or no splits at all")
     train = [good[i] for i in train]
-    texts = [_document(examples.raws[i]).text for i in _some(train, PIECED)]
-    summaries = [examples.truths[i].summaries[0] for i in train]
-    model = vocabulary.learned([*texts, *summaries], plan.pieces)
-    task = replace(task, vocabulary=model, style=plan.style, context=plan.context, steps=plan.longest)
+    texts = [_document(examples.inputs[i]).text for i in _some(train, PIECED)]
+    summaries = [examples.labels[i].summaries[0] for i in train]
+    model = vocabulary.learned([*texts, *summaries], config.vocabulary_size)
+    task = replace(
+        task, vocabulary=model, style=config.style, context=config.context, steps=config.max_headline_tokens
+    )
     return replace(
-        task, **_lengths(task, [_document(examples.raws[i]) for i in _some(train, LOOKED_AT)], summaries)
+        task, **_lengths(task, [_document(examples.inputs[i]) for i in _some(train, LOOKED_AT)], summaries)
     )
 
 
@@ -81,12 +83,15 @@ def _titled(summaries: Sequence[str]) -> bool:
     return bool(words) and sum(each[0].isupper() for each in words) > 0.6 * len(words)
 
 
-def divided(examples: Batch, plan) -> Splits:
+def divided(examples: Batch, config) -> Splits:
     """By the splits that the data says; else each text by its own hash, so that equal texts stay together."""
     splits = examples.splits
     if splits is None or "train" not in splits:
-        drawn = np.array([_drawn(_document(raw).text, plan.seed) for raw in examples.raws])
-        test, val = drawn < plan.test, (drawn >= plan.test) & (drawn < plan.test + plan.val)
+        drawn = np.array([_drawn(_document(raw).text, config.seed) for raw in examples.inputs])
+        test, val = (
+            drawn < config.test_split,
+            (drawn >= config.test_split) & (drawn < config.test_split + config.validation_split),
+        )
         if splits is not None:  # a part is named, if not this one
             test, val = np.array([s == "test" for s in splits]), val & np.array([s is None for s in splits])
         return Splits(*(np.flatnonzero(each).tolist() for each in (~test & ~val, val, test)))
@@ -94,9 +99,9 @@ def divided(examples: Batch, plan) -> Splits:
         [i for i, each in enumerate(splits) if each == name] for name in ("train", "val", "test")
     )
     if not val:
-        drawn = np.array([_drawn(_document(examples.raws[i]).text, plan.seed) for i in train])
-        val = [i for i, share in zip(train, drawn, strict=True) if share < plan.val]
-        train = [i for i, share in zip(train, drawn, strict=True) if share >= plan.val]
+        drawn = np.array([_drawn(_document(examples.inputs[i]).text, config.seed) for i in train])
+        val = [i for i, share in zip(train, drawn, strict=True) if share < config.validation_split]
+        train = [i for i, share in zip(train, drawn, strict=True) if share >= config.validation_split]
     return Splits(train, val, test)
 
 

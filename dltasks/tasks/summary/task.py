@@ -57,14 +57,14 @@ class SummaryTask(Task):
     as titles do. usual: characters a piece that training texts had at least. words, ratio: other ways to say how long.
     """
 
-    plan: ClassVar[type[TrainingConfig]] = SummaryConfig
+    config: ClassVar[type[TrainingConfig]] = SummaryConfig
     batch_size: ClassVar[int] = 8
 
     vocabulary: bytes = binary_asset(default=b"")
     style: str = bounded("extract", choices=STYLES)
     window: int = bounded(16, minimum=1, maximum=1000)
     length: int = bounded(48, minimum=1, maximum=1000)
-    context: int = bounded(192, minimum=1, maximum=2048)
+    max_source_tokens: int = bounded(192, minimum=1, maximum=2048)
     steps: int = bounded(24, minimum=1, maximum=256)
     titled: bool = False
     usual: float = bounded(0.0, minimum=0)
@@ -73,22 +73,26 @@ class SummaryTask(Task):
     ratio: float | None = bounded(None, minimum=0, maximum=1)
     beams: int = bounded(4, minimum=1, maximum=64)
 
-    def shapes(self) -> dict[str, tuple[int | None, ...]]:
+    def tensor_shapes(self) -> dict[str, tuple[int | None, ...]]:
         if self.style == "extract":
             return {"pieces": (None, None), "counts": (None, None), "total": (1,), "scores": (None,)}
         pieces = vocabulary.pieces(self.vocabulary).get_piece_size()
-        return {"source": (self.context,), "vocabulary": (pieces,), "copy": (self.context,)}
+        return {
+            "source": (self.max_source_tokens,),
+            "vocabulary": (pieces,),
+            "copy": (self.max_source_tokens,),
+        }
 
     @property
     def monitor(self) -> str:
         return "gain" if self.style == "extract" else "likelihood"
 
     @property
-    def pairs(self) -> int:
+    def parity_sample_size(self) -> int:
         # A headline takes a hundred runs of the network, in Keras too.
         return 500 if self.style == "extract" else 60
 
-    def check(self, plan: TrainingConfig) -> None:
+    def check_config(self, config: TrainingConfig) -> None:
         from dltasks.tasks.summary import rouge
 
         rouge.stemmed("")
@@ -96,42 +100,42 @@ class SummaryTask(Task):
     def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return labeled_files.iter_batches(sources, self.batch_size, documents.PLAIN)
 
-    def examples(self, source: Any, plan: TrainingConfig | None = None) -> Batch:
+    def load_examples(self, source: Any, config: TrainingConfig | None = None) -> Batch:
         from dltasks.tasks.summary import data
 
-        found = data.read(source, plan and plan.text, plan and plan.summary)
-        if plan is None:
+        found = data.read(source, config and config.text, config and config.summary)
+        if config is None:
             return found
-        return with_oracle_scores(found) if plan.style == "extract" else with_summaries(found)
+        return with_oracle_scores(found) if config.style == "extract" else with_summaries(found)
 
     @classmethod
-    def holds(cls, source: Any) -> bool:
+    def can_load(cls, source: Any) -> bool:
         from dltasks.data import tables
         from dltasks.tasks.summary import data
 
         names = {each.lower() for each in tables.read_header(source)}
         return bool(names & set(data.TEXTS) and names & set(data.SUMMARIES))
 
-    def inspect(self, source: Any, plan: TrainingConfig, report: Progress) -> "Inspection":
+    def inspect(self, source: Any, config: TrainingConfig, progress: Progress) -> "Inspection":
         from dltasks.tasks.summary.inspection import inspect
 
-        return inspect(source, plan, report)
+        return inspect(source, config, progress)
 
     @staticmethod
-    def without(path: Path, rows: Container[int]) -> bytes:
+    def drop_rows(path: Path, rows: Container[int]) -> bytes:
         from dltasks.data import tables
 
         return tables.drop_rows(path, rows)
 
-    def learn(self, examples: Batch, plan: TrainingConfig) -> "SummaryTask":
+    def adapt(self, examples: Batch, config: TrainingConfig) -> "SummaryTask":
         from dltasks.tasks.summary.split import learned
 
-        return learned(self, examples, plan)
+        return learned(self, examples, config)
 
-    def split(self, examples: Batch, inputs: Arrays, plan: TrainingConfig) -> Splits:
+    def split(self, examples: Batch, inputs: Arrays, config: TrainingConfig) -> Splits:
         from dltasks.tasks.summary.split import divided
 
-        return divided(examples, plan)
+        return divided(examples, config)
 
     def encode(self, raws: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
         rows, failures = [], {}
@@ -185,10 +189,14 @@ class SummaryTask(Task):
     def _source(self, document: Document) -> np.ndarray:
         """int32 (1, context): the pieces of the text, of a long one those of the sentences that matter most."""
         text = document.text if document.stretches is None else " ".join(document.sentences)
-        pieces = vocabulary.encoded(self.vocabulary, [text[: 40 * self.context]], 10 * self.context)[0]
-        if len(pieces) > 2 * self.context:
-            pieces = headlines.salient(self._rows(document), self.context, vocabulary.rarity(self.vocabulary))
-        return vocabulary.filled([pieces], self.context)
+        pieces = vocabulary.encoded(
+            self.vocabulary, [text[: 40 * self.max_source_tokens]], 10 * self.max_source_tokens
+        )[0]
+        if len(pieces) > 2 * self.max_source_tokens:
+            pieces = headlines.salient(
+                self._rows(document), self.max_source_tokens, vocabulary.rarity(self.vocabulary)
+            )
+        return vocabulary.filled([pieces], self.max_source_tokens)
 
     def _sequence(self, summary: str | None) -> np.ndarray:
         """int32 (1, steps + 1): the pieces of a summary between START and END; nothing but START where there is none."""
@@ -208,15 +216,15 @@ class SummaryTask(Task):
             row[: len(truth.gains)] = truth.gains[: self.window]
         return {"gains": gains}
 
-    def network(self, plan: TrainingConfig):
+    def network(self, config: TrainingConfig):
         from dltasks.tasks.summary import network
 
         count = vocabulary.pieces(self.vocabulary).get_piece_size()
         if self.style == "extract":
-            return network.extractor(count, plan)
-        return network.headliner(count, self.context, self.steps, plan)
+            return network.extractor(count, config)
+        return network.headliner(count, self.max_source_tokens, self.steps, config)
 
-    def tensors(self) -> "dict[str, TensorDescription]":
+    def tensor_metadata(self) -> "dict[str, TensorDescription]":
         from dltasks.litert.metadata import TensorDescription
 
         return {
@@ -235,10 +243,10 @@ class SummaryTask(Task):
             "written": TensorDescription("the share of pieces that are written, and not copied"),
         }
 
-    def learner(self, network, plan: TrainingConfig, targets: Arrays):
-        from dltasks.tasks.summary.network import learner
+    def training_model(self, network, config: TrainingConfig, targets: Arrays):
+        from dltasks.tasks.summary.network import training_model
 
-        return learner(network, plan)
+        return training_model(network, config)
 
     def signatures(self, network) -> dict[str, Signature]:
         if self.style == "extract":
@@ -247,13 +255,13 @@ class SummaryTask(Task):
 
         return signatures(network)
 
-    def outputs(self, inputs: Arrays, run: Run) -> Arrays:
+    def run_network(self, inputs: Arrays, run: Run) -> Arrays:
         if self.style == "extract":
             return run(inputs)
         best = [self._written(source[None], run)[0] for source in inputs["source"]]
         return {
             "pieces": vocabulary.filled([pieces for pieces, _ in best], self.steps),
-            "scores": np.array([score for _, score in best], np.float32),
+            "scores": np.array([evaluate for _, evaluate in best], np.float32),
         }
 
     def _written(self, source: np.ndarray, run: Run) -> list[tuple[list[int], float]]:
@@ -290,10 +298,10 @@ class SummaryTask(Task):
     def _text_of(self, pieces: Sequence[int]) -> str:
         return vocabulary.pieces(self.vocabulary).decode([int(each) for each in pieces if each])
 
-    def agree(self, one: Any, other: Any) -> bool:
+    def same_prediction(self, one: Any, other: Any) -> bool:
         return one == other
 
-    def answer(self, raws: Sequence[Any], run: Run) -> list[Any]:
+    def predict(self, raws: Sequence[Any], run: Run) -> list[Any]:
         answers = []
         for raw in raws:
             try:
@@ -357,12 +365,12 @@ class SummaryTask(Task):
             line = selection.first_words(line, self.words)
         return SummaryPrediction(line, (), notes, document)
 
-    def score(self, answers: Sequence[Any], truths: Sequence[Any]) -> Evaluation:
+    def evaluate(self, answers: Sequence[Any], truths: Sequence[Any]) -> Evaluation:
         from dltasks.tasks.summary import metrics
 
-        return metrics.score(self, answers, truths)
+        return metrics.evaluate(self, answers, truths)
 
-    def scores(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, Score]:
+    def metrics(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, Score]:
         from dltasks.tasks.summary import metrics
 
         return metrics.alone(self, answers, truths)
