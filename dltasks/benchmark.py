@@ -21,6 +21,7 @@ from dltasks.errors import ModelError
 from dltasks.litert import golden, sandbox
 from dltasks.litert.runtime import Runtime
 from dltasks.parallel import available_cores
+from dltasks.protocols import signatures_of
 
 BATCH_SIZE = 32
 """Inputs that are run at once where it is measured how many are answered a second."""
@@ -98,7 +99,7 @@ def _real_inputs(bundle: Bundle, data) -> dict[str, np.ndarray]:
     from dltasks.data.columns import concat
     from dltasks.errors import DataError
 
-    raws = concat(batch.inputs for batch in bundle.task.read([data]))[:BATCH_SIZE]
+    raws = concat(batch.inputs for batch in bundle.task.read_inputs([data]))[:BATCH_SIZE]
     encoded, failures = bundle.task.encode(raws)
     if len(failures) == len(raws):
         raise DataError(f"{data}: nothing in it could be read")
@@ -123,7 +124,7 @@ def quantized_cases(name, data) -> list[BenchmarkCase]:
     from dltasks.export.networks import load_network
 
     bundle = load_bundle(name)
-    signatures = bundle.task.signatures(load_network(bundle.path))
+    signatures = signatures_of(bundle.task, load_network(bundle.path))
     calibration, held, _ = calibration_data(bundle, data)
     found = []
     for level in QUANTIZATION_MODES:

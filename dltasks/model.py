@@ -15,6 +15,7 @@ from dltasks.evaluation.results import Evaluation
 from dltasks.litert.runtime import Arrays
 from dltasks.parallel import parallel_map
 from dltasks.progress import Progress
+from dltasks.protocols import known_examples
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Model(Bundle):
     ) -> Iterator[tuple[Batch, Sequence[Any]]]:
         """As predict_each, batch by batch."""
         self._require_whole()
-        batches = self.task.read(sources)
+        batches = self.task.read_inputs(sources)
         yield from parallel_map(lambda b: (b, self.task.predict(b.inputs, self.run)), batches, threads)
 
     def run(self, inputs: Arrays, signature: str | None = None) -> Arrays:
@@ -113,7 +114,7 @@ class Model(Bundle):
                 "the model was trained on this very data, so these scores flatter it; dltasks show has those of "
                 "the part kept apart"
             )
-        known, more = self.task.filter_known_labels(examples)
+        known, more = known_examples(self.task, examples)
         if not len(known):
             raise DataError(f"{data}: {'; '.join(more) or 'nothing that the model knows'}")
         return known, [*notes, *more]

@@ -226,7 +226,7 @@ def task_limitations(manifest: dict[str, Any], folder: Path) -> str:
     """What the task says today of the limits of its predictions."""
     from dltasks.bundle.load import load_task
 
-    return load_task(manifest, lambda name: (folder / name).read_bytes(), folder).limitations()
+    return load_task(manifest, lambda name: (folder / name).read_bytes(), folder).describe().limitations
 
 
 def main() -> None:

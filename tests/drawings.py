@@ -24,7 +24,7 @@ def draw(shape: str, seed: int, size: tuple[int, int] = (90, 70)) -> Image.Image
         pen.rectangle(box, fill=colour)
     else:
         for x in range(0, size[0], 12):
-            pen.log((x, 0, x, size[1]), fill=colour, width=4)
+            pen.line((x, 0, x, size[1]), fill=colour, width=4)
     return image
 
 

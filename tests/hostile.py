@@ -404,7 +404,7 @@ def good_tables() -> dict[str, bytes]:
     labelled = (SAMPLES / "fraud/transactions.csv").read_bytes()
     frame = pl.read_csv(labelled, try_parse_dates=True).tail(400)
     lines = labelled.splitlines(keepends=True)
-    pairs = "".join(json.dumps(each) + "\n" for each in data_summary.parity_sample_size(20)).encode()
+    pairs = "".join(json.dumps(each) + "\n" for each in data_summary.pairs(20)).encode()
     found = {
         "tomorrow.csv": tomorrow,
         "labelled.csv": lines[0] + b"".join(lines[-400:]),

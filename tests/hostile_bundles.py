@@ -335,7 +335,7 @@ def record(base: str) -> dict:
         left = ("model.keras", "false_alarms.png")
         return found | {"files": {k: v for k, v in found["files"].items() if k not in left}}
     found = json.loads((ROOT / "models/objects/bundle.json").read_text(encoding="utf-8"))
-    found["test"] |= {"classes": {}, "confusion": []}
+    found["evaluation"] |= {"classes": {}, "confusion": []}
     found["fields"] |= {"size": SIDE}
     return found | {"files": {k: hashlib.sha256(v).hexdigest() for k, v in _tiny().items()}}
 
@@ -377,7 +377,7 @@ def crafted_records() -> dict[str, bytes]:
         "an empty object": b"{}",
         "deep lists": b"[" * 200_000,
         "deep objects": b'{"format":' * 200_000,
-        "deep in a field": json.dumps(good).replace('"about": "', '"deep": ' + "[" * DEEP + "]" * DEEP + ', "about": "').encode(),
+        "deep in a field": json.dumps(good).replace('"data_description": "', '"deep": ' + "[" * DEEP + "]" * DEEP + ', "data_description": "').encode(),
         "a number of many digits": b'{"format": ' + b"9" * 10_000 + b"}",
         "only a format": b'{"format": 1}',
         "a name that is a way": json.dumps(good | {"task": "../../tests"}).encode(),
@@ -387,7 +387,7 @@ def crafted_records() -> dict[str, bytes]:
         "utf-16": json.dumps(good).encode("utf-16"),
         "no text": bytes(range(256)),
         "twice": json.dumps(good).encode() * 2,
-        "half a letter": json.dumps(good | {"about": "\ud800"}).encode(),
+        "half a letter": json.dumps(good | {"data_description": "\ud800"}).encode(),
         "no file": json.dumps(good | {"files": {}}).encode(),
         "our classes by name": json.dumps(good | {"fields": {"__class__": "x", "__dict__": {}, "labels": ["a"]}}).encode(),
     }  # fmt: skip

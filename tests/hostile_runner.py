@@ -245,7 +245,7 @@ def _all_failed(pairs) -> bool:
             if "\n" in str(answer):
                 raise AssertionError(f"not one line: {answer}")
         else:
-            answer.to_json(), answer.rows(), answer.note(), answer.csv_rows()
+            answer.to_json(), answer.display_rows(), answer.note(), answer.csv_rows()
             answered += 1
     return not answered
 

@@ -25,6 +25,7 @@ from dltasks.errors import DataError
 from dltasks.fields import asset_names, save_assets
 from dltasks.litert import metadata
 from dltasks.progress import Progress
+from dltasks.protocols import Streams
 
 TASKS = registry.task_names()
 
@@ -125,8 +126,8 @@ def test_a_bundle_has_all_its_files_and_no_others(trained):
     words = set(asset_names(registry.find_task(trained.task)).values())
     loaded = library.load(trained.bundle).task
     own = {
-        *loaded.extra_files(),
-        *(["stream.tflite", "stream.golden.npz"] if loaded.stream_chunk_size else []),
+        *loaded.describe().extra_files,
+        *(["stream.tflite", "stream.golden.npz"] if isinstance(loaded, Streams) else []),
     }
     expected = {"README.md", "bundle.json", "golden.npz", "model.keras", "model.tflite", "parity.json"}
     expected |= words | own
@@ -246,7 +247,7 @@ def fitted(trained, place: Path, epochs: int) -> str:
     task, data = prepare_dataset(
         kind(), kind().load_examples(trained.data, config), config, place, Progress()
     )
-    network = task.network(config)
+    network = task.network(config, lambda name: None)
     state = fit(task, network, data, config, place, state, Progress(), time.monotonic())
     return weights(place, state.best_epoch)
 

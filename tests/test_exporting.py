@@ -8,7 +8,7 @@ import pytest
 from dltasks.errors import ExportError
 from dltasks.export import convert
 from dltasks.export import parity as parities
-from dltasks.task import default_signature
+from dltasks.protocols import default_signature
 
 
 def with_layer(layer):

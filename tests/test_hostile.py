@@ -413,7 +413,7 @@ def test_endless_inputs_are_not_read():
 
 def test_a_list_of_summaries_is_still_a_column(tmp_path):
     path = tmp_path / "pairs.jsonl"
-    rows = [each | {"summary": [each["summary"], "another"]} for each in data_summary.parity_sample_size(3)]
+    rows = [each | {"summary": [each["summary"], "another"]} for each in data_summary.pairs(3)]
     path.write_text("".join(json.dumps(each) + "\n" for each in rows))
     assert library.load("sentences").task.load_examples(path).labels[0].summaries[1] == "another"
     with pytest.raises(DataError, match="lists or objects"):

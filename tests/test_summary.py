@@ -311,7 +311,7 @@ def test_worth_is_shown_as_scores():
 
 
 def test_words_are_counted_whole():
-    model = vocabulary.learned([each["text"] for each in data_summary.parity_sample_size(50)], 300)
+    model = vocabulary.learned([each["text"] for each in data_summary.pairs(50)], 300)
     row = vocabulary.encoded(model, ["the pump, the Zyxw"])[0]
     words = vocabulary.words(model, row)
     assert len(words) == len(row) and words[-1] == words[-2]
@@ -319,7 +319,7 @@ def test_words_are_counted_whole():
 
 
 def test_the_same_texts_give_the_same_vocabulary():
-    texts = [each["text"] for each in data_summary.parity_sample_size(50)]
+    texts = [each["text"] for each in data_summary.pairs(50)]
     assert vocabulary.learned(texts, 300) == vocabulary.learned(texts, 300)
 
 

@@ -48,7 +48,7 @@ _ENDINGS = {"litert": "{}.tflite", "streaming": "streaming-{}.tflite", "saved-mo
     help="How much of the network's first score the file may lose, where the data has labels.",
 )
 @options.JSON
-def command(model, format, quantize, prefer, out, data, min_agreement, max_loss, as_json):
+def command(model, format, quantize, prefer, out, data, min_agreement, max_score_drop, as_json):
     """Write MODEL as one .tflite or as a SavedModel, run it at once on real inputs, and say how far it
     answers as the Keras network does; all of it also goes to a file beside it, NAME.parity.json. --format streaming writes a .tflite
     that takes a stream step by step, its state as inputs and outputs; speech models have that form.
@@ -64,7 +64,7 @@ def command(model, format, quantize, prefer, out, data, min_agreement, max_loss,
     quantize = quantize or "float16"
     bundle = dltasks.load(model)
     out = out or f"{bundle.name}-{_ENDINGS[format].format(quantize)}"
-    found = bundle.export(out, format, quantize, data, min_agreement, max_loss, prefer)
+    found = bundle.export(out, format, quantize, data, min_agreement, max_score_drop, prefer)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     if as_json:
@@ -82,7 +82,7 @@ def command(model, format, quantize, prefer, out, data, min_agreement, max_loss,
         return
     if found.levels:
         columns = ("level", "size", "latency, one thread", "score", "agreement", "floors")
-        rows = [_level(*each, min_agreement, max_loss) for each in found.levels.items()]
+        rows = [_level(*each, min_agreement, max_score_drop) for each in found.levels.items()]
         output.table("All levels", columns, rows)
         click.echo()
     output.table(out, ("what", "value"), [*_rows(found.parity), ("size", f"{_size(out) / 1e6:.2f} MB")])
@@ -93,7 +93,7 @@ def command(model, format, quantize, prefer, out, data, min_agreement, max_loss,
     click.echo(f"written: {out}", err=True)
 
 
-def _level(level: str, parity, min_agreement: float, max_loss: float) -> tuple[str, ...]:
+def _level(level: str, parity, min_agreement: float, max_score_drop: float) -> tuple[str, ...]:
     from dltasks.export.parity import threshold_failure
 
     if isinstance(parity, str):
@@ -105,7 +105,7 @@ def _level(level: str, parity, min_agreement: float, max_loss: float) -> tuple[s
         f"{parity.latency:.2f} ms",
         _score(first["file"]) if first else "",
         f"{parity.agreement:.1%}",
-        "below" if threshold_failure(parity, min_agreement, max_loss) else "held",
+        "below" if threshold_failure(parity, min_agreement, max_score_drop) else "held",
     )
 
 

@@ -23,6 +23,7 @@ from dltasks.errors import DamagedError, ModelError
 from dltasks.fields import load_assets
 from dltasks.files import os_errors_as
 from dltasks.litert.runtime import Runtime
+from dltasks.protocols import ThirdParty
 from dltasks.task import Task
 from dltasks.validation import range_error, type_error
 
@@ -188,7 +189,10 @@ def _load_third_party(path: Path, content: bytes, known: dict[str, Any]) -> Bund
     stranger = ThirdPartyModel(runtime, told, files_in_tflite(content, path), **known)
     for name in registry.task_names():
         try:
-            found = registry.find_task(name).from_third_party(stranger)
+            kind = registry.find_task(name)
+            if not issubclass(kind, ThirdParty):
+                continue
+            found = kind.from_third_party(stranger)
         except ModelError as error:
             why += [str(error)] * bool(str(error))
             continue

@@ -32,6 +32,10 @@ class Columns(Sequence, ABC):
     def row(self, position: int):
         """What a loop over the rows gets."""
 
+    def class_names(self) -> list[str] | None:
+        """The class of each row, where the rows are labels that name one; else None."""
+        return None
+
     def __len__(self) -> int:
         return len(getattr(self, self._columns()[0]))
 

@@ -10,6 +10,7 @@ from dltasks.data.labeled_files import check_exists
 from dltasks.doctor.findings import ERROR, SEVERITIES, TOO_MANY, Finding, Inspection, Location
 from dltasks.errors import DataError, RowsError
 from dltasks.progress import Progress
+from dltasks.protocols import DataDoctor
 
 
 def inspect(
@@ -20,6 +21,8 @@ def inspect(
     Raises ModelError where there is no such task; what is wrong with the data is in the findings.
     """
     kind = registry.find_task(task)
+    if not issubclass(kind, DataDoctor):
+        return Inspection(task, 0, "examples", ())
     try:
         found = kind().inspect(source, config or kind.config(), progress or Progress())
     except DataError as error:
@@ -43,7 +46,8 @@ def _limit_removal(finding: Finding, count: int) -> Finding:
 def detect_task(source: Any) -> str:
     """The one task whose data this looks like. Raises DataError."""
     check_exists(source)
-    found = [name for name in registry.task_names() if registry.find_task(name).can_load(source)]
+    kinds = {name: registry.find_task(name) for name in registry.task_names()}
+    found = [name for name, kind in kinds.items() if issubclass(kind, DataDoctor) and kind.can_load(source)]
     if len(found) == 1:
         return found[0]
     why = f"it may be for {' or '.join(found)}" if found else "it looks like none that a task knows"

@@ -12,6 +12,7 @@ from dltasks.errors import DataError, ExportError
 from dltasks.export.convert import CALIBRATION_SIZE
 from dltasks.export.parity import HeldOut
 from dltasks.litert.runtime import Arrays
+from dltasks.protocols import known_examples
 from dltasks.task import Task
 
 UNLABELED_NOTE = "the data has no labels, so that only answers are compared, and no scores"
@@ -38,7 +39,7 @@ def calibration_data(bundle: Bundle, data) -> tuple[Arrays, HeldOut, tuple[str, 
         :CALIBRATION_SIZE
     ]
     calibration, _ = bundle.task.encode(take(examples.inputs, ranged))
-    chosen = np.sort(random.permutation(held_out)[: bundle.task.parity_sample_size])
+    chosen = np.sort(random.permutation(held_out)[: bundle.task.describe().parity_sample_size])
     held = _encode_held_out(bundle.task, examples.take(chosen), source)
     return calibration, held, notes
 
@@ -56,13 +57,13 @@ def _load_examples(bundle: Bundle, source, given: bool):
     try:
         examples = bundle.task.load_examples(source)
     except DataError:
-        batches = list(bundle.task.read([source]))
+        batches = list(bundle.task.read_inputs([source]))
         raws = concat(batch.inputs for batch in batches)
         if not Path(source).exists() or len(failed_indices(raws)) == len(raws):
             raise
         origins = concat(batch.source_names for batch in batches)
         return Batch(raws, origins), np.arange(len(raws)), (UNLABELED_NOTE,)
-    known, notes = bundle.task.filter_known_labels(examples)
+    known, notes = known_examples(bundle.task, examples)
     if not len(known):
         return replace(examples, labels=None), np.arange(len(examples)), tuple(notes)
     examples = known

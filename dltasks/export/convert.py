@@ -13,7 +13,8 @@ from dltasks.export import parity as parities
 from dltasks.files import os_errors_as
 from dltasks.frameworks import suppress_native_output
 from dltasks.litert.runtime import Arrays, Run
-from dltasks.task import Signature, Task, default_signature
+from dltasks.protocols import Signature, default_signature, signatures_of
+from dltasks.task import Task
 
 CALIBRATION_SIZE = 200
 """Examples that int8 takes its ranges from."""
@@ -147,7 +148,7 @@ def custom_operations(model: bytes) -> list[str]:
 
 def keras_runner(task: Task, network) -> Run:
     """Runs the network's signatures in Keras."""
-    signatures = task.signatures(network)
+    signatures = signatures_of(task, network)
     import tensorflow as tf
 
     # Traced once, for inputs of any size that the signature takes.

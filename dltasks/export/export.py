@@ -38,6 +38,7 @@ from dltasks.files import (
 from dltasks.frameworks import suppress_native_output
 from dltasks.litert import golden, metadata
 from dltasks.litert.runtime import Arrays, Runtime
+from dltasks.protocols import signatures_of
 from dltasks.task import Task
 
 LATENCY_TOLERANCE = 1.1
@@ -101,7 +102,7 @@ def _convert_modes(
     task: Task, network, says: ModelOutputs, calibration: Arrays, held: HeldOut, wanted: ExportOptions
 ):
     """The file and the Parity of each level that is wanted, or why it can't be made."""
-    signatures, found = task.signatures(network), {}
+    signatures, found = signatures_of(task, network), {}
     for level in reversed(QUANTIZATION_MODES) if wanted.quantize == AUTO else (wanted.quantize,):
         try:
             model = convert.to_tflite(signatures, level, calibration, task.quantized_ops)
@@ -143,7 +144,7 @@ def _export_saved_model(bundle: Bundle, network, held: HeldOut, out: Path, wante
     task = bundle.task
     with os_errors_as(ExportError, out), atomic_folder(out) as folder:
         with suppress_native_output():
-            convert.to_saved_model(task.signatures(network), folder)
+            convert.to_saved_model(signatures_of(task, network), folder)
             given = run_and_score(task, convert.saved_model_runner(folder), held)
         size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
         network_says = run_and_score(task, convert.keras_runner(task, network), held)
@@ -178,7 +179,7 @@ def pack_tflite(
         "author": f"{AUTHOR} {record['versions']['dltasks']}",
         "license": f"that of the data; see {CARD_FILE}",
     }
-    model = metadata.add_metadata(model, about, task.tensor_metadata(), [CARD_FILE, MANIFEST_FILE])
+    model = metadata.add_metadata(model, about, task.describe().tensors, [CARD_FILE, MANIFEST_FILE])
     record = record | {"model": _hash_entry(model), "members": {k: _hash_entry(v) for k, v in inside.items()}}
     return append_files(model, {MANIFEST_FILE: _to_json(record), **inside})
 

@@ -12,6 +12,7 @@ from dltasks.bundle.storage import (
     MAX_COMPRESSION_RATIO,
     MAX_UNZIPPED_BYTES,
     ZIP_DATE,
+    find_bundle,
     read_manifest,
     read_verified,
 )
@@ -41,6 +42,12 @@ def load_network(folder: Path):
     except Exception as error:  # Keras raises whatever a damaged zip leads to
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelError(f"{folder}/model.keras can't be loaded ({reason})") from error
+
+
+def load_pretrained(name: str):
+    """The Keras network of a bundled model, by its name, or of a bundle folder; None where there is none. Raises ModelError."""
+    folder = find_bundle(name)
+    return None if folder is None else load_network(folder)
 
 
 def save_network(network, path: Path, precision: str) -> None:

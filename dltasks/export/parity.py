@@ -11,10 +11,11 @@ import numpy as np
 
 from dltasks.config import QUANTIZATION_MODES
 from dltasks.data.batch import Batch
-from dltasks.data.columns import concat, failed_indices
+from dltasks.data.columns import Columns, concat, failed_indices
 from dltasks.errors import ExportError
 from dltasks.evaluation.results import round_floats
 from dltasks.litert.runtime import Arrays, Run, Runtime
+from dltasks.protocols import run_network
 from dltasks.task import Task
 
 PARITY_FILE = "parity.json"
@@ -96,13 +97,13 @@ class Parity:
 
 def run_and_score(task: Task, run: Run, held: HeldOut) -> ModelOutputs:
     """What `run` says of held examples."""
-    outputs = run_in_batches(lambda rows: task.run_network(rows, run), held.inputs)
+    outputs = run_in_batches(lambda rows: run_network(task, rows, run), held.inputs)
     scores = {}
     if held.has_labels:
         batches = held.examples.chunks(task.batch_size)
         answers = concat(task.predict(batch.inputs, run) for batch in batches)
         if not failed_indices(answers):
-            found = task.metrics(answers, held.examples.labels)
+            found = task.evaluate(answers, held.examples.labels, tables=False).scores
             scores = {name: asdict(each) for name, each in found.items()}
     return ModelOutputs(outputs, task.decode(outputs), scores)
 
@@ -110,7 +111,7 @@ def run_and_score(task: Task, run: Run, held: HeldOut) -> ModelOutputs:
 def score_outputs(task: Task, outputs: Arrays, held: HeldOut) -> ModelOutputs:
     """What these outputs say of held examples, each as a whole."""
     answers = task.decode(outputs)
-    found = task.metrics(answers, held.examples.labels) if held.has_labels else {}
+    found = task.evaluate(answers, held.examples.labels, tables=False).scores if held.has_labels else {}
     return ModelOutputs(outputs, answers, {name: asdict(each) for name, each in found.items()})
 
 
@@ -150,13 +151,25 @@ def compare(
     )
 
 
+def class_names(labels: Sequence[Any]) -> list[str] | None:
+    """The class of each label; None where labels are no classes."""
+    if isinstance(labels, Columns):
+        return labels.class_names()
+    return list(labels) if all(isinstance(label, str) for label in labels) else None
+
+
+def _brief(prediction: Any) -> str:
+    """A prediction in a few words."""
+    return " ".join(prediction.display_rows()[0]) if hasattr(prediction, "display_rows") else str(prediction)
+
+
 def _row_differences(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The largest difference of each row."""
     return np.abs(one.astype(np.float64) - other).reshape(len(one), -1).max(axis=1)
 
 
 def _worst_class(task: Task, held: HeldOut, agree: np.ndarray) -> dict[str, Any] | None:
-    if not held.has_labels or (classes := task.classes(held.examples.labels)) is None:
+    if not held.has_labels or (classes := class_names(held.examples.labels)) is None:
         return None
     counts = Counter(classes)
     many = [name for name, count in counts.items() if count >= MIN_CLASS_SIZE]
@@ -172,7 +185,7 @@ def _worst_inputs(task: Task, network: ModelOutputs, file: ModelOutputs, held: H
     for i in np.argsort(-apart, kind="stable")[:MAX_WORST]:
         if apart[i] == 0:
             return
-        said = (task.summary(each.predictions[int(i)]) for each in (network, file))
+        said = (_brief(each.predictions[int(i)]) for each in (network, file))
         yield {
             "input": names[int(i)],
             "row": int(i),
@@ -253,7 +266,7 @@ def measure_parity(task: Task, network: ModelOutputs, model: bytes, held: HeldOu
 
 def task_latency(task: Task, run: Run, held: HeldOut) -> float:
     """Median milliseconds of one held example."""
-    return measure_latency(lambda one: task.run_network(one, run), held.inputs)
+    return measure_latency(lambda one: run_network(task, one, run), held.inputs)
 
 
 def compare_latencies(task: Task, models: dict[str, bytes], held: HeldOut) -> dict[str, float]:

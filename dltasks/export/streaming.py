@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from dltasks.errors import ExportError
 from dltasks.export import parity as parities
 from dltasks.export.convert import predict_in_batches, to_tflite
 from dltasks.export.parity import HeldOut, Parity
 from dltasks.litert.runtime import Arrays, Runtime
+from dltasks.protocols import Streams
 from dltasks.task import Task
 
 MAX_CALIBRATION_STREAMS = 40
@@ -24,6 +26,8 @@ def to_streaming_tflite(
     Compared are the outputs after the last piece of each held input, from a state of zeros on, with those of the
     network for the whole input. Raises ExportError.
     """
+    if not isinstance(task, Streams):
+        raise ExportError("a model of this task has no streaming form")
     step = task.streaming_network(network, size)
     ranges = (
         _stream_chunks(step, list(_iter_rows(calibration, MAX_CALIBRATION_STREAMS)))

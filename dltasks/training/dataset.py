@@ -18,6 +18,7 @@ from dltasks.files import write_json
 from dltasks.litert.runtime import Arrays
 from dltasks.parallel import parallel_map
 from dltasks.progress import Progress
+from dltasks.protocols import hooks_of
 from dltasks.task import Task
 from dltasks.training.checkpoints import INPUTS_FILE, last_epoch
 
@@ -49,7 +50,7 @@ def prepare_dataset(
         raise DataError(f"none of the {len(examples)} examples could be read")
     good = examples.take(kept)
     task = task.adapt(good, config)
-    for note in task.notes(good, inputs):
+    for note in hooks_of(task).notes(good, inputs):
         progress.log(f"note: {note}")
     parts = task.split(good, inputs, config)
     for name, positions in (("train", parts.train), ("val", parts.val)):

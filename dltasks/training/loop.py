@@ -13,6 +13,7 @@ from dltasks.errors import TrainingError
 from dltasks.files import write_json
 from dltasks.litert.runtime import Arrays
 from dltasks.progress import Progress
+from dltasks.protocols import hooks_of
 from dltasks.task import Task
 from dltasks.training.checkpoints import (
     RUN_FILE,
@@ -44,7 +45,7 @@ def fit(
     train_targets = {name: values[data.splits.train] for name, values in targets.items()}
     clock = Clock(config, started - state.seconds)
     if not state.epoch:
-        task.warm_start(network, config, data.take(data.splits.train), train_targets)
+        hooks_of(task).warm_start(network, config, data.take(data.splits.train), train_targets)
     training_model = task.training_model(network, config, train_targets)
     training_model.optimizer.build(training_model.trainable_variables)
     val = data.take(data.splits.val), {k: v[data.splits.val] for k, v in targets.items()}
@@ -108,7 +109,7 @@ def _epoch(
     size = min(config.batch_size, len(data.splits.train))
     steps = len(data.splits.train) // size
     whole = steps * config.epochs
-    augmentation = task.augmentation(config, state.done)
+    augmentation = hooks_of(task).augmentation(config, state.done)
     _reseed(augmentation, config.seed, state.epoch)
     losses, began, examples = [], time.monotonic(), 0
     for step, (inputs, wanted) in enumerate(

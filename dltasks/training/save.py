@@ -37,6 +37,7 @@ from dltasks.files import (
 from dltasks.litert import golden
 from dltasks.litert.runtime import Runtime
 from dltasks.parallel import parallel_map
+from dltasks.protocols import Streams, hooks_of, signatures_of
 from dltasks.task import Task
 
 MAX_HELD_OUT = 10_000
@@ -72,11 +73,11 @@ def save_bundle(
     """
     with os_errors_as(TrainingError, out), atomic_folder_in(work, out) as folder:
         save_network(network, folder / "model.keras", training.config.weight_dtype)
-        chosen = [*data.splits.val, *data.splits.train[: task.parity_sample_size]]
+        chosen = [*data.splits.val, *data.splits.train[: task.describe().parity_sample_size]]
         inputs = convert.sample_rows(data.inputs, chosen, CALIBRATION_SIZE)
         level = training.config.quantize
         model = convert.to_tflite(
-            task.signatures(network), level, convert.first_rows(inputs), task.quantized_ops
+            signatures_of(task, network), level, convert.first_rows(inputs), task.quantized_ops
         )
         held = _held_out(task, data)
         network_says = run_and_score(task, convert.keras_runner(task, network), held)
@@ -86,14 +87,18 @@ def save_bundle(
         (folder / "model.tflite").write_bytes(model)
         (folder / golden.GOLDEN_FILE).write_bytes(golden.create_golden(Runtime(model), inputs))
         stream_parity = (
-            _save_stream(task, network, level, inputs, held, folder) if task.stream_chunk_size else None
+            _save_stream(task, network, level, inputs, held, folder) if isinstance(task, Streams) else None
         )
         progress.log(f"scoring the {len(data.splits.test)} examples to judge by with the .tflite")
         evaluation = _evaluate(task, Runtime(model), data, progress)
         if evaluation:
-            evaluation = evaluation.with_tables(task.baselines(data.inputs, data.examples, data.splits))
-        for name, content in (save_assets(task) | task.extra_files()).items():
+            evaluation = evaluation.with_tables(
+                hooks_of(task).baselines(data.inputs, data.examples, data.splits)
+            )
+        for name, content in save_assets(task).items():
             (folder / name).write_bytes(content)
+        for name, make in task.describe().extra_files.items():
+            (folder / name).write_bytes(make())
         record = _manifest(task, network, training, parity, evaluation)
         record["held_out"] = [int(data.source_indices[i]) for i in sorted(data.splits.test)][:MAX_HELD_OUT]
         if stream_parity:
@@ -107,7 +112,7 @@ def save_bundle(
 def _held_out(task: Task, data) -> HeldOut:
     """Examples of the test part, or of the validation part where there is none."""
     positions = np.asarray(data.splits.test if len(data.splits.test) else data.splits.val)
-    chosen = np.sort(np.random.default_rng(0).permutation(positions)[: task.parity_sample_size])
+    chosen = np.sort(np.random.default_rng(0).permutation(positions)[: task.describe().parity_sample_size])
     return HeldOut(data.take(chosen), data.examples.take(chosen))
 
 
@@ -145,7 +150,7 @@ def _manifest(task: Task, network, training: TrainingSummary, parity, evaluation
         "config": asdict(training.config),
         "source": training.source,
         "data_description": training.data_description,
-        "limitations": task.limitations(),
+        "limitations": task.describe().limitations,
         "parameters": int(network.count_params()),
         "evaluation": evaluation.to_json() if evaluation else None,
         "protocol": "the test part, never trained on nor chosen by, through model.tflite",

@@ -10,9 +10,11 @@ from dltasks import registry
 from dltasks.config import TrainingConfig, with_overrides
 from dltasks.data.labeled_files import check_exists
 from dltasks.errors import DataError, DltasksError, TrainingError
+from dltasks.export.networks import load_pretrained
 from dltasks.files import check_writable, os_errors_as, recover
 from dltasks.frameworks import import_frameworks, require_extra
 from dltasks.progress import Progress
+from dltasks.protocols import TrainingHooks, hooks_of
 from dltasks.training.checkpoints import RunDirectory, locked, partial_folder, save_run, start_or_resume
 from dltasks.training.dataset import prepare_dataset
 from dltasks.training.loop import fit
@@ -72,7 +74,7 @@ def _train(order: TrainRequest, work: RunDirectory, progress: Progress, started:
             work.folder, order.task, order.config, order.settings, order.resume, order.data_description
         )
     import_frameworks()
-    kind().check(config)
+    hooks_of(kind()).check_config(config)
     if order.inspect and not order.resume:
         _inspect(order.task, source, config, progress)
     work.keep = True
@@ -93,7 +95,7 @@ def _train(order: TrainRequest, work: RunDirectory, progress: Progress, started:
         with os_errors_as(TrainingError, work.folder):
             found, data = prepare_dataset(kind(), examples, config, work.folder, progress)
             config = config.resolve_epochs(len(data.splits.train))
-            network = found.network(config)
+            network = found.network(config, load_pretrained)
             state = fit(found, network, data, config, work.folder, state, progress, started)
         bundle = _finish(found, network, data, config, origin, state, work.folder, out, progress)
     except (DltasksError, KeyboardInterrupt):
@@ -155,7 +157,8 @@ def _finish(task, network, data, config, origin: DataSource, state, work: Path, 
 
     progress.log("writing the bundle")
     val = data.splits.val
-    task = task.calibrate(network, config, data.take(val), data.examples.take(val))
+    if isinstance(task, TrainingHooks):
+        task = task.calibrate(network, config, data.take(val), data.examples.take(val))
     training = TrainingSummary(
         source=origin.source,
         data_description=origin.data_description,

@@ -7,7 +7,7 @@ import numpy as np
 from dltasks.data.batch import Batch, Splits
 from dltasks.evaluation.results import Table
 from dltasks.litert.runtime import Arrays
-from dltasks.tasks.fraud.metrics import score
+from dltasks.tasks.fraud.metrics import evaluate
 
 NEEDED = {"logistic regression": "sklearn", "random forest": "sklearn", "gradient boosting": "xgboost"}
 
@@ -31,7 +31,7 @@ def compared(task, inputs: Arrays, examples: Batch, parts: Splits) -> tuple[Tabl
     rows = []
     for name in peers:
         probabilities = FITTED[name](known, fraud[train], asked)
-        found = score(probabilities, examples.labels.take(judged), task.budget, task.alert_cost, 0.5, str)
+        found = evaluate(probabilities, examples.labels.take(judged), task.budget, task.alert_cost, 0.5, str)
         cells = [found.scores.get(each) for each in SHOWN]
         rows.append(
             (name, *(f"{each.value:.4f} [{each.low:.4f}, {each.high:.4f}]" if each else "" for each in cells))

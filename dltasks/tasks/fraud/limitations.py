@@ -1,7 +1,7 @@
 """What a card must say of a model of transactions."""
 
 
-def caveats(task) -> str:
+def limitations(task) -> str:
     """Markdown."""
     recipe = task.recipe
     parts = [

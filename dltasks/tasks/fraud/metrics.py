@@ -25,6 +25,9 @@ class Outcomes(Columns):
     amount: np.ndarray
     carded: bool = field(default=True, metadata=SHARED)
 
+    def class_names(self) -> list[str]:
+        return [("genuine", "fraud")[int(each == 1)] for each in self.fraud]
+
     def row(self, position: int) -> dict[str, float]:
         return {name: getattr(self, name)[position] for name in ("fraud", "day", "card", "amount")}
 

@@ -11,15 +11,15 @@ from dltasks.config import TrainingConfig
 from dltasks.data.batch import Batch, Splits
 from dltasks.data.columns import Columns
 from dltasks.errors import ConfigError, DataError
-from dltasks.evaluation.results import Evaluation, Score, Table
+from dltasks.evaluation.results import Evaluation, Table
 from dltasks.fields import bounded
 from dltasks.litert.runtime import Arrays, Run
 from dltasks.progress import Progress
-from dltasks.task import Task
+from dltasks.protocols import TrainingHooks
+from dltasks.task import Description, LoadPretrained, Task
 
 if TYPE_CHECKING:
     from dltasks.doctor.findings import Inspection
-    from dltasks.litert.metadata import TensorDescription
 from dltasks.tasks.fraud.config import DEFAULT_LABEL_DELAY, FraudConfig
 from dltasks.tasks.fraud.prediction import FraudPrediction, FraudPredictions
 
@@ -28,7 +28,7 @@ MAX_WINDOW = 100 * 366 * 86_400_000_000
 
 
 @dataclass(frozen=True)
-class FraudTask(Task):
+class FraudTask(TrainingHooks, Task):
     """Transactions of a table to probabilities of fraud.
 
     layout, clock, lengths, delay, indicated, fills, vocabularies: see features.Recipe. positive: the label that says fraud.
@@ -133,7 +133,7 @@ class FraudTask(Task):
                 "--unsupervised looks at one transaction at a time; leave out --network sequence"
             )
 
-    def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
+    def read_inputs(self, sources: Sequence[Any]) -> Iterator[Batch]:
         from dltasks.data import tables
         from dltasks.tasks.fraud import data
 
@@ -215,7 +215,7 @@ class FraudTask(Task):
         fraud = truths.fraud[:, None].astype(np.float32)
         return {"error": np.zeros_like(fraud)} if self.unsupervised else {"probability": fraud}
 
-    def network(self, config: TrainingConfig):
+    def network(self, config: TrainingConfig, load_pretrained: LoadPretrained):
         from dltasks.tasks.fraud import network
 
         categories = [len(words) for words in self.vocabularies.values()]
@@ -228,12 +228,13 @@ class FraudTask(Task):
 
         adapt(network, inputs, targets)
 
-    def tensor_metadata(self) -> "dict[str, TensorDescription]":
+    def describe(self) -> Description:
         from dltasks.litert.metadata import TensorDescription
+        from dltasks.tasks.fraud.limitations import limitations
 
         numbers = ", ".join(each.name for each in self.recipe.features)
         last = "those of the card's last transactions, the newest last"
-        return {
+        tensors = {
             "numbers": TensorDescription(f"of a transaction: {numbers}"),
             "codes": TensorDescription(
                 f"places in the vocabularies of {', '.join(self.vocabularies)}; 0 for others"
@@ -243,6 +244,8 @@ class FraudTask(Task):
             "probability": TensorDescription("how probable fraud is, 0 to 1"),
             "error": TensorDescription("mean squared error of what is rebuilt: the more, the less usual"),
         }
+        # Frauds are few.
+        return Description(tensors, limitations(self), parity_sample_size=10_000)
 
     def training_model(self, network, config: TrainingConfig, targets: Arrays):
         from dltasks.tasks.fraud.network import training_model
@@ -310,39 +313,26 @@ class FraudTask(Task):
             return outputs["probability"]
         return outputs["error"] / (1 + outputs["error"])
 
-    @property
-    def parity_sample_size(self) -> int:
-        # Frauds are few.
-        return 10_000
-
-    def metrics(self, answers: FraudPredictions, truths: Sequence[Any]) -> dict[str, Score]:
-        """None where all are frauds, or none is."""
-        known = truths.fraud[~np.isnan(truths.fraud)]
-        return super().metrics(answers, truths) if 0 < known.sum() < len(known) else {}
-
-    def classes(self, truths: Sequence[Any]) -> list[str]:
-        return [("genuine", "fraud")[int(each == 1)] for each in truths.fraud]
-
     def same_prediction(self, one: FraudPrediction, other: FraudPrediction) -> bool:
         """Whether both are alerts or neither, with shares that differ by a hundredth, or a tenth of the larger, at most."""
         close = abs(one.share - other.share) <= max(0.01, 0.1 * max(one.share, other.share))
         return one.alert == other.alert and close
 
-    def evaluate(self, answers: FraudPredictions, truths: Sequence[Any]) -> Evaluation:
+    def evaluate(
+        self, predictions: FraudPredictions, labels: Sequence[Any], tables: bool = True
+    ) -> Evaluation:
         from dltasks.tasks.fraud.metrics import evaluate
 
-        shares = answers.shares.astype(np.float64)
+        known = labels.fraud[~np.isnan(labels.fraud)]
+        if not tables and not 0 < known.sum() < len(known):
+            return Evaluation(len(known), {})
+        shares = predictions.shares.astype(np.float64)
         told = self.recipe.clock.told_day
         return evaluate(
-            shares, truths, self.budget, self.alert_cost, self.threshold, told, not self.unsupervised
+            shares, labels, self.budget, self.alert_cost, self.threshold, told, not self.unsupervised
         )
 
     def baselines(self, inputs: Arrays, examples: Batch, parts: Splits) -> tuple[Table, ...]:
         from dltasks.tasks.fraud.baselines import compared
 
         return compared(self, inputs, examples, parts) if self.peered and not self.unsupervised else ()
-
-    def limitations(self) -> str:
-        from dltasks.tasks.fraud.limitations import caveats
-
-        return caveats(self)

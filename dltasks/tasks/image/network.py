@@ -196,18 +196,14 @@ def check_backbone(name: str) -> None:
         raise ConfigError(f"--backbone {name}: no such file")
 
 
-def find_backbone(name: str) -> keras.Model:
+def find_backbone(name: str, load_pretrained) -> keras.Model:
     """The backbone a plan asks for: "none", a bundled model, a bundle or .keras file, an application."""
-    from dltasks.bundle.storage import find_bundle
-    from dltasks.export.networks import load_network
-
     if name == "none":
         return resnet()
     if Path(name).suffix == ".keras":
         return from_file(Path(name))
-    folder = find_bundle(name)
-    if folder is not None:
-        return _float32(load_network(folder).get_layer("backbone"))
+    if (network := load_pretrained(name)) is not None:
+        return _float32(network.get_layer("backbone"))
     return application(name)
 
 

@@ -15,13 +15,13 @@ from dltasks.evaluation.results import Evaluation, evaluate_classification
 from dltasks.fields import bounded, text_asset
 from dltasks.litert.runtime import Arrays
 from dltasks.progress import Progress
-from dltasks.task import Task
+from dltasks.protocols import TrainingHooks
+from dltasks.task import Description, LoadPretrained, Task
 from dltasks.tasks.classification import ClassPrediction, one_hot
 from dltasks.tasks.image import data, pixels
 
 if TYPE_CHECKING:
     from dltasks.doctor.findings import Inspection
-    from dltasks.litert.metadata import TensorDescription
     from dltasks.litert.third_party import Adapter, ThirdPartyModel
 from dltasks.tasks.image.config import ImageConfig
 
@@ -57,7 +57,7 @@ class ImagePrediction(ClassPrediction):
 
 
 @dataclass(frozen=True)
-class ImageTask(Task):
+class ImageTask(TrainingHooks, Task):
     """Photos of any size to one of `labels`, through a network that takes `size` x `size` pixels.
 
     threshold: below this probability the most probable label is called unsure.
@@ -78,7 +78,7 @@ class ImageTask(Task):
 
         check_backbone(config.backbone)
 
-    def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
+    def read_inputs(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return labeled_files.iter_batches(sources, self.batch_size, data.PHOTOS)
 
     def load_examples(self, source: Any, config: TrainingConfig | None = None) -> Batch:
@@ -152,29 +152,41 @@ class ImageTask(Task):
         position = {label: i for i, label in enumerate(self.labels)}
         return {"probabilities": one_hot([position[each] for each in truths], len(self.labels))}
 
-    def network(self, config: TrainingConfig):
+    def network(self, config: TrainingConfig, load_pretrained: LoadPretrained):
         from dltasks.tasks.image import network
 
-        return network.build(len(self.labels), self.size, network.find_backbone(config.backbone))
+        return network.build(
+            len(self.labels), self.size, network.find_backbone(config.backbone, load_pretrained)
+        )
 
-    def tensor_metadata(self) -> "dict[str, TensorDescription]":
+    def describe(self) -> Description:
         from dltasks.litert.metadata import IMAGE, TensorDescription
 
         side = f"{self.size} x {self.size} pixels"
-        return {
+        tensors = {
             "pixels": TensorDescription(f"a photo of {side}, red, green and blue from 0 to 255", IMAGE),
-            "probabilities": TensorDescription("how probable each label is, 0 to 1", labels="labels.txt"),
+            "probabilities": TensorDescription("probability of each label, 0 to 1", labels="labels.txt"),
         }
+        return Description(tensors, self._limitations())
+
+    def _limitations(self) -> str:
+        if not self.threshold:
+            return ""
+        return (
+            f"A prediction with a probability below {self.threshold} is reported as uncertain. On the validation split this is "
+            f"the lowest threshold above which at least {MIN_CONFIDENT_ACCURACY:.0%} of the predictions are right, and wrong at "
+            "most half as often as all predictions together."
+        )
 
     def training_model(self, network, config: TrainingConfig, targets: Arrays):
         from dltasks.tasks.image.network import training_model
 
         return training_model(network, config, targets["probabilities"])
 
-    def augmentation(self, config: TrainingConfig, progress: float):
+    def augmentation(self, config: TrainingConfig, completed: float):
         from dltasks.tasks.image.schedule import augmentation_at
 
-        return augmentation_at(self, config, progress)
+        return augmentation_at(self, config, completed)
 
     def warm_start(self, network, config: TrainingConfig, inputs: Arrays, targets: Arrays) -> None:
         from dltasks.tasks.image.schedule import train_head
@@ -200,16 +212,9 @@ class ImageTask(Task):
     def same_prediction(self, one: ImagePrediction, other: ImagePrediction) -> bool:
         return one.agrees(other)
 
-    def limitations(self) -> str:
-        if not self.threshold:
-            return ""
-        return (
-            f"An answer whose probability is below {self.threshold} is called unsure; the threshold is the "
-            f"lowest above which, on the validation part, at least {MIN_CONFIDENT_ACCURACY:.0%} of the answers are right and they "
-            "are wrong at most half as often as all answers together."
-        )
-
-    def evaluate(self, answers: Sequence[ImagePrediction], truths: Sequence[Any]) -> Evaluation:
+    def evaluate(
+        self, answers: Sequence[ImagePrediction], truths: Sequence[Any], tables: bool = True
+    ) -> Evaluation:
         probabilities = np.stack([each.probabilities for each in answers])
         return evaluate_classification(self.labels, probabilities, truths)
 

@@ -74,7 +74,7 @@ def _equal_error(probabilities: np.ndarray, own: np.ndarray) -> Score:
     return Score(value, *metrics.bootstrap(measure, len(own), 1.0), int(own.sum()))
 
 
-def caveats(task) -> str:
+def limitations(task) -> str:
     """The thresholds, what they were chosen for, and the curve as a table."""
     if not task.operating_points:
         return ""

@@ -16,7 +16,8 @@ from dltasks.evaluation.results import Evaluation
 from dltasks.fields import bounded, text_asset
 from dltasks.litert.runtime import Arrays, Run
 from dltasks.progress import Progress
-from dltasks.task import Task
+from dltasks.protocols import TrainingHooks
+from dltasks.task import Description, LoadPretrained, Task
 from dltasks.tasks.classification import ClassPrediction, one_hot
 from dltasks.tasks.speech import data, sound
 from dltasks.tasks.speech.data import SILENCE, UNKNOWN
@@ -24,7 +25,6 @@ from dltasks.tasks.speech.detector import Hearing, smoothed
 
 if TYPE_CHECKING:
     from dltasks.doctor.findings import Inspection
-    from dltasks.litert.metadata import TensorDescription
     from dltasks.litert.third_party import Adapter, ThirdPartyModel
 from dltasks.tasks.speech.config import SpeechConfig
 
@@ -83,7 +83,7 @@ class OperatingPoint(TypedDict):
 
 
 @dataclass(frozen=True)
-class SpeechTask(Task):
+class SpeechTask(TrainingHooks, Task):
     """Recordings to one of `labels`, through a network that hears `seconds` at `sample_rate` hertz at once.
 
     Listening: a window every `hop_seconds`; probabilities averaged over `smoothing` windows; a command counts
@@ -153,7 +153,7 @@ class SpeechTask(Task):
                 f"{shortest() / self.sample_rate:g}"
             )
 
-    def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
+    def read_inputs(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return labeled_files.iter_batches(sources, self.batch_size, data.SOUNDS)
 
     def load_examples(self, source: Any, config: TrainingConfig | None = None) -> Batch:
@@ -250,26 +250,34 @@ class SpeechTask(Task):
     def target(self, truths: Sequence[Any]) -> Arrays:
         return {"probabilities": one_hot(self.places(truths), len(self.labels))}
 
-    def network(self, config: TrainingConfig):
+    def network(self, config: TrainingConfig, load_pretrained: LoadPretrained):
         from dltasks.tasks.speech.network import build
 
         return build(len(self.labels), self.length, self.sample_rate)
 
-    def tensor_metadata(self) -> "dict[str, TensorDescription]":
+    def describe(self) -> Description:
         from dltasks.litert.metadata import AUDIO, TensorDescription
+        from dltasks.tasks.speech.metrics import limitations
 
         heard = f"sound, one channel, {self.sample_rate} samples a second, -1 to 1"
-        return {
+        tensors = {
             "samples": TensorDescription(heard, AUDIO, self.sample_rate),
-            "probabilities": TensorDescription("how probable each label is, 0 to 1", labels="labels.txt"),
+            "probabilities": TensorDescription("probability of each label, 0 to 1", labels="labels.txt"),
         }
+        plots = {"false_alarms.png": self._plot} if self.operating_points else {}
+        return Description(tensors, limitations(self), plots)
+
+    def _plot(self) -> bytes:
+        from dltasks.tasks.speech.plot import drawn
+
+        return drawn(self.operating_points)
 
     def training_model(self, network, config: TrainingConfig, targets: Arrays):
         from dltasks.tasks.speech.network import training_model
 
         return training_model(network, config, targets["probabilities"])
 
-    def augmentation(self, config: TrainingConfig, progress: float):
+    def augmentation(self, config: TrainingConfig, completed: float):
         from dltasks.tasks.speech.augmentation import augmentation
 
         return augmentation(self.length, self.labels, config)
@@ -287,13 +295,6 @@ class SpeechTask(Task):
         from dltasks.tasks.speech.network import STEP, streaming
 
         return streaming(network, step or STEP)
-
-    def extra_files(self) -> dict[str, bytes]:
-        if not self.operating_points:
-            return {}
-        from dltasks.tasks.speech.plot import drawn
-
-        return {"false_alarms.png": drawn(self.operating_points)}
 
     def decode(self, outputs: Arrays) -> list[SpeechPrediction]:
         return [SpeechPrediction(self.labels, row, self.top_k) for row in outputs["probabilities"]]
@@ -353,12 +354,9 @@ class SpeechTask(Task):
     def same_prediction(self, one: SpeechPrediction, other: SpeechPrediction) -> bool:
         return one.agrees(other)
 
-    def limitations(self) -> str:
-        from dltasks.tasks.speech.metrics import caveats
-
-        return caveats(self)
-
-    def evaluate(self, answers: Sequence[SpeechPrediction], truths: Sequence[Any]) -> Evaluation:
+    def evaluate(
+        self, answers: Sequence[SpeechPrediction], truths: Sequence[Any], tables: bool = True
+    ) -> Evaluation:
         from dltasks.tasks.speech.metrics import evaluate
 
         return evaluate(self, np.stack([each.probabilities for each in answers]), truths)

@@ -118,7 +118,7 @@ class Writer(layers.Layer):
             found[f"past_values_{i}"] = ((None, self.heads, steps, size), "float32")
         return found
 
-    def update(self, given):
+    def decode_step(self, given):
         """The next piece of some beams at once: what `shapes` names to the three outputs, (beams, ...), and the past with
         this step in it. place: of the piece in the sequence, from 0; the past's later places are not looked at."""
         slots = ops.arange(self.steps)
@@ -128,7 +128,7 @@ class Writer(layers.Layer):
         past = {}
         for i, block in enumerate(self.decoder):
             names = (f"past_keys_{i}", f"past_values_{i}")
-            x, past[names[0]], past[names[1]] = block.update(
+            x, past[names[0]], past[names[1]] = block.decode_step(
                 x,
                 given[f"keys_{i}"],
                 given[f"values_{i}"],
@@ -207,7 +207,7 @@ class Step(layers.Layer):
         x = x + self.dropout(self.source(self.second(x), memory, bias), training=training)
         return x + self.dropout(self.narrow(self.wide(self.third(x))), training=training)
 
-    def update(self, x, keys, values, bias, past_keys, past_values, now, later):
+    def decode_step(self, x, keys, values, bias, past_keys, past_values, now, later):
         """x (1, beams, units) to the same and the past with it in the slot where `now` (steps,) is 1."""
         y = ops.transpose(self.first(x), (1, 0, 2))  # (beams, 1, units)
         key, value = self.itself.remembered(y)

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from dltasks.task import Signature
+from dltasks.protocols import Signature
 from dltasks.tasks.summary.attention import FAR
 from dltasks.tasks.summary.extract_layers import Judged, Sentences
 from dltasks.tasks.summary.headline_layers import Likelihood, Writer
@@ -67,7 +67,7 @@ def signatures(network) -> dict[str, Signature]:
     encode = {"source": ((1, writer.settings["longest"]), "int32")}
     return {
         "encode": Signature(network, lambda given: writer.remembered(given["source"]), encode),
-        "step": Signature(network, writer.step, shapes),
+        "step": Signature(network, writer.decode_step, shapes),
     }
 
 

@@ -35,7 +35,11 @@ def learned(task, examples: Batch, config):
     summaries = [examples.labels[i].summaries[0] for i in train]
     model = vocabulary.learned([*texts, *summaries], config.vocabulary_size)
     task = replace(
-        task, vocabulary=model, style=config.style, context=config.context, steps=config.max_headline_tokens
+        task,
+        vocabulary=model,
+        style=config.style,
+        max_source_tokens=config.max_source_tokens,
+        steps=config.max_headline_tokens,
     )
     return replace(
         task, **_lengths(task, [_document(examples.inputs[i]) for i in _some(train, LOOKED_AT)], summaries)

@@ -13,17 +13,17 @@ from dltasks.config import TrainingConfig
 from dltasks.data import labeled_files
 from dltasks.data.batch import Batch, Splits
 from dltasks.errors import DataError
-from dltasks.evaluation.results import Evaluation, Score
+from dltasks.evaluation.results import Evaluation
 from dltasks.fields import binary_asset, bounded
 from dltasks.litert.runtime import Arrays, Run
 from dltasks.progress import Progress
-from dltasks.task import Signature, Task
+from dltasks.protocols import Signature, TrainingHooks, default_signature
+from dltasks.task import Description, LoadPretrained, Task
 from dltasks.tasks.summary import centrality, documents, headlines, selection, vocabulary
 from dltasks.tasks.summary.documents import Document
 
 if TYPE_CHECKING:
     from dltasks.doctor.findings import Inspection
-    from dltasks.litert.metadata import TensorDescription
 from dltasks.tasks.summary.config import STYLES, SummaryConfig
 from dltasks.tasks.summary.data import Example, with_oracle_scores, with_summaries
 from dltasks.tasks.summary.prediction import Sentence, SummaryPrediction
@@ -49,7 +49,7 @@ UNFAMILIAR_NOTE = "its words are unlike those that the model was trained on: cho
 
 
 @dataclass(frozen=True)
-class SummaryTask(Task):
+class SummaryTask(TrainingHooks, Task):
     """Texts to summaries of `sentences` of them, or to a headline.
 
     vocabulary: a sentencepiece model. window: sentences of a training text that are judged together; length: pieces of
@@ -87,17 +87,12 @@ class SummaryTask(Task):
     def monitor(self) -> str:
         return "gain" if self.style == "extract" else "likelihood"
 
-    @property
-    def parity_sample_size(self) -> int:
-        # A headline takes a hundred runs of the network, in Keras too.
-        return 500 if self.style == "extract" else 60
-
     def check_config(self, config: TrainingConfig) -> None:
         from dltasks.tasks.summary import rouge
 
         rouge.stemmed("")
 
-    def read(self, sources: Sequence[Any]) -> Iterator[Batch]:
+    def read_inputs(self, sources: Sequence[Any]) -> Iterator[Batch]:
         return labeled_files.iter_batches(sources, self.batch_size, documents.PLAIN)
 
     def load_examples(self, source: Any, config: TrainingConfig | None = None) -> Batch:
@@ -216,7 +211,7 @@ class SummaryTask(Task):
             row[: len(truth.gains)] = truth.gains[: self.window]
         return {"gains": gains}
 
-    def network(self, config: TrainingConfig):
+    def network(self, config: TrainingConfig, load_pretrained: LoadPretrained):
         from dltasks.tasks.summary import network
 
         count = vocabulary.pieces(self.vocabulary).get_piece_size()
@@ -224,10 +219,10 @@ class SummaryTask(Task):
             return network.extractor(count, config)
         return network.headliner(count, self.max_source_tokens, self.steps, config)
 
-    def tensor_metadata(self) -> "dict[str, TensorDescription]":
+    def describe(self) -> Description:
         from dltasks.litert.metadata import TensorDescription
 
-        return {
+        tensors = {
             "pieces": TensorDescription("word pieces of each sentence of a text, 0 where there is none"),
             "counts": TensorDescription("how often the word of each piece stands in the whole text"),
             "total": TensorDescription("sentences of the whole text"),
@@ -242,6 +237,8 @@ class SummaryTask(Task):
             "copy": TensorDescription("how probable each piece of the text is to be copied next"),
             "written": TensorDescription("the share of pieces that are written, and not copied"),
         }
+        # A headline takes a hundred runs of the network, in Keras too.
+        return Description(tensors, parity_sample_size=500 if self.style == "extract" else 60)
 
     def training_model(self, network, config: TrainingConfig, targets: Arrays):
         from dltasks.tasks.summary.network import training_model
@@ -250,7 +247,7 @@ class SummaryTask(Task):
 
     def signatures(self, network) -> dict[str, Signature]:
         if self.style == "extract":
-            return super().signatures(network)
+            return default_signature(network)
         from dltasks.tasks.summary.network import signatures
 
         return signatures(network)
@@ -365,15 +362,9 @@ class SummaryTask(Task):
             line = selection.first_words(line, self.words)
         return SummaryPrediction(line, (), notes, document)
 
-    def evaluate(self, answers: Sequence[Any], truths: Sequence[Any]) -> Evaluation:
+    def evaluate(self, predictions: Sequence[Any], labels: Sequence[Any], tables: bool = True) -> Evaluation:
         from dltasks.tasks.summary import metrics
 
-        return metrics.evaluate(self, answers, truths)
-
-    def metrics(self, answers: Sequence[Any], truths: Sequence[Any]) -> dict[str, Score]:
-        from dltasks.tasks.summary import metrics
-
-        return metrics.alone(self, answers, truths)
-
-    def classes(self, truths: Sequence[Any]) -> None:
-        return None
+        if tables:
+            return metrics.evaluate(self, predictions, labels)
+        return Evaluation(len(labels), metrics.alone(self, predictions, labels))
