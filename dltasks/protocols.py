@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
-from dltasks.config import TrainingConfig
 from dltasks.data.batch import Batch, Splits
 from dltasks.evaluation.results import Table
 from dltasks.litert.runtime import Arrays, Run
@@ -97,7 +96,7 @@ class DataDoctor(Protocol):
         """Whether a data set looks like one for this task, at a glance."""
         ...
 
-    def inspect(self, source: Any, config: TrainingConfig, progress: Progress) -> "Inspection":
+    def inspect(self, source: Any, config: Any, progress: Progress) -> "Inspection":
         """What is wrong with a data set to train on. Raises DataError where nothing in it can be inspected."""
         ...
 
@@ -110,24 +109,24 @@ class DataDoctor(Protocol):
 class TrainingHooks:
     """Steps of a training run that a task may fill in; each does nothing by default."""
 
-    def check_config(self, config: TrainingConfig) -> None:
+    def check_config(self, config: Any) -> None:
         """Raises TrainingError, before any data is read, for settings that can't work."""
 
     def notes(self, examples: Batch, encoded: Arrays) -> list[str]:
         """What the user should know of the examples before training starts; `encoded` holds the same examples."""
         return []
 
-    def warm_start(self, network: Any, config: TrainingConfig, encoded: Arrays, targets: Arrays) -> None:
+    def warm_start(self, network: Any, config: Any, encoded: Arrays, targets: Arrays) -> None:
         """Prepare the new network with the training examples: fit the last layer to a frozen backbone, say."""
 
-    def augmentation(self, config: TrainingConfig, completed: float) -> Any:
+    def augmentation(self, config: Any, completed: float) -> Any:
         """A Keras model from inputs and targets to augmented ones, or None.
 
         completed: fraction of the run, 0 to 1. Layers with random numbers keep a SeedGenerator in `random`.
         """
         return
 
-    def calibrate(self, network: Any, config: TrainingConfig, encoded: Arrays, examples: Batch) -> Self:
+    def calibrate(self, network: Any, config: Any, encoded: Arrays, examples: Batch) -> Self:
         """This task once the network's outputs are fitted to the validation examples, which `encoded` holds too."""
         return self
 

@@ -40,7 +40,8 @@ class Task(ABC):
     `TASK`. Its fields are what training and prediction share, saved with the weights; its methods are all that the rest of the
     package asks of it. What only some tasks can do is in dltasks.protocols.
 
-    config: the settings of its training. batch_size: inputs that are encoded and predicted at once. monitor: the metric of the
+    config: the class of its training settings, a subclass of TrainingConfig; methods that take a `config` take an instance of it.
+    batch_size: inputs that are encoded and predicted at once. monitor: the metric of the
     training model that picks the best epoch; higher is better. quantized_ops: LiteRT's names of the only operations that "int8"
     and "dynamic" quantize; all of them where none is named.
     """
@@ -60,22 +61,22 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def load_examples(self, source: Any, config: TrainingConfig | None = None) -> Batch:
+    def load_examples(self, source: Any, config: Any = None) -> Batch:
         """All labeled examples of a data set as one batch.
 
         config: of the training that they are loaded for; None where a trained model is evaluated. Raises DataError.
         """
 
     @abstractmethod
-    def adapt(self, examples: Batch, config: TrainingConfig) -> Self:
+    def adapt(self, examples: Batch, config: Any) -> Self:
         """This task with all that it must know of its training examples: labels, a vocabulary. Raises DataError."""
 
     @abstractmethod
-    def split(self, examples: Batch, encoded: Arrays, config: TrainingConfig) -> Splits:
+    def split(self, examples: Batch, encoded: Arrays, config: Any) -> Splits:
         """Indices of the training, validation and test examples; `encoded` holds the same examples. Raises DataError."""
 
     @abstractmethod
-    def encode(self, inputs: Sequence[Any]) -> tuple[Arrays, dict[int, DataError]]:
+    def encode(self, inputs: Any) -> tuple[Arrays, dict[int, DataError]]:
         """The network's named inputs with a batch axis, and the failures by index in `inputs`.
 
         This is the only preprocessing: training, evaluation and prediction all call it. Arrays hold the inputs that did
@@ -83,17 +84,17 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def target(self, labels: Sequence[Any]) -> Arrays:
+    def target(self, labels: Any) -> Arrays:
         """The outputs that the network is trained to give for these labels, by name."""
 
     # Network
 
     @abstractmethod
-    def network(self, config: TrainingConfig, load_pretrained: LoadPretrained) -> Any:
+    def network(self, config: Any, load_pretrained: LoadPretrained) -> Any:
         """A new Keras model from named inputs to named outputs, both dicts."""
 
     @abstractmethod
-    def training_model(self, network: Any, config: TrainingConfig, targets: Arrays) -> Any:
+    def training_model(self, network: Any, config: Any, targets: Arrays) -> Any:
         """A compiled Keras model that shares the network's weights and is trained in its place.
 
         It has the same named inputs and targets. targets: those of the training examples.
@@ -105,14 +106,14 @@ class Task(ABC):
     def decode(self, outputs: Arrays) -> Sequence[Any]:
         """A prediction for each row of the network's outputs."""
 
-    def predict(self, inputs: Sequence[Any], run: Run) -> Sequence[Any]:
+    def predict(self, inputs: Any, run: Run) -> Sequence[Any]:
         """A prediction for each input, or the DataError in its place."""
         encoded, failures = self.encode(inputs)
         predictions = iter(self.decode(run(encoded)) if len(failures) < len(inputs) else ())
         return [failures[i] if i in failures else next(predictions) for i in range(len(inputs))]
 
     @abstractmethod
-    def evaluate(self, predictions: Sequence[Any], labels: Sequence[Any], tables: bool = True) -> Evaluation:
+    def evaluate(self, predictions: Any, labels: Any, tables: bool = True) -> Evaluation:
         """Scores of these predictions, the most important first.
 
         tables: whether tables beside the scores are wanted; without them no more is computed than the scores.

@@ -23,9 +23,9 @@ class Batch:
     files: those that the raws stand in, where they are not the raws themselves.
     """
 
-    inputs: Sequence[Any]
+    inputs: Any
     source_names: Sequence[str]
-    labels: Sequence[Any] | None = None
+    labels: Any = None
     splits: Sequence[str | None] | None = None
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
