@@ -3,7 +3,7 @@
 import math
 import typing
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from dltasks.errors import ConfigError
 from dltasks.validation import range_error, type_error
@@ -151,7 +151,10 @@ def _to_tuple(name: str, value: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def with_overrides(config: TrainingConfig, settings: dict[str, Any]) -> Any:
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+def with_overrides(config: Config, settings: dict[str, Any]) -> Config:
     """The training config with some settings replaced. Raises ConfigError."""
     names = {entry.name for entry in fields(config)}
     if unknown := sorted(set(settings) - names):
