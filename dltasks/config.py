@@ -17,7 +17,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class EpochSchedule:
-    """The default number of epochs, by the size of the data set: small data needs more passes than large data.
+    """The default number of epochs: a small data set needs more of them than a large one.
 
     Attributes:
         examples_seen: Examples processed over all epochs.
@@ -63,7 +63,7 @@ def setting(
         maximum: Largest allowed value.
         above: Exclusive lower bound.
         choices: The allowed values.
-        changeable_on_resume: Whether a resumed run may change it: it affects neither the split nor the network.
+        changeable_on_resume: Whether a resumed run may change it; it affects neither split nor network.
     """
     metadata = {
         "help": help,

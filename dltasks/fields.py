@@ -66,9 +66,7 @@ def asset_names(task: Any) -> dict[str, str]:
 
 def save_assets(task: Task) -> dict[str, bytes]:
     """Contents of the assets of a task, by file name."""
-    return {
-        name + asset.suffix: asset.encode(getattr(task, name)) for name, asset in _formats(task).items()
-    }
+    return {name + asset.suffix: asset.encode(getattr(task, name)) for name, asset in _formats(task).items()}
 
 
 def load_assets(kind: type[Task], read: Callable[[str], bytes]) -> dict[str, Any]:

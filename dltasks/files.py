@@ -71,6 +71,13 @@ def read_file(path: Path, max_bytes: int | None = None) -> bytes:
     return content
 
 
+def match_pattern(pattern: str) -> list[Path]:
+    """The paths that match a shell pattern, sorted."""
+    import glob
+
+    return sorted(map(Path, glob.glob(pattern)))  # noqa: PTH207  # Path.glob takes no absolute pattern
+
+
 def is_device(file: BinaryIO) -> bool:
     """Whether an open file is a device, which may never end."""
     mode = os.fstat(file.fileno()).st_mode
@@ -86,7 +93,7 @@ def read_inside(folder: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
     path = folder / name
     if not is_plain_name(name):
         raise ModelError(f"{folder}: {name!r:.80} is not the name of a file in it")
-    if os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder):
+    if Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
         raise ModelError(f"{path} is a link out of the bundle; copy the bundle with the files it links to")
     return read_limited(path, max_bytes)
 
@@ -101,7 +108,7 @@ def read_limited(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
     Raises ModelError if it is not a plain file or too large, OSError if it can't be read.
     """
-    status = os.stat(path)
+    status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ModelError(f"{path}: not a file")
     if status.st_size > max_bytes:
@@ -110,7 +117,7 @@ def read_limited(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def check_unzipped_size(archive: zipfile.ZipFile, max_bytes: int) -> None:
-    """Raise BadZipFile if an archive declares more unzipped bytes; zipfile never unzips more than declared."""
+    """Raise BadZipFile if an archive declares more unzipped bytes; zipfile never unzips more."""
     size = sum(member.file_size for member in archive.infolist())
     if size > max_bytes:
         raise zipfile.BadZipFile(f"its files unzip to {size:,} bytes; at most {max_bytes:,} are read")
@@ -144,7 +151,10 @@ def os_errors_as(error: type[Exception], subject: Any) -> Iterator[None]:
 
 
 def check_writable(path: Path, error: type[Exception], option: str = "--out") -> None:
-    """Raise `error` if nothing can be written next to `path`, the value of `option`; missing parents are made."""
+    """Raise `error` if nothing can be written next to `path`; missing parents are created.
+
+    option: The command-line option that names `path`, for the message.
+    """
     try:
         with _temporary_folder(path):
             pass

@@ -1,4 +1,4 @@
-"""Keras and TensorFlow: whether they are installed, and their import without the messages of native libraries."""
+"""Keras and TensorFlow: whether they are installed, and their import without startup messages."""
 
 import os
 import sys

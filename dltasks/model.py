@@ -132,7 +132,7 @@ class Model(Bundle):
 
         Args:
             data: The labeled data, as for `dltasks.train`.
-            split: "train", "val", "test" or "all"; by default the test split of data that comes split, else all.
+            split: "train", "val", "test" or "all"; by default the test split if the data has one, else all.
             threads: Number of threads; all cores if None.
             progress: Receives progress.
 
@@ -181,8 +181,8 @@ class Model(Bundle):
             examples = examples.take(indices)
         if split != "test" and self.manifest.get("data") == everything.fingerprint():
             notes.append(
-                "the model was trained on this data, so these scores are inflated; dltasks show has those of the "
-                "test split"
+                "the model was trained on this data, so these scores are inflated; dltasks show has those of "
+                "the test split"
             )
         known, known_notes = known_examples(self.task, examples)
         if not len(known):
@@ -206,9 +206,9 @@ class Model(Bundle):
             out: Path of the file or folder to write.
             format: "litert" for a .tflite file, "streaming" for one that takes a stream in chunks, or
                 "saved-model" for a TensorFlow SavedModel folder.
-            quantize: Quantization mode: "none", "float16", "weight-int8", "dynamic", "int8", or "auto" for the
-                best of them that stays within the thresholds.
-            data: Inputs, labeled or not, for calibration and comparison; by default the examples that were held
+            quantize: Quantization mode: "none", "float16", "weight-int8", "dynamic", "int8", or "auto" for
+                the best of them that stays within the thresholds.
+            data: Inputs, labeled or not, for calibration and comparison; by default examples that were held
                 out of the training data.
             min_agreement: Minimum proportion of equal top-1 predictions, 0 to 1.
             max_score_drop: Maximum decrease of the first score, where the data is labeled.

@@ -43,7 +43,7 @@ def parallel_map(
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    pending: "deque[Future[Result]]" = deque()
+    pending: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
         pending.extend(pool.submit(function, item) for item in head)

@@ -1,4 +1,4 @@
-"""Optional abilities of tasks: a task has one if it has the methods of a protocol, or derives from TrainingHooks."""
+"""Optional abilities of tasks: the methods of a protocol, or those of TrainingHooks."""
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # export needs it, predictions do not
     from dltasks.litert.metadata import TensorDescription
 
 LoadPretrained = Callable[[str], Any]
-"""From the name of a bundled model or the path of a bundle to its Keras network; None if there is no such bundle."""
+"""From a bundled model's name or a bundle's path to its Keras network; None if there is no such bundle."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Description:
 
 
 class Task(ABC):
-    """A kind of model: how its data is read, its network built and trained, and its predictions made and scored.
+    """A kind of model: its data, its network and training, its predictions and their scores.
 
-    A task is a frozen dataclass derived from this class, in a folder of its own under dltasks/tasks that exports
-    it as `TASK`. Its fields are the state that training and prediction share, saved with the weights. Abilities
-    that only some tasks have are in dltasks.protocols.
+    A task is a frozen dataclass derived from this class, in a folder of its own under dltasks/tasks that
+    exports it as `TASK`. Its fields are the state that training and prediction share, saved with the weights.
+    Abilities that only some tasks have are in dltasks.protocols.
 
     Attributes:
         config: Class of its training settings; methods with a `config` argument get an instance of it.
@@ -64,8 +64,8 @@ class Task(ABC):
             sources: Paths of files or folders, or data in memory.
 
         Yields:
-            Batches of at most `batch_size` inputs, in order; an input that does not exist is a DataError in its
-            place.
+            Batches of at most `batch_size` inputs, in order; an input that does not exist is a DataError in
+            its place.
         """
 
     @abstractmethod
@@ -122,8 +122,8 @@ class Task(ABC):
             inputs: The raw inputs of a batch.
 
         Returns:
-            The network's inputs by name, with a batch axis, for the inputs that could be encoded, in order; and
-            the failures by index in `inputs`.
+            The network's inputs by name, with a batch axis, for the inputs that could be encoded, in order;
+            and the failures by index in `inputs`.
         """
 
     @abstractmethod

@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 MAX_INTEGER = 2**63
-"""Magnitude from which on a whole number is refused: nothing measured here is so large, and it is too long to print."""
+"""Magnitude from which on a whole number is refused: nothing measured here is so large."""
 
 TYPE_NAMES = {
     int: "a whole number",

@@ -1,4 +1,4 @@
-"""Batch: raw inputs with their labels and sources; Splits: which of them are for training, validation and test."""
+"""Batch: raw inputs with their labels and sources; Splits: the training, validation and test examples."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence

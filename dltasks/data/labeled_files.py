@@ -5,13 +5,13 @@ import os
 import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from dltasks.data.batch import Batch
 from dltasks.errors import DataError
+from dltasks.files import match_pattern
 
 SPLIT_NAMES = {
     "train": "train",
@@ -120,7 +120,10 @@ class LabeledFiles:
 
 
 def iter_batches(sources: Sequence[Any], size: int, kind: FileKind) -> Iterator[Batch]:
-    """Batches of at most `size` files; folders are searched. A folder without files is a DataError in its place."""
+    """Batches of at most `size` files; folders are searched.
+
+    A folder without files is a DataError in its place.
+    """
     inputs: list[Any] = []
     names: list[str] = []
     for source in sources:
@@ -135,7 +138,7 @@ def iter_batches(sources: Sequence[Any], size: int, kind: FileKind) -> Iterator[
 
 
 def _expand(source: Any, kind: FileKind) -> Iterator[Any]:
-    if not isinstance(source, str | os.PathLike) or not os.path.isdir(source):
+    if not isinstance(source, str | os.PathLike) or not Path(source).is_dir():
         yield source
         return
     empty = True
@@ -166,7 +169,7 @@ def check_exists(source: Any) -> None:
     """Raise DataError if a source is a path and does not exist; it may also be a pattern, or tfds:NAME."""
     if not isinstance(source, str | os.PathLike) or str(source).startswith("tfds:"):
         return
-    if not Path(source).exists() and not glob(str(source)):
+    if not Path(source).exists() and not match_pattern(str(source)):
         raise DataError(f"{source}: no such file or folder")
 
 
@@ -292,7 +295,10 @@ def drop_rows(path: Path, rows: Container[int]) -> bytes:
 
 
 def has_files(source: Any, kind: FileKind) -> bool:
-    """Whether a folder or an index seems to have files of this kind, by the first file names; it need not be valid."""
+    """Whether a folder or an index seems to have files of this kind, by the first file names.
+
+    An index need not be valid.
+    """
     path = Path(source)
     try:
         if path.is_dir() and (path / INDEX_FILE).is_file():

@@ -14,7 +14,7 @@ from typing import Any, cast
 import polars as pl
 
 from dltasks.errors import DataError, RowsError, first_line
-from dltasks.files import read_file
+from dltasks.files import match_pattern, read_file
 from dltasks.frameworks import suppress_native_output
 
 FILE_COLUMN, ROW_COLUMN = "_file", "_row"
@@ -45,8 +45,8 @@ def read_table(source: Any) -> pl.DataFrame:
     """Read all rows of a source as one frame, with FILE_COLUMN and ROW_COLUMN.
 
     Args:
-        source: A file, a folder, a pattern ("2018-*.csv"), the content of a file, a frame of Polars or pandas,
-            a dict with the values of a row, or a list of these.
+        source: A file, a folder, a pattern ("2018-*.csv"), the content of a file, a frame of Polars or
+            pandas, a dict with the values of a row, or a list of these.
 
     Raises:
         DataError: There is no table, or one can't be read.
@@ -87,7 +87,7 @@ def _iter_sources(source: Any) -> list[Any]:
             raise DataError(f"{source}: no tables in this folder; expected {', '.join(EXTENSIONS)}")
         return paths
     if not path.exists() and glob.has_magic(str(source)):
-        paths = sorted(map(Path, glob.glob(str(source))))
+        paths = match_pattern(str(source))
         if not paths:
             raise DataError(f"{source}: no file matches this pattern")
         return paths
@@ -105,8 +105,8 @@ def _read_one(source: Any) -> pl.DataFrame:
         frame, name = _from_bytes(source), source_name(source)
     else:
         raise DataError(
-            f"{type(source).__name__}: not a table; expected a path, a frame of Polars or pandas, a row as a dict, or "
-            "a list of these"
+            f"{type(source).__name__}: not a table; expected a path, a frame of Polars or pandas, "
+            "a row as a dict, or a list of these"
         )
     clashing = [column for column in (FILE_COLUMN, ROW_COLUMN) if column in frame.columns]
     if frame.width > MAX_COLUMNS:
@@ -162,7 +162,8 @@ def _from_parquet(content: bytes, name: str) -> pl.DataFrame:
         raise DataError(f"{name}: a damaged Parquet file ({first_line(error)})") from error
     if frame is None:
         raise DataError(
-            f"{name}: {count:,} values in {len(content):,} bytes, more than any real table; write it as CSV if it is one"
+            f"{name}: {count:,} values in {len(content):,} bytes, more than any real table; "
+            "write it as CSV if it is one"
         )
     return frame
 
@@ -201,8 +202,8 @@ def _unzip(content: bytes, name: str) -> bytes:
                 chunks.append(chunk)
                 if len(chunks) * CHUNK_BYTES > max(16 * CHUNK_BYTES, MAX_COMPRESSION_RATIO * zipped.tell()):
                     raise DataError(
-                        f"{name}: unzips to more than {MAX_COMPRESSION_RATIO} times its size, more than any real "
-                        "table; unzip it yourself if it is one"
+                        f"{name}: unzips to more than {MAX_COMPRESSION_RATIO} times its size, "
+                        "more than any real table; unzip it yourself if it is one"
                     )
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name}: a damaged gzip file ({error})") from error
@@ -319,7 +320,10 @@ def _without_rows(frame: pl.DataFrame, rows: Container[int]) -> pl.DataFrame:
 
 
 def concat_frames(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """The rows of all frames; a column that is text in one is text in all, and one that a frame lacks is null."""
+    """The rows of all frames.
+
+    A column that is text in one frame is text in all; a column that a frame lacks is null. Raises DataError.
+    """
     try:
         return pl.concat(frames, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:

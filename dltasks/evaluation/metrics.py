@@ -26,7 +26,8 @@ def wilson(hits: float, count: int) -> tuple[float, float]:
 def poisson(count: int) -> tuple[float, float]:
     """The 95 % interval of the mean of a Poisson distribution, from one observed count.
 
-    Byar's approximation of the exact interval (Breslow and Day, 1987, Statistical Methods in Cancer Research II).
+    Byar's approximation of the exact interval (Breslow and Day, Statistical Methods in Cancer Research II,
+    1987).
     """
     low = count * (1 - 1 / (9 * count) - Z_95 / (3 * np.sqrt(count))) ** 3 if count else 0.0
     following = count + 1
@@ -133,7 +134,16 @@ def bootstrap(
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Confusion matrix of shape (classes, classes): rows are labels, columns predictions; both int (count,)."""
+    """Confusion matrix.
+
+    Args:
+        labels: Int array of shape (count,).
+        predictions: Int array of shape (count,).
+        classes: Number of classes.
+
+    Returns:
+        Counts of shape (classes, classes), with a row per label and a column per prediction.
+    """
     flat = np.bincount(labels * classes + predictions, minlength=classes * classes)
     return flat.reshape(classes, classes)
 

@@ -187,7 +187,7 @@ def _class_scores(class_names: Sequence[str], counts: np.ndarray) -> dict[str, d
 
 
 def _f1(value: float, hits: int, union: int) -> Score:
-    """F1 = 2 J / (1 + J) grows with the Jaccard index J = hits / union, so its interval follows from Wilson's."""
+    """F1 = 2 J / (1 + J) grows with the Jaccard index J = hits / union, hence its interval from Wilson's."""
     low, high = metrics.wilson(hits, union)
     return Score(value, 2 * low / (1 + low), 2 * high / (1 + high), union)
 

@@ -1,4 +1,4 @@
-"""Golden vectors: a few inputs and the outputs that a file gave when it was written, for checks on other machines."""
+"""Golden vectors: a few inputs and the outputs that a file gave for them when it was written."""
 
 import tokenize
 import zipfile
@@ -41,8 +41,8 @@ def tolerance(mode: str) -> float:
 def create_golden(runtime: Runtime, examples: Arrays, seed: int = 0) -> bytes:
     """Golden vectors of a file, as the content of GOLDEN_FILE.
 
-    No example is stored: each value of an input comes from a different random example, at the same position. An
-    input with the name of an earlier signature's output gets that output; an input without examples, such as a
+    No example is stored: each value of an input comes from a random example, at the same position. An input
+    with the name of an earlier signature's output gets that output; an input without examples, such as a
     state, is zeros.
 
     Args:
@@ -76,9 +76,7 @@ def _subsample(values: np.ndarray) -> np.ndarray:
     return flat[:: max(1, len(flat) // MAX_VALUES)]
 
 
-def _draw_input(
-    detail: dict[str, Any], values: np.ndarray | None, random: np.random.Generator
-) -> np.ndarray:
+def _draw_input(detail: dict[str, Any], values: np.ndarray | None, random: np.random.Generator) -> np.ndarray:
     """An input of COUNT rows, or of the file's fixed batch size."""
     signature = detail["shape_signature"]
     shape = [DYNAMIC_SIZE if size < 0 else size for size in signature]

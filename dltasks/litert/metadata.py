@@ -1,7 +1,8 @@
 """The standard metadata of TensorFlow Lite in a .tflite file, written and read.
 
-The tables are those of metadata_schema.fbs, version 1.3.0, of TensorFlow Lite Support, as far as they are used here:
-a FlatBuffer in the model's buffer TFLITE_METADATA. The files that it names are in a zip at the end of the model.
+The tables are those of metadata_schema.fbs, version 1.3.0, of TensorFlow Lite Support, as far as they are
+used here: a FlatBuffer in the model's buffer TFLITE_METADATA. The files that it names are in a zip at the end
+of the model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -76,8 +77,8 @@ TABLES = {
 }
 """Fields of each table in the order of their slots: name and type.
 
-A type is a text, a scalar, another table, or a vector of texts, floats or tables; None is the member of the union that
-the field before it names.
+A type is a text, a scalar, another table, or a vector of texts, floats or tables; None is the member of the
+union that the field before it names.
 """
 
 
@@ -222,7 +223,10 @@ def _write_value(builder: Any, kind: Any, value: Any) -> int:
 
 
 def read_metadata(model: bytes) -> dict[str, Any]:
-    """The ModelMetadata of a .tflite file as plain values; empty if it has none. Raises ModelError if it is damaged."""
+    """The ModelMetadata of a .tflite file as plain values; empty if it has none.
+
+    Raises ModelError if it is damaged.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     try:
@@ -247,7 +251,7 @@ def unpack(content: bytes) -> dict[str, Any]:
 def _read_table(table: Any, name: str, budget: Iterator[int]) -> dict[str, Any]:
     """A table as plain values.
 
-    budget: An item for each value that may still be read, as damaged offsets can name the same bytes many times.
+    budget: An item for each value that may still be read, as many offsets can point to the same bytes.
     """
     values: dict[str, Any] = {}
     kind: Any

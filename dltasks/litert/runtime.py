@@ -14,7 +14,7 @@ Arrays = dict[str, np.ndarray]
 """Arrays by name."""
 
 Run = Callable[..., Arrays]
-"""Runs a network on named inputs; one with several signatures also takes a signature's name: run(inputs, "encode")."""
+"""Runs a network on named inputs; with several signatures it also takes one's name: run(inputs, "encode")."""
 
 Convert = Callable[[np.ndarray], np.ndarray]
 """Converts an input or an output."""
@@ -29,7 +29,7 @@ TFLITE_IDENTIFIER = b"TFL3"
 """Identifier of a .tflite file, a FlatBuffer: its bytes 4 to 8."""
 
 MAX_BATCH = 256
-"""Maximum number of rows that an interpreter gets at once; the activations of more leave the processor's cache."""
+"""Maximum number of rows that an interpreter gets at once; the activations of more exceed the cache."""
 
 
 def is_tflite(content: bytes) -> bool:
@@ -47,7 +47,8 @@ def matches_shape(shape: Sequence[int], expected: Sequence[int | None]) -> bool:
 class Runtime:
     """A .tflite file, ready to run. Each thread that runs it gets an interpreter of its own.
 
-    Four interpreters on four threads are 3.4 times as fast as one, four threads within one interpreter 1.3 times.
+    Four interpreters on four threads are 3.4 times as fast as one; four threads within one interpreter are
+    1.3 times as fast.
 
     Attributes:
         signatures: Names of the signatures; empty for a file with only one.
@@ -113,7 +114,7 @@ class Runtime:
         return ""
 
     def streaming_shape_error(self, shapes: Shapes) -> str:
-        """Like `shape_error`, for a file that takes a chunk of its inputs and the state, and returns the next state."""
+        """Like `shape_error`, for a file that takes a chunk and the state, and returns the next state."""
         inputs = {name: tuple(detail["shape"]) for name, detail in self.inputs.items()}
         outputs = {name: tuple(detail["shape"]) for name, detail in self.outputs.items()}
         for name, shape in inputs.items():

@@ -27,7 +27,8 @@ def check_in_subprocess(content: bytes, path: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(
-            f"{path}: LiteRT does not load and run this .tflite within {MAX_SECONDS} s; it is damaged or far too large"
+            f"{path}: LiteRT does not load and run this .tflite within {MAX_SECONDS} s; "
+            "it is damaged or far too large"
         ) from error
     if process.returncode == 0:
         return
@@ -35,8 +36,8 @@ def check_in_subprocess(content: bytes, path: Path) -> None:
     if process.returncode == 1 and message:
         raise ModelError(f"{path}: {message}")
     raise ModelError(
-        f"{path}: LiteRT crashes on this .tflite (a subprocess that tried it ended with {process.returncode}); "
-        "it is damaged"
+        f"{path}: LiteRT crashes on this .tflite (a subprocess that tried it ended with "
+        f"{process.returncode}); it is damaged"
     )
 
 

@@ -18,8 +18,8 @@ def model_summary(model: bytes) -> dict[str, Any]:
         model: Content of the file.
 
     Returns:
-        Plain values: "bytes"; "signatures", by name, with their "inputs" and "outputs"; "operations", with the
-        number of occurrences of each; and the standard "metadata".
+        Plain values: "bytes"; "signatures", by name, with their "inputs" and "outputs"; "operations", with
+        the number of occurrences of each; and the standard "metadata".
 
     Raises:
         ModelError: LiteRT can't load the file.

@@ -36,7 +36,7 @@ class ThirdPartyModel:
         return (subgraphs[0].get(f"{side}_tensor_metadata") or [{}])[0]
 
     def label_names(self) -> list[str] | None:
-        """The labels from the user, else from the file that the metadata names, else from the first text file."""
+        """The labels from the user, else from the file named in the metadata, else from any text file."""
         if self.labels:
             return list(self.labels)
         associated = self.tensor_metadata("output").get("associated_files", ())
