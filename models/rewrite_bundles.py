@@ -3,9 +3,9 @@
 python models/rewrite_bundles.py OLD_MODELS NEW_MODELS
 
 Copies each bundle of OLD_MODELS to NEW_MODELS, and renames the keys of bundle.json and parity.json, the fields
-and settings of the task, the Keras classes, layers and weights of model.keras, and the tensors of the .tflite
-files and their golden vectors. Weights stay the same, byte for byte. Then the limitations, the model card and
-the hashes are written anew; the data description comes from NEW_MODELS/NAME.about.md.
+and settings of the task, the Keras classes, layers and weights of model.keras, and the tensors of .tflite
+files and golden vectors. Weights stay the same, byte for byte. Then the limitations, the model card and the
+hashes are written anew; the data description comes from NEW_MODELS/NAME.about.md.
 
 The names that all tasks share are below; those of a task are in renames/TASK.json, new names by old name, in
 sections:
@@ -15,8 +15,8 @@ config_values: values of settings, by setting
 nested_fields: keys of a field's value, by field
 scores, table_titles, table_columns: names in the evaluation
 tensors: inputs, outputs and signatures; "state" also renames "state_0", "state_1", ...
-keras: "classes", "arguments" by old class, "modules" by new class, "layers", and "weights", which are segments
-of the paths of weights; "dense" also renames "dense_1", "dense_2", ...
+keras: "classes", "arguments" by old class, "modules" by new class, "layers", and "weights", which are
+segments of the paths of weights; "dense" also renames "dense_1", "dense_2", ...
 of_bundles: sections that replace the above, by bundle
 """
 
