@@ -2,7 +2,7 @@
 
 python models/rewrite_bundles.py OLD_MODELS NEW_MODELS
 
-Copies each bundle of OLD_MODELS to NEW_MODELS, and renames the keys of bundle.json and parity.json, the fields
+Copies each bundle of OLD_MODELS to NEW_MODELS and renames the keys of bundle.json and parity.json, the fields
 and settings of the task, the Keras classes, layers and weights of model.keras, and the tensors of .tflite
 files and golden vectors. Weights stay the same, byte for byte. Then the limitations, the model card and the
 hashes are written anew; the data description comes from NEW_MODELS/NAME.about.md.
