@@ -94,7 +94,9 @@ def read_inside(folder: Path, name: str, max_bytes: int = MAX_BYTES) -> bytes:
     if not is_plain_name(name):
         raise ModelError(f"{folder}: {name!r:.80} is not the name of a file in it")
     if Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
-        raise ModelError(f"{path} is a link out of the bundle; copy the bundle with the files it links to")
+        raise ModelError(
+            f"{path} is a link that leads out of the bundle; copy the bundle with the linked files"
+        )
     return read_limited(path, max_bytes)
 
 
@@ -120,7 +122,7 @@ def check_unzipped_size(archive: zipfile.ZipFile, max_bytes: int) -> None:
     """Raise BadZipFile if an archive declares more unzipped bytes; zipfile never unzips more."""
     size = sum(member.file_size for member in archive.infolist())
     if size > max_bytes:
-        raise zipfile.BadZipFile(f"its files unzip to {size:,} bytes; at most {max_bytes:,} are read")
+        raise zipfile.BadZipFile(f"its files unpack to {size:,} bytes; at most {max_bytes:,} are read")
 
 
 def unzip(content: bytes, max_bytes: int) -> dict[str, bytes]:

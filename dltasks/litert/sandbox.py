@@ -36,7 +36,7 @@ def check_in_subprocess(content: bytes, path: Path) -> None:
     if process.returncode == 1 and message:
         raise ModelError(f"{path}: {message}")
     raise ModelError(
-        f"{path}: LiteRT crashes on this .tflite (a subprocess that tried it ended with "
+        f"{path}: LiteRT breaks down on this .tflite (a subprocess that tried it ended with "
         f"{process.returncode}); it is damaged"
     )
 
