@@ -195,12 +195,12 @@ def _find_in_folders(folder: Path, kind: FileKind) -> LabeledFiles:
     comes_split = "train" in splits.values() and all(
         _subfolders(path, kind) for path, split in splits.items() if split
     )
-    for part, split in splits.items() if comes_split else ((folder, None),):
+    for parent, split in splits.items() if comes_split else ((folder, None),):
         if comes_split and split is None:
-            ignored += walk_files(part)
+            ignored += walk_files(parent)
             continue
-        ignored += sorted(path for path in part.iterdir() if path.is_file())
-        for class_folder in _subfolders(part, kind):
+        ignored += sorted(path for path in parent.iterdir() if path.is_file())
+        for class_folder in _subfolders(parent, kind):
             paths = list(walk_files(class_folder))
             matching = [path for path in paths if kind.matches(path)]
             extra = ("",) * len(kind.columns)

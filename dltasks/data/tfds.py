@@ -32,16 +32,18 @@ def from_tensorflow_datasets(
     if not {kind.feature, "label"} <= set(features) or not hasattr(features["label"], "int2str"):
         raise DataError(f"tfds:{name}: not a set of labeled {kind.many} (no {kind.feature} and label)")
     inputs, labels, splits, names = [], [], [], []
-    for part in builder.info.splits:
-        split = SPLIT_NAMES.get(part.lower())
+    for split_name in builder.info.splits:
+        split = SPLIT_NAMES.get(split_name.lower())
         if split is None and len(builder.info.splits) > 1:
             continue
-        data = builder.as_dataset(split=part, decoders=decoders(tensorflow_datasets), shuffle_files=False)
+        data = builder.as_dataset(
+            split=split_name, decoders=decoders(tensorflow_datasets), shuffle_files=False
+        )
         for index, example in enumerate(tensorflow_datasets.as_numpy(data)):
             inputs.append(to_input(example[kind.feature]))
             labels.append(features["label"].int2str(int(example["label"])))
             splits.append(split)
-            names.append(f"tfds:{name}/{part}[{index}]")
+            names.append(f"tfds:{name}/{split_name}[{index}]")
     if not inputs:
         raise DataError(f"tfds:{name}: no examples in its splits")
     return Batch(inputs, names, labels, None if len(builder.info.splits) == 1 else splits)
