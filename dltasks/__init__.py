@@ -1,4 +1,4 @@
-"""The front door: load a trained model, inspect data, train a new model. Importing it imports nothing heavy."""
+"""Load a trained model, inspect data, train a new model. Importing this package imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -29,10 +29,21 @@ def load(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Model:
-    """Load a bundled model by its name, a bundle folder, or a .tflite file.
+    """Load a trained model.
 
-    labels, mean, std: of a third-party .tflite that does not carry them itself: the names of its outputs, and one number or
-    one a channel; its input takes (pixel - mean) / std. Raises ModelError.
+    The last three arguments are for a third-party .tflite file whose metadata lacks them.
+
+    Args:
+        name: Name of a bundled model, or path of a bundle folder or a .tflite file.
+        labels: Names of the outputs, in order.
+        mean: Mean of the input values, one number or one per channel.
+        std: Standard deviation of the input values, likewise: the input is (value - mean) / std.
+
+    Returns:
+        The model, ready to predict.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged or not supported.
     """
     from dltasks.model import load
 
@@ -42,9 +53,19 @@ def load(
 def inspect(
     task: str, source: Any, config: TrainingConfig | None = None, progress: Progress | None = None
 ) -> Inspection:
-    """Inspect the data that `task` is to be trained on, with the settings of `config`; nothing is changed.
+    """Inspect a data set before training on it; nothing is changed.
 
-    Problems of the data are in the findings. Raises ModelError where there is no such task.
+    Args:
+        task: Name of the task that the data is for.
+        source: The data, as for `train`.
+        config: Training config that the data is read with; the task's default if None.
+        progress: Receives messages and progress.
+
+    Returns:
+        The findings, which include problems that would end a training run.
+
+    Raises:
+        ModelError: There is no such task.
     """
     from dltasks.doctor.inspect import inspect
 
@@ -63,12 +84,30 @@ def train(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Model:
-    """Train the task's network on `source`, write a bundle to the folder `out`, and load it.
+    """Train a network, write it as a bundle, and load it.
 
-    config: the settings to start from; the task's own by default. settings: fields of the config that replace its values.
-    resume: resume the interrupted run that was to write `out`. data_description: text for the model card. inspect: inspect the
-    data first, and raise DataError where a finding would end the training or spoil its scores. A run that is interrupted
-    after its first epoch still writes its best. Raises DataError, TrainingError, ModelError, ExportError, MissingExtraError.
+    A run that is interrupted after its first epoch still writes the best network so far.
+
+    Args:
+        task: Name of the task.
+        source: The labeled data: a folder or a file, in the task's layout.
+        out: Folder of the bundle; it is created or replaced.
+        config: Training config; the task's default if None.
+        resume: Whether to resume an interrupted run that was to write `out`.
+        data_description: Origin and license of the data, for the model card.
+        inspect: Whether to inspect the data first and refuse data with errors.
+        progress: Receives messages and progress.
+        **settings: Fields of the config to replace.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        DataError: The data can't be read, or the inspection found an error.
+        TrainingError: The config is invalid, or the run can't start or resume.
+        ModelError: There is no such task.
+        ExportError: The network can't be converted to a .tflite file, or the bundle can't be written.
+        MissingExtraError: Keras or TensorFlow is not installed.
     """
     from dltasks.model import load
     from dltasks.training.train import train

@@ -1,4 +1,4 @@
-"""python -m dltasks is the dltasks command."""
+"""The dltasks command, as python -m dltasks."""
 
 from dltasks.cli.main import main
 

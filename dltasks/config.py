@@ -1,25 +1,28 @@
-"""Plan: all settings of one training run; recorded in the bundle so that the run can be repeated."""
+"""TrainingConfig: all settings of a training run, recorded in its bundle so that the run can be repeated."""
 
 import math
 import typing
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self, TypeVar
 
 from dltasks.errors import ConfigError
+from dltasks.validation import range_error, type_error
 
 QUANTIZATION_MODES = ("none", "float16", "weight-int8", "dynamic", "int8")
-"""Levels of quantisation, from the most faithful to the smallest and fastest."""
+"""Quantization modes, from the most accurate to the smallest and fastest."""
 
 AUTO = "auto"
-"""In place of a level: the best that holds the floors."""
-
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+"""In place of a quantization mode: the best mode that stays within the accuracy thresholds."""
 
 
 @dataclass(frozen=True)
 class EpochSchedule:
-    """How long a run is that does not say: small data bears more passes, and large data needs few.
+    """The default number of epochs: a small data set needs more of them than a large one.
 
-    shown: examples in all; fewest, most: bounds on the epochs.
+    Attributes:
+        examples_seen: Examples processed over all epochs.
+        min_epochs: Minimum number of epochs.
+        max_epochs: Maximum number of epochs.
     """
 
     examples_seen: int
@@ -27,117 +30,133 @@ class EpochSchedule:
     max_epochs: int
 
     def epochs_for(self, count: int) -> int:
-        """For `count` training examples."""
+        """Number of epochs for `count` training examples."""
         return min(max(math.ceil(self.examples_seen / count), self.min_epochs), self.max_epochs)
 
-    def epochs_setting(self):
-        """The field `epochs` of a plan."""
+    def epochs_setting(self) -> Any:
+        """The field `epochs` of a training config."""
         return setting(
             None,
-            f"At most this many passes over the training data; if not given as many as show {self.examples_seen:,} examples, "
-            f"but {self.min_epochs} at least and {self.max_epochs} at most.",
+            f"Maximum number of epochs; by default as many as process {self.examples_seen:,} examples, "
+            f"within {self.min_epochs} to {self.max_epochs}.",
             minimum=1,
             changeable_on_resume=True,
         )
 
 
-def setting(default, help: str, **metadata):
-    """A field of a plan; `help` is shown by the command line.
+def setting(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    choices: tuple[str, ...] = (),
+    changeable_on_resume: bool = False,
+) -> Any:
+    """A field of a training config.
 
-    metadata: `minimum` and `maximum` are allowed themselves, `above` is not; `choices` are all there are. What is
-    `late` changes neither the division nor the network, so that a run which goes on may set it anew.
+    Args:
+        default: Default value.
+        help: Help text of the command-line option.
+        minimum: Smallest allowed value.
+        maximum: Largest allowed value.
+        above: Exclusive lower bound.
+        choices: The allowed values.
+        changeable_on_resume: Whether a resumed run may change it; it affects neither split nor network.
     """
-    return field(default=default, metadata={"help": help, **metadata})
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "choices": choices,
+        "changeable_on_resume": changeable_on_resume,
+    }
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What every task's training run can set. A task adds fields of its own in a subclass."""
+    """Settings common to the training runs of all tasks; each task adds its own in a subclass.
+
+    Raises:
+        ConfigError: A value has the wrong type or is out of range.
+    """
 
     length: typing.ClassVar[EpochSchedule] = EpochSchedule(examples_seen=20_000, min_epochs=10, max_epochs=60)
 
     epochs: int | None = length.epochs_setting()
     time_limit: float | None = setting(
         None,
-        "Time budget of the training, in minutes; the schedule fits itself into it.",
+        "Time limit of the training, in minutes; the learning rate schedule is fitted to it.",
         above=0,
         changeable_on_resume=True,
     )
     batch_size: int = setting(32, "Examples per step.", minimum=1)
-    learning_rate: float = setting(0.02, "Highest learning rate of the schedule.", above=0)
-    weight_decay: float = setting(2.5e-3, "Weight decay, decoupled from the gradient.", minimum=0)
+    learning_rate: float | None = setting(0.02, "Peak learning rate of the schedule.", above=0)
+    weight_decay: float = setting(2.5e-3, "Decoupled weight decay.", minimum=0)
     patience: int = setting(
         15,
         "Stop after this many epochs without a better validation score.",
         minimum=1,
         changeable_on_resume=True,
     )
-    balance: bool = setting(False, "Weigh each class by the inverse of its frequency.")
-    seed: int = setting(0, "Seed of every random choice.", minimum=0)
+    balance: bool = setting(False, "Weight each class by the inverse of its frequency.")
+    seed: int = setting(0, "Seed of all random choices.", minimum=0)
     quantize: str = setting(
         "float16",
-        "Level of the bundle's own .tflite.",
+        "Quantization mode of the bundle's .tflite file.",
         choices=QUANTIZATION_MODES,
         changeable_on_resume=True,
     )
     weight_dtype: str = setting(
         "float32",
-        "How model.keras keeps its weights; float16 halves the file.",
+        "Data type of the weights in model.keras; float16 halves the file.",
         choices=("float32", "float16"),
         changeable_on_resume=True,
     )
 
-    def resolve_epochs(self, count: int) -> "TrainingConfig":
-        """This plan with the epochs that `count` training examples want, where it does not say."""
+    def resolve_epochs(self, count: int) -> Self:
+        """This config with `epochs` set, by default from the number of training examples."""
         if self.epochs is not None:
             return self
         return replace(self, epochs=self.length.epochs_for(count))
 
     def peak_learning_rate(self) -> float:
-        """The learning rate at the top of the schedule."""
+        """The peak learning rate; a task whose default depends on other settings overrides this."""
+        if self.learning_rate is None:
+            raise ConfigError("learning_rate is null; expected a number")
         return self.learning_rate
 
-    def __post_init__(self):
-        hints = typing.get_type_hints(type(self))
-        for each in fields(self):
-            if typing.get_origin(hints[each.name]) is tuple:
-                object.__setattr__(self, each.name, _as_texts(each.name, getattr(self, each.name)))
+    def __post_init__(self) -> None:
+        annotations = typing.get_type_hints(type(self))
+        for entry in fields(self):
+            value, annotation = getattr(self, entry.name), annotations[entry.name]
+            if typing.get_origin(annotation) is tuple:
+                object.__setattr__(self, entry.name, _to_tuple(entry.name, value))
                 continue
-            _check_setting(each.name, getattr(self, each.name), hints[each.name], each.metadata)
+            error = type_error(value, annotation, entry.name) or range_error(
+                value, entry.metadata, entry.name
+            )
+            if error:
+                raise ConfigError(error)
 
 
-def _as_texts(name: str, value) -> tuple[str, ...]:
-    """One text or many as a tuple. Raises SettingError."""
+def _to_tuple(name: str, value: Any) -> tuple[str, ...]:
+    """One text or many as a tuple. Raises ConfigError."""
     values = (value,) if isinstance(value, str) else value
-    if not isinstance(values, list | tuple) or not all(isinstance(each, str) and each for each in values):
-        raise ConfigError(f"{name} is {value!r}; it must be texts")
+    if not isinstance(values, list | tuple) or not all(isinstance(text, str) and text for text in values):
+        raise ConfigError(f"{name} is {value!r}; expected one or more texts, none of them empty")
     return tuple(values)
 
 
-def _check_setting(name: str, value, hint, metadata) -> None:
-    """Raises SettingError for a value of another kind than `hint`, or out of its range."""
-    kinds = typing.get_args(hint) or (hint,)
-    allowed = (*kinds, int) if float in kinds else kinds
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-        wanted = " or ".join(_TYPE_NAMES[kind] for kind in kinds if kind in _TYPE_NAMES)
-        raise ConfigError(f"{name} is {value!r}; it must be {wanted}")
-    if value is None:
-        return
-    above, minimum, maximum, choices = map(metadata.get, ("above", "minimum", "maximum", "choices"))
-    if above is not None and not value > above:
-        raise ConfigError(f"{name} is {value}; it must be more than {above}")
-    if minimum is not None and not value >= minimum:
-        raise ConfigError(f"{name} is {value}; it must be at least {minimum}")
-    if maximum is not None and not value <= maximum:
-        raise ConfigError(f"{name} is {value}; it must be at most {maximum}")
-    if choices and value not in choices:
-        raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
+Config = TypeVar("Config", bound=TrainingConfig)
 
 
-def with_overrides(config: TrainingConfig, settings: dict) -> TrainingConfig:
-    """`plan` with these settings replaced. Raises SettingError."""
-    known = {each.name for each in fields(config)}
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise ConfigError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+def with_overrides(config: Config, settings: dict[str, Any]) -> Config:
+    """The training config with some settings replaced. Raises ConfigError."""
+    names = {entry.name for entry in fields(config)}
+    if unknown := sorted(set(settings) - names):
+        raise ConfigError(f"no setting {unknown[0]!r}; there are {', '.join(sorted(names))}")
     return replace(config, **settings)

@@ -1,21 +1,22 @@
 """The errors meant for users.
 
-DltasksError             one line: what came, what was wanted, what to do
+DltasksError             one line: what came, what was expected, what to do
 ├── DataError            an input or a data set can't be read or makes no sense
 │   └── RowsError        some rows of a file can't be read
-├── ModelError           a bundle or a .tflite is missing, damaged or not understood
-│   └── DamagedError     it is not as dltasks wrote it
-├── ExportError          a network can't be written as asked, or answers otherwise once written
-├── PlanError            a training run can't go as asked
-│   └── SettingError     a setting has a value that it can't have: wrong usage
-└── MissingExtraError    a part of dltasks that is not installed
+├── ModelError           a bundle or a .tflite file is missing, damaged or not supported
+│   └── DamagedError     a file differs from what dltasks wrote
+├── ExportError          a network can't be exported as requested, or its file predicts differently
+├── TrainingError        a training run can't start or continue as requested
+│   └── ConfigError      a training setting is unknown, or its value is not allowed
+└── MissingExtraError    an extra that is not installed is needed
 """
 
 
 class DltasksError(Exception):
-    """An error whose text is for the user: one line, no traceback needed.
+    """Base class of all errors meant for users: one line, no traceback needed.
 
-    Names and values of files stand in it; what they hold of line breaks and of signs that steer a terminal does not.
+    The text may contain names and values from files; line breaks and terminal control characters in them are
+    escaped by `str`.
     """
 
     def __str__(self) -> str:
@@ -23,14 +24,19 @@ class DltasksError(Exception):
 
 
 def printable(text: str) -> str:
-    """The text on one line, without signs that steer a terminal."""
+    """The text on one line, without terminal control characters."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
 
 
-def _escaped(sign: str) -> str:
-    return " " if sign.isspace() else sign.encode("unicode_escape").decode("ascii")
+def _escape(character: str) -> str:
+    return " " if character.isspace() else character.encode("unicode_escape").decode("ascii")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text; the name of its class where the text is empty."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class DataError(DltasksError):
@@ -38,7 +44,12 @@ class DataError(DltasksError):
 
 
 class RowsError(DataError):
-    """Some rows of a file can't be read. rows: which, from 1."""
+    """Some rows of a file can't be read.
+
+    Attributes:
+        path: Name of the file.
+        rows: Numbers of the rows, from 1.
+    """
 
     def __init__(self, text: str, path: str, rows: tuple[int, ...]):
         super().__init__(text)
@@ -46,24 +57,24 @@ class RowsError(DataError):
 
 
 class ModelError(DltasksError):
-    """A bundle or a .tflite is missing, damaged or not understood."""
+    """A bundle or a .tflite file is missing, damaged or not supported."""
 
 
 class DamagedError(ModelError):
-    """A file is not as dltasks wrote it."""
+    """A file differs from what dltasks wrote."""
 
 
 class ExportError(DltasksError):
-    """A network can't be written as asked, or answers otherwise once written."""
+    """A network can't be exported as requested, or its file predicts differently."""
 
 
 class TrainingError(DltasksError):
-    """A training run can't go as asked."""
+    """A training run can't start or continue as requested."""
 
 
 class ConfigError(TrainingError):
-    """A setting of a plan has a value that it can't have, or there is no such setting."""
+    """A training setting is unknown, or its value is not allowed."""
 
 
 class MissingExtraError(DltasksError):
-    """A part of dltasks that is not installed is needed."""
+    """An extra that is not installed is needed."""

@@ -1,4 +1,4 @@
-"""Keras and TensorFlow: whether they are installed, and imported without what native libraries print."""
+"""Keras and TensorFlow: whether they are installed, and their import without startup messages."""
 
 import os
 import sys
@@ -6,37 +6,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from importlib.util import find_spec
+from typing import TextIO
 
 from dltasks.errors import MissingExtraError
 
 
 @cache
-def _devnull():
-    """Never closed: a log handler made while it stands in for standard error keeps it."""
+def _devnull() -> TextIO:
+    """Never closed: a log handler created while it replaces standard error holds on to it."""
     return open(os.devnull, "w")
 
 
 @contextmanager
 def suppress_native_output() -> Iterator[None]:
-    """Nothing reaches standard output or standard error inside; exceptions are not touched."""
+    """Discard everything written to standard output and standard error, also by native code."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    kept = [os.dup(1), os.dup(2)]
-    nothing = _devnull()
-    with redirect_stdout(nothing), redirect_stderr(nothing):
-        os.dup2(nothing.fileno(), 1)
-        os.dup2(nothing.fileno(), 2)
+    stdout, stderr = os.dup(1), os.dup(2)
+    devnull = _devnull()
+    with redirect_stdout(devnull), redirect_stderr(devnull):
+        os.dup2(devnull.fileno(), 1)
+        os.dup2(devnull.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept[0], 1)
-            os.dup2(kept[1], 2)
-            os.close(kept[0])
-            os.close(kept[1])
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
+            os.close(stdout)
+            os.close(stderr)
 
 
 def require_extra() -> None:
-    """Raises MissingExtraError where the half that trains is not installed."""
+    """Raise MissingExtraError if the train extra is not installed."""
     missing = [name for name in ("keras", "tensorflow") if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
@@ -45,7 +46,7 @@ def require_extra() -> None:
 
 
 def import_frameworks() -> None:
-    """Import Keras and TensorFlow without what they print of themselves."""
+    """Import Keras and TensorFlow without their startup messages."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with suppress_native_output():
         import keras  # noqa: F401

@@ -1,9 +1,9 @@
-"""Model: a trained network that predicts, evaluates and exports; what `dltasks.load` gives."""
+"""Model: a trained network that predicts, evaluates and exports; `dltasks.load` returns one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,149 +12,232 @@ from dltasks.data.batch import Batch
 from dltasks.data.columns import concat, failed_indices, take
 from dltasks.errors import DataError, DltasksError, ModelError
 from dltasks.evaluation.results import Evaluation
-from dltasks.litert.runtime import Arrays
+from dltasks.litert.runtime import Arrays, matches_shape
 from dltasks.parallel import parallel_map
 from dltasks.progress import Progress
 from dltasks.protocols import known_examples
 
+if TYPE_CHECKING:
+    from dltasks.export.export import ExportResult
+
 
 @dataclass(frozen=True)
 class Model(Bundle):
-    """A trained network, ready to answer."""
+    """A trained network, ready to predict.
 
-    def predict(self, *sources, threads: int | None = None) -> list[Any]:
-        """An answer for each input; folders are walked. Raises the first DataError met."""
-        answers = []
-        for _, answer in self.iter_predictions(sources, threads):
-            if isinstance(answer, DltasksError):
-                raise answer
-            answers.append(answer)
-        return answers
+    Attributes:
+        name: Name of the bundle or the .tflite file.
+        path: The bundle folder or .tflite file it was loaded from.
+        task: The task, with everything that prediction needs besides the network.
+        manifest: Content of bundle.json.
+        runtime: Runs the .tflite file.
+    """
+
+    def predict(self, *sources: Any, threads: int | None = None) -> list[Any]:
+        """Predict all inputs.
+
+        Args:
+            *sources: Inputs as the task reads them: paths of files or folders, which are searched for inputs,
+                or data in memory.
+            threads: Number of threads; all cores if None.
+
+        Returns:
+            One prediction per input, in order.
+
+        Raises:
+            DataError: An input can't be read; the first such error.
+            ModelError: The model can't be run, or takes only streams.
+        """
+        predictions = []
+        for _, prediction in self.iter_predictions(sources, threads):
+            if isinstance(prediction, DltasksError):
+                raise prediction
+            predictions.append(prediction)
+        return predictions
 
     def iter_predictions(
         self, sources: Sequence[Any], threads: int | None = None
     ) -> Iterator[tuple[str, Any]]:
-        """Where each input came from and its answer, or its DataError, in the order of the inputs.
+        """Predict one input after the other; memory does not grow with their number.
 
-        Works on all cores if `threads` is None; memory does not grow with the number of inputs.
+        Args:
+            sources: Inputs, as for `predict`.
+            threads: Number of threads; all cores if None.
+
+        Yields:
+            The name of each input and its prediction, or the DataError in its place, in order.
+
+        Raises:
+            ModelError: The model can't be run, or takes only streams.
         """
-        for batch, answers in self.predict_batches(sources, threads):
-            yield from zip(batch.source_names, answers, strict=True)
+        for batch, predictions in self.predict_batches(sources, threads):
+            yield from zip(batch.source_names, predictions, strict=True)
 
     def predict_batches(
         self, sources: Sequence[Any], threads: int | None = None
     ) -> Iterator[tuple[Batch, Sequence[Any]]]:
-        """As predict_each, batch by batch."""
-        self._require_whole()
-        batches = self.task.read_inputs(sources)
-        yield from parallel_map(lambda b: (b, self.task.predict(b.inputs, self.run)), batches, threads)
+        """Predict batch by batch.
+
+        Args:
+            sources: Inputs, as for `predict`.
+            threads: Number of threads; all cores if None.
+
+        Yields:
+            Each batch and its predictions, or the DataError in a prediction's place, in order.
+
+        Raises:
+            ModelError: The model can't be run, or takes only streams.
+        """
+        self._check_takes_whole_inputs()
+        yield from self._predict_all(self.task.read_inputs(sources), threads)
+
+    def _predict_all(
+        self, batches: Iterator[Batch], threads: int | None
+    ) -> Iterator[tuple[Batch, Sequence[Any]]]:
+        return parallel_map(
+            lambda batch: (batch, self.task.predict(batch.inputs, self.run)), batches, threads
+        )
 
     def run(self, inputs: Arrays, signature: str | None = None) -> Arrays:
-        """What its network gives for encoded inputs. Raises ModelError if that is not what the network's file said it gives."""
+        """Run the network on encoded inputs.
+
+        Args:
+            inputs: Arrays with a batch axis, by name.
+            signature: Name of the signature, for a file with several.
+
+        Returns:
+            The outputs by name, with a batch axis.
+
+        Raises:
+            ModelError: LiteRT can't run the file on these inputs, or an output has an unexpected shape.
+        """
         outputs = self.runtime.run(inputs, signature)
         rows = None if signature else len(next(iter(inputs.values())))
         for name, shape in self.task.tensor_shapes().items():
-            if name in outputs and not _has_shape(outputs[name].shape, (rows, *shape)):
+            expected = (rows, *shape)
+            if name in outputs and not matches_shape(outputs[name].shape, expected):
                 raise ModelError(
-                    f"{self.path}: gives {name} {outputs[name].shape}, where {(rows, *shape)} is wanted"
+                    f"{self.path}: its output {name} is {outputs[name].shape}; expected {expected}"
                 )
         return outputs
 
     def evaluate(
         self,
-        data,
+        data: Any,
         split: str | None = None,
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> Evaluation:
-        """Scores of the .tflite on labelled data.
+        """Score the .tflite file on labeled data.
 
-        part: train, val, test or all; by default the test part where the data has one. report: hears how far
-        it is. Raises DataError.
+        Args:
+            data: The labeled data, as for `dltasks.train`.
+            split: "train", "val", "test" or "all"; by default the test split if the data has one, else all.
+            threads: Number of threads; all cores if None.
+            progress: Receives progress.
+
+        Returns:
+            Scores with 95 % intervals; examples that can't be read are listed in its notes.
+
+        Raises:
+            DataError: No example can be read, or the split is empty.
+            ModelError: The model can't be run, or takes only streams.
         """
-        self._require_whole()
+        self._check_takes_whole_inputs()
         progress = progress or Progress()
-        examples, notes = self._labelled(data, split)
-        answers, truths, failures, done = [], [], [], 0
-        batches = examples.chunks(self.task.batch_size)
-        for batch, given in parallel_map(
-            lambda b: (b, self.task.predict(b.inputs, self.run)), batches, threads
-        ):
-            failed = failed_indices(given)
-            failures += [f"skipped: {given[i]}" for i in failed]
-            good = np.setdiff1d(np.arange(len(batch)), failed)
-            answers.append(take(given, good))
-            truths.append(take(batch.labels, good))
+        examples, notes = self._load_labeled(data, split)
+        predictions, labels, done = [], [], 0
+        failures: list[str] = []
+        for batch, results in self._predict_all(examples.chunks(self.task.batch_size), threads):
+            failed = failed_indices(results)
+            failures += [f"skipped: {results[i]}" for i in failed]
+            succeeded = np.setdiff1d(np.arange(len(batch)), failed)
+            predictions.append(take(results, succeeded))
+            labels.append(take(batch.labels, succeeded))
             done += len(batch)
-            progress.update("answering", done, len(examples))
+            progress.update("predicting", done, len(examples))
         if len(failures) == len(examples):
             raise DataError(f"{data}: none of the {len(examples)} examples could be read")
-        return self.task.evaluate(concat(answers), concat(truths)).with_notes((*notes, *failures))
+        evaluation = self.task.evaluate(concat(predictions), concat(labels))
+        return evaluation.with_notes((*notes, *failures))
 
-    def _require_whole(self) -> None:
+    def _check_takes_whole_inputs(self) -> None:
         if self.is_streaming:
             raise ModelError(
-                f"{self.path}: takes a step of a stream at a time; it can listen (dltasks listen), and answers nothing else"
+                f"{self.path}: takes a stream in chunks, not whole inputs; use it with dltasks listen"
             )
 
-    def _labelled(self, data, split: str | None):
-        whole = examples = self.task.load_examples(data)
-        notes = list(examples.notes)
-        splits = examples.splits
+    def _load_labeled(self, data: Any, split: str | None) -> tuple[Batch, list[str]]:
+        """The labeled examples of a split whose labels the model knows, and notes. Raises DataError."""
+        everything = examples = self.task.load_examples(data)
+        notes, splits = list(examples.notes), examples.splits
         if split is None and splits is not None and "test" in splits:
             split = "test"
-            notes.append("scored on the test part of the data; --split all takes everything")
+            notes.append("scored on the test split of the data; --split all takes everything")
         if split not in (None, "all"):
-            positions = [i for i, name in enumerate(() if splits is None else splits) if name == split]
-            if not positions:
-                raise DataError(f"{data}: has no {split} part")
-            examples = examples.take(positions)
-        if split != "test" and self.manifest.get("data") == whole.fingerprint():
+            indices = [i for i, name in enumerate(() if splits is None else splits) if name == split]
+            if not indices:
+                raise DataError(f"{data}: has no {split} split")
+            examples = examples.take(indices)
+        if split != "test" and self.manifest.get("data") == everything.fingerprint():
             notes.append(
-                "the model was trained on this very data, so these scores flatter it; dltasks show has those of "
-                "the part kept apart"
+                "the model was trained on this data, so these scores are inflated; dltasks show has those of "
+                "the test split"
             )
-        known, more = known_examples(self.task, examples)
+        known, known_notes = known_examples(self.task, examples)
         if not len(known):
-            raise DataError(f"{data}: {'; '.join(more) or 'nothing that the model knows'}")
-        return known, [*notes, *more]
+            reason = "; ".join(known_notes) or "no example has a label that the model knows"
+            raise DataError(f"{data}: {reason}")
+        return known, [*notes, *known_notes]
 
     def export(
         self,
-        out,
+        out: Any,
         format: str = "litert",
         quantize: str = "float16",
-        data=None,
+        data: Any = None,
         min_agreement: float = 0.98,
-        max_loss: float = 0.01,
+        max_score_drop: float = 0.01,
         prefer: str = "speed",
-    ):
-        """Write the network to `out` as a .tflite (to="litert"; "streaming" for one step of a stream) or as a
-        SavedModel folder ("saved-model"); gives its `parity` with the network, and the `levels` of "auto".
+    ) -> "ExportResult":
+        """Export the network, and compare the file's predictions and scores with the Keras model's.
 
-        quantize: none, float16, weight-int8, dynamic, int8, or "auto": the fastest of them that holds the floors (prefer="size":
-        the smallest). data: labelled or plain inputs to calibrate and compare on; what was held out of the data it was
-        trained on by default. Nothing is written if fewer than `min_agreement` of the first answers agree, or if the
-        first score is lower than the network's by more than `max_loss`. Raises ExportError.
+        Args:
+            out: Path of the file or folder to write.
+            format: "litert" for a .tflite file, "streaming" for one that takes a stream in chunks, or
+                "saved-model" for a TensorFlow SavedModel folder.
+            quantize: Quantization mode: "none", "float16", "weight-int8", "dynamic", "int8", or "auto" for
+                the best of them that stays within the thresholds.
+            data: Inputs, labeled or not, for calibration and comparison; by default examples that were held
+                out of the training data.
+            min_agreement: Minimum proportion of equal top-1 predictions, 0 to 1.
+            max_score_drop: Maximum decrease of the first score, where the data is labeled.
+            prefer: What "auto" prefers among the modes within the thresholds: "speed" or "size".
+
+        Returns:
+            The file's parity with the network, that of each mode tried by "auto", and notes.
+
+        Raises:
+            ExportError: The options are invalid, the network can't be converted, or the file misses a
+                threshold; nothing is written then.
+            DataError: The data can't be read.
+            ModelError: The model has no Keras network to export.
+            MissingExtraError: Keras or TensorFlow is not installed.
         """
         from dltasks.frameworks import require_extra
 
         require_extra()
         from dltasks.export.export import ExportOptions, export
 
-        wanted = ExportOptions(format, quantize, data, min_agreement, max_loss, prefer)
-        return export(self, Path(out), wanted)
-
-
-def _has_shape(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(b in (None, a) for a, b in zip(shape, wanted, strict=True))
+        options = ExportOptions(format, quantize, data, min_agreement, max_score_drop, prefer)
+        return export(self, Path(out), options)
 
 
 def load(
-    name,
+    name: Any,
     labels: Sequence[str] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Model:
-    """A bundled model by name, a bundle folder, or a .tflite file: see load_bundle. Raises ModelError."""
+    """A bundled model by name, a bundle folder, or a .tflite file: see dltasks.load. Raises ModelError."""
     return Model(**vars(load_bundle(name, labels, mean, std)))

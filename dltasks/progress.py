@@ -1,11 +1,11 @@
-"""Where long work tells how it goes."""
+"""Progress of long work, as its caller wants to see it."""
 
 
 class Progress:
-    """Says nothing; who wants to hear overrides both."""
+    """Receives messages and progress; does nothing by default. Subclasses override both methods."""
 
     def log(self, text: str) -> None:
-        """Something worth a line."""
+        """Report a line of text."""
 
     def update(self, text: str, done: int, total: int) -> None:
-        """How far the work named `text` is."""
+        """Report that `done` of `total` steps of the work named `text` are done."""

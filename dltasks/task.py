@@ -1,4 +1,4 @@
-"""Task: the one idea on which the package hangs."""
+"""Task: the interface that every kind of model implements, and on which the rest of the package builds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -11,20 +11,22 @@ from dltasks.errors import DataError
 from dltasks.evaluation.results import Evaluation
 from dltasks.litert.runtime import Arrays, Run
 
-if TYPE_CHECKING:  # written files need it, predictions do not
+if TYPE_CHECKING:  # export needs it, predictions do not
     from dltasks.litert.metadata import TensorDescription
 
 LoadPretrained = Callable[[str], Any]
-"""From the name of a bundled model, or the path of a bundle, to its Keras network; None where there is no such bundle."""
+"""From a bundled model's name or a bundle's path to its Keras network; None if there is no such bundle."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is written about a model of a task.
+    """Documentation of a model, written to its files.
 
-    tensors: what the inputs and outputs of its file hold, by name; other programs read this in the file's metadata.
-    limitations: a paragraph of the model card. extra_files: files by name that its bundle has beside those of every bundle, each
-    as a function that makes its content. parity_sample_size: examples that an exported file is compared with its network on.
+    Attributes:
+        tensors: Contents of the network's inputs and outputs by name, for the metadata of the .tflite file.
+        limitations: A paragraph of the model card, in Markdown.
+        extra_files: Further files of the bundle: functions that return their contents, by file name.
+        parity_sample_size: Number of examples on which an exported file is compared with its network.
     """
 
     tensors: "dict[str, TensorDescription]" = field(default_factory=dict)
@@ -34,16 +36,17 @@ class Description:
 
 
 class Task(ABC):
-    """A kind of question that a network answers.
+    """A kind of model: its data, its network and training, its predictions and their scores.
 
-    A task is a frozen dataclass that derives from this class, in a folder of its own under dltasks/tasks that exports it as
-    `TASK`. Its fields are what training and prediction share, saved with the weights; its methods are all that the rest of the
-    package asks of it. What only some tasks can do is in dltasks.protocols.
+    A task is a frozen dataclass derived from this class, in a folder of its own under dltasks/tasks that
+    exports it as `TASK`. Its fields are the state that training and prediction share, saved with the weights.
+    Abilities that only some tasks have are in dltasks.protocols.
 
-    config: the class of its training settings, a subclass of TrainingConfig; methods that take a `config` take an instance of it.
-    batch_size: inputs that are encoded and predicted at once. monitor: the metric of the
-    training model that picks the best epoch; higher is better. quantized_ops: LiteRT's names of the only operations that "int8"
-    and "dynamic" quantize; all of them where none is named.
+    Attributes:
+        config: Class of its training settings; methods with a `config` argument get an instance of it.
+        batch_size: Number of inputs that are encoded and predicted at once.
+        monitor: Metric of the training model that selects the best epoch; higher is better.
+        quantized_ops: LiteRT's names of the operations that "int8" and "dynamic" quantize; all if empty.
     """
 
     config: ClassVar[type[TrainingConfig]] = TrainingConfig
@@ -55,68 +58,151 @@ class Task(ABC):
 
     @abstractmethod
     def read_inputs(self, sources: Sequence[Any]) -> Iterator[Batch]:
-        """Batches of the inputs in `sources`, without labels, in order.
+        """Read inputs without labels.
 
-        An input that does not exist is a DataError in its place.
+        Args:
+            sources: Paths of files or folders, or data in memory.
+
+        Yields:
+            Batches of at most `batch_size` inputs, in order; an input that does not exist is a DataError in
+            its place.
         """
 
     @abstractmethod
     def load_examples(self, source: Any, config: Any = None) -> Batch:
-        """All labeled examples of a data set as one batch.
+        """Load a labeled data set.
 
-        config: of the training that they are loaded for; None where a trained model is evaluated. Raises DataError.
+        Args:
+            source: A folder, a file, or whatever else the task reads.
+            config: The training config; None for the evaluation of a trained model.
+
+        Returns:
+            All examples as one batch.
+
+        Raises:
+            DataError: The data can't be read or makes no sense.
         """
 
     @abstractmethod
     def adapt(self, examples: Batch, config: Any) -> Self:
-        """This task with all that it must know of its training examples: labels, a vocabulary. Raises DataError."""
+        """Adapt the task to its training data: its labels, a vocabulary.
+
+        Args:
+            examples: All examples of the data set.
+            config: The training config.
+
+        Returns:
+            A task whose fields describe this data.
+
+        Raises:
+            DataError: The data is not sufficient.
+        """
 
     @abstractmethod
     def split(self, examples: Batch, encoded: Arrays, config: Any) -> Splits:
-        """Indices of the training, validation and test examples; `encoded` holds the same examples. Raises DataError."""
+        """Split the examples into training, validation and test sets.
+
+        Args:
+            examples: All examples.
+            encoded: The same examples as encoded by `encode`.
+            config: The training config.
+
+        Returns:
+            Disjoint indices of the examples of each split.
+
+        Raises:
+            DataError: There are too few examples.
+        """
 
     @abstractmethod
     def encode(self, inputs: Any) -> tuple[Arrays, dict[int, DataError]]:
-        """The network's named inputs with a batch axis, and the failures by index in `inputs`.
+        """Preprocess raw inputs; training, evaluation and prediction have no other preprocessing.
 
-        This is the only preprocessing: training, evaluation and prediction all call it. Arrays hold the inputs that did
-        not fail, in order.
+        Args:
+            inputs: The raw inputs of a batch.
+
+        Returns:
+            The network's inputs by name, with a batch axis, for the inputs that could be encoded, in order;
+            and the failures by index in `inputs`.
         """
 
     @abstractmethod
     def target(self, labels: Any) -> Arrays:
-        """The outputs that the network is trained to give for these labels, by name."""
+        """Training targets.
+
+        Args:
+            labels: The labels of a batch.
+
+        Returns:
+            The desired outputs of the training model by name, with a batch axis.
+        """
 
     # Network
 
     @abstractmethod
     def network(self, config: Any, load_pretrained: LoadPretrained) -> Any:
-        """A new Keras model from named inputs to named outputs, both dicts."""
+        """Build the network.
+
+        Args:
+            config: The training config.
+            load_pretrained: Loads the network of another bundle, for transfer learning.
+
+        Returns:
+            A new Keras model whose inputs and outputs are dicts of named tensors.
+        """
 
     @abstractmethod
     def training_model(self, network: Any, config: Any, targets: Arrays) -> Any:
-        """A compiled Keras model that shares the network's weights and is trained in its place.
+        """Build the model that is trained.
 
-        It has the same named inputs and targets. targets: those of the training examples.
+        Args:
+            network: The network.
+            config: The training config.
+            targets: Targets of the training examples.
+
+        Returns:
+            A compiled Keras model that shares the network's weights; its inputs have the network's names, its
+            outputs those of the targets.
         """
 
     # Predictions
 
     @abstractmethod
     def decode(self, outputs: Arrays) -> Sequence[Any]:
-        """A prediction for each row of the network's outputs."""
+        """Convert outputs of the network to predictions.
+
+        Args:
+            outputs: Arrays by name, with a batch axis.
+
+        Returns:
+            One prediction per row.
+        """
 
     def predict(self, inputs: Any, run: Run) -> Sequence[Any]:
-        """A prediction for each input, or the DataError in its place."""
+        """Predict raw inputs.
+
+        Args:
+            inputs: The raw inputs of a batch.
+            run: Runs the network.
+
+        Returns:
+            One prediction per input, or the DataError in its place.
+        """
         encoded, failures = self.encode(inputs)
         predictions = iter(self.decode(run(encoded)) if len(failures) < len(inputs) else ())
         return [failures[i] if i in failures else next(predictions) for i in range(len(inputs))]
 
     @abstractmethod
     def evaluate(self, predictions: Any, labels: Any, tables: bool = True) -> Evaluation:
-        """Scores of these predictions, the most important first.
+        """Score predictions.
 
-        tables: whether tables beside the scores are wanted; without them no more is computed than the scores.
+        Args:
+            predictions: Predictions, none of them failed.
+            labels: Their labels.
+            tables: Whether to compute tables in addition to the scores.
+
+        Returns:
+            The scores, the most important first.
         """
 
     @abstractmethod
@@ -126,19 +212,23 @@ class Task(ABC):
     # The task itself
 
     def validate(self) -> str:
-        """What is inconsistent in the fields, each of its type and within its bounds; empty where nothing is.
+        """Check the consistency of the fields, which have the right types and are within their limits.
 
         Called on a task whose fields were read from a file.
+
+        Returns:
+            What is inconsistent, in a few words; empty if nothing is.
         """
         return ""
 
     def tensor_shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """Shapes of the inputs and outputs that this task relies on, by name and without the batch axis.
+        """Expected shapes of the network's inputs and outputs.
 
-        None matches any size.
+        Returns:
+            Shapes by name, without the batch axis; None matches any size.
         """
         return {}
 
     def describe(self) -> Description:
-        """What is written about a model of this task."""
+        """Documentation of a model of this task, for its card and the metadata of its file."""
         return Description()

@@ -1,108 +1,136 @@
-"""Whether plain values, as JSON gives them, are of the types that annotations say, and within the limits that fields set."""
+"""Checks of plain values, such as those of JSON, against type annotations and the limits of fields."""
 
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 MAX_INTEGER = 2**63
-"""Whole numbers beyond it are no measure of anything here, and too long to be shown."""
+"""Magnitude from which on a whole number is refused: nothing measured here is so large."""
 
 TYPE_NAMES = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
-    str: "a text",
+    str: "text",
     type(None): "null",
 }
 
 
-def type_error(value: Any, hint: Any, where: str) -> str:
-    """What of a value is not as its hint says, in a few words; nothing where all is.
+def type_error(value: Any, annotation: Any, name: str) -> str:
+    """How a value differs from its type annotation, in a few words; empty if it does not.
 
-    where: what the value is called. Tuples come as lists, dataclasses as objects; a TypedDict may have more than it says.
+    Tuples may be given as lists and dataclasses as mappings; a TypedDict may have more keys than it declares.
+
+    Args:
+        value: A plain value.
+        annotation: Its expected type.
+        name: What the message calls the value.
     """
-    if hint is Any:
+    if annotation is Any:
         return ""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        found = [type_error(value, each, where) for each in inner]
-        return "" if "" in found else max(found, key=len)
-    if hint in TYPE_NAMES:
-        return _scalar(value, hint, where)
-    if typing.is_typeddict(hint) or is_dataclass(hint):
-        return _object(value, hint, where)
+        errors = [type_error(value, member, name) for member in arguments]
+        return "" if "" in errors else max(errors, key=len)
+    if annotation in TYPE_NAMES:
+        return _scalar_error(value, annotation, name)
+    if typing.is_typeddict(annotation) or is_dataclass(annotation):
+        return _object_error(value, annotation, name)
     if origin is tuple or origin is list:
         if not isinstance(value, list | tuple):
-            return _expected(where, value, "a list")
-        pairs = ((each, inner[0], f"{where}[{i}]") for i, each in enumerate(value))
+            return _mismatch(name, value, "a list")
+        return _first_type_error((item, arguments[0], f"{name}[{i}]") for i, item in enumerate(value))
+    if not isinstance(value, dict):
+        return _mismatch(name, value, "an object")
+    if not arguments:
+        return ""
+    return _first_type_error((item, arguments[1], f"{name}.{key}") for key, item in value.items())
+
+
+def _first_type_error(checks: Iterable[tuple[Any, Any, str]]) -> str:
+    return next(filter(None, (type_error(*check) for check in checks)), "")
+
+
+def _scalar_error(value: Any, annotation: type, name: str) -> str:
+    if annotation in (int, float):
+        numbers = int if annotation is int else int | float
+        matches = isinstance(value, numbers) and not isinstance(value, bool)
     else:
-        if not isinstance(value, dict):
-            return _expected(where, value, "an object")
-        pairs = ((each, inner[1], f"{where}.{name}") for name, each in value.items()) if inner else ()
-    return next(filter(None, (type_error(*each) for each in pairs)), "")
-
-
-def _scalar(value: Any, hint: type, where: str) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    good = (
-        number and (hint is float or isinstance(value, int)) if hint in (int, float) else type(value) is hint
-    )
-    if not good:
-        return _expected(where, value, TYPE_NAMES[hint])
+        matches = type(value) is annotation
+    if not matches:
+        return _mismatch(name, value, TYPE_NAMES[annotation])
     if isinstance(value, int) and abs(value) >= MAX_INTEGER:
-        return f"{where} is beyond {MAX_INTEGER:.0g}"
+        return f"{name} is out of range: its magnitude is {MAX_INTEGER:.0g} or more"
     return ""
 
 
-def _object(value: Any, hint: type, where: str) -> str:
+def _object_error(value: Any, annotation: Any, name: str) -> str:
     if not isinstance(value, Mapping):
-        return _expected(where, value, "an object")
-    hints = typing.get_type_hints(hint)
-    if is_dataclass(hint):
-        required = {e.name for e in fields(hint) if e.default is MISSING and e.default_factory is MISSING}
-        if more := set(value) - set(hints):
-            return f"{where} has a {min(more)!r:.60}, which is not known"
+        return _mismatch(name, value, "an object")
+    annotations = typing.get_type_hints(annotation)
+    if is_dataclass(annotation):
+        required = {
+            field.name
+            for field in fields(annotation)
+            if field.default is MISSING and field.default_factory is MISSING
+        }
+        if unknown := set(value) - set(annotations):
+            return f"{name} has an unknown key {min(unknown)!r:.60}"
     else:
-        required = hint.__required_keys__
+        required = annotation.__required_keys__
     if missing := sorted(required - set(value)):
-        return f"{where} lacks {missing[0]!r}"
-    pairs = ((value[name], each, f"{where}.{name}") for name, each in hints.items() if name in value)
-    return next(filter(None, (type_error(*each) for each in pairs)), "")
+        return f"{name} lacks {missing[0]!r}"
+    return _first_type_error(
+        (value[key], member, f"{name}.{key}") for key, member in annotations.items() if key in value
+    )
 
 
-def _expected(where: str, value: Any, wanted: str) -> str:
-    return f"{where} is {_display(value)}; wanted {wanted}"
+def _mismatch(name: str, value: Any, expected: str) -> str:
+    return f"{name} is {_display(value)}; expected {expected}"
 
 
 def _display(value: Any) -> str:
     if isinstance(value, dict | list | tuple):
         return "an object" if isinstance(value, dict) else "a list"
-    shown = "null" if value is None else repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:60]}..."
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
-def range_error(value: Any, limits: Mapping[str, Any], where: str) -> str:
-    """What of a value, or of one of a tuple of them, lies beyond the limits of its field, in a few words; nothing where all is
-    within.
+def range_error(value: Any, limits: Mapping[str, Any], name: str) -> str:
+    """How a value, or an item of a list or mapping, exceeds the limits of its field; empty if it does not.
 
-    limits: "minimum" and "maximum", allowed themselves, and "choices". None is within any; infinity and what is no number are
-    beyond.
+    None is always within the limits; infinite numbers and nan never are.
+
+    Args:
+        value: A value of the field's type.
+        limits: "minimum" and "maximum" (inclusive), "above" (exclusive) and "choices", all optional.
+        name: What the message calls the value.
     """
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        return next(filter(None, (range_error(each, limits, where) for each in value)), "")
-    least, most, choices = map(limits.get, ("minimum", "maximum", "choices"))
+        return next(filter(None, (range_error(item, limits, name) for item in value)), "")
     if value is None:
         return ""
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{where} is {value}; wanted a number"
-    if choices is not None and value not in choices:
-        return f"{where} is {_display(value)}; wanted {', '.join(choices)}"
-    if (least is not None and not value >= least) or (most is not None and not value <= most):
-        bounds = f"at least {least:g}" if most is None else f"{least:g} to {most:g}"
-        return f"{where} is {_display(value)}; wanted {bounds}"
+        return _mismatch(name, value, "a finite number")
+    minimum, maximum, above, choices = map(limits.get, ("minimum", "maximum", "above", "choices"))
+    if choices and value not in choices:
+        return _mismatch(name, value, f"one of {', '.join(choices)}")
+    if (
+        (minimum is not None and value < minimum)
+        or (maximum is not None and value > maximum)
+        or (above is not None and value <= above)
+    ):
+        return _mismatch(name, value, _describe_range(minimum, maximum, above))
     return ""
+
+
+def _describe_range(minimum: float | None, maximum: float | None, above: float | None) -> str:
+    if minimum is not None and maximum is not None:
+        return f"{minimum:g} to {maximum:g}"
+    bounds = (("at least", minimum), ("more than", above), ("at most", maximum))
+    return " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)

@@ -1,17 +1,28 @@
-"""Rewrite the bundles of 0.1.0's development in its final words: new names, the same numbers.
+"""Rewrite the bundled models, trained during the development of 0.1.0, in its final names.
 
 python models/rewrite_bundles.py OLD_MODELS NEW_MODELS
 
-Renames the keys of bundle.json and parity.json, the fields and settings of each task, the Keras classes and layers of model.keras,
-and the tensors of the .tflite files and their golden vectors, as renames/TASK.json says; weights are copied byte for byte. Then
-the hashes and the card are written anew.
+Copies each bundle of OLD_MODELS to NEW_MODELS and renames the keys of bundle.json and parity.json, the fields
+and settings of the task, the Keras classes, layers and weights of model.keras, and the tensors of .tflite
+files and golden vectors. Weights stay the same, byte for byte. Then the limitations, the model card and the
+hashes are written anew; the data description comes from NEW_MODELS/NAME.about.md.
+
+The names that all tasks share are below; those of a task are in renames/TASK.json, new names by old name, in
+sections:
+
+config, fields: settings of the training config, and fields of the task
+config_values: values of settings, by setting
+nested_fields: keys of a field's value, by field
+scores, table_titles, table_columns: names in the evaluation
+tensors: inputs, outputs and signatures; "state" also renames "state_0", "state_1", ...
+keras: "classes", "arguments" by old class, "modules" by new class, "layers", and "weights", which are
+segments of the paths of weights; "dense" also renames "dense_1", "dense_2", ...
+of_bundles: sections that replace the above, by bundle
 """
 
 import argparse
-import hashlib
 import io
 import json
-import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -20,19 +31,23 @@ from typing import Any
 import numpy as np
 
 from dltasks.bundle.card import render_card
-from dltasks.bundle.storage import ZIP_DATE
-from dltasks.files import write_json
+from dltasks.bundle.load import load_task
+from dltasks.bundle.storage import CARD_FILE, MANIFEST_FILE, ZIP_DATE
+from dltasks.files import hash_bytes, write_json
+from dltasks.litert.runtime import TFLITE_IDENTIFIER
 
 RENAMES = Path(__file__).parent / "renames"
-MANIFEST = {
+NETWORK_FILE, PARITY_FILE = "model.keras", "parity.json"
+
+MANIFEST_NAMES = {
     "plan": "config",
     "about": "data_description",
     "caveats": "limitations",
     "test": "evaluation",
 }
-PARITY = {"difference": "max_difference"}
-CONFUSION = {"truth": "label", "guess": "prediction", "of": "total", "share": "proportion"}
-CONFIG = {
+PARITY_NAMES = {"difference": "max_difference"}
+CONFUSION_NAMES = {"truth": "label", "guess": "prediction", "of": "total", "share": "proportion"}
+CONFIG_NAMES = {
     "minutes": "time_limit",
     "precision": "weight_dtype",
     "val": "validation_split",
@@ -40,69 +55,79 @@ CONFIG = {
 }
 PROTOCOL = "the test split, never used for training or validation, scored with model.tflite"
 
+Names = dict[str, str]
+"""New names by old names."""
 
-def rename_keys(mapping: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+
+def rename_keys(mapping: dict[str, Any], names: Names) -> dict[str, Any]:
     """The same values under new names."""
     return {names.get(key, key): value for key, value in mapping.items()}
 
 
-def rewrite_manifest(manifest: dict[str, Any], renames: dict[str, Any], description: str) -> dict[str, Any]:
-    manifest = rename_keys(manifest, MANIFEST)
-    manifest["config"] = rename_keys(manifest["config"], CONFIG | renames.get("config", {}))
-    manifest["config"] = {
-        name: renames.get("config_values", {}).get(name, {}).get(value, value)
-        if isinstance(value, str)
-        else value
-        for name, value in manifest["config"].items()
-    }
-    manifest["fields"] = rename_keys(manifest["fields"], renames.get("fields", {}))
-    for field, names in renames.get("nested_fields", {}).items():
-        if manifest["fields"].get(field):
-            manifest["fields"][field] = rename_keys(manifest["fields"][field], names)
-    for name in ("parity", "stream_parity"):
-        if name in manifest:
-            manifest[name] = rename_keys(manifest[name], PARITY)
-    evaluation = manifest["evaluation"]
-    evaluation["confusion"] = [rename_keys(each, CONFUSION) for each in evaluation["confusion"]]
-    evaluation["scores"] = rename_keys(evaluation["scores"], renames.get("scores", {}))
-    for name in ("parity", "stream_parity"):
-        if manifest.get(name, {}).get("scores"):
-            manifest[name]["scores"] = rename_keys(manifest[name]["scores"], renames.get("scores", {}))
-    for table in evaluation.get("tables", ()):
-        titles = renames.get("table_titles", {})
-        table["title"] = titles.get(table["title"], table["title"])
-        columns = renames.get("table_columns", {})
-        table["columns"] = [columns.get(column, column) for column in table["columns"]]
-    manifest["protocol"] = PROTOCOL
-    manifest["data_description"] = description
-    return manifest
-
-
-def rename_strings(value: Any, names: dict[str, str]) -> Any:
-    """Plain values of any depth, with strings and keys that are one of these names renamed."""
+def rename_strings(value: Any, names: Names) -> Any:
+    """Plain values of any depth, with the strings and keys that are an old name renamed."""
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, dict):
-        return {names.get(key, key): rename_strings(each, names) for key, each in value.items()}
-    return [rename_strings(each, names) for each in value] if isinstance(value, list) else value
+        return {names.get(key, key): rename_strings(item, names) for key, item in value.items()}
+    return [rename_strings(item, names) for item in value] if isinstance(value, list) else value
 
 
-def rewrite_layers(value: Any, renames: dict[str, Any]) -> Any:
-    """A Keras config with the classes of dltasks, and the arguments of each, renamed."""
-    if isinstance(value, list):
-        return [rewrite_layers(each, renames) for each in value]
-    if not isinstance(value, dict):
-        return value
-    value = {key: rewrite_layers(each, renames) for key, each in value.items()}
-    registered = value.get("registered_name")
-    if isinstance(registered, str) and registered.startswith("dltasks>"):
-        old = registered.removeprefix("dltasks>")
-        new = renames.get("classes", {}).get(old, old)
-        value |= {"registered_name": f"dltasks>{new}", "class_name": new}
-        value["config"] = rename_keys(value["config"], renames.get("arguments", {}).get(old, {}))
-        if value.get("module") is not None and new in renames.get("modules", {}):
-            value["module"] = renames["modules"][new]
-    return value
+def rename_numbered(name: str, names: Names) -> str:
+    """The new name of "name" or of "name_1"."""
+    if name in names:
+        return names[name]
+    stem, separator, number = name.rpartition("_")
+    return f"{names[stem]}_{number}" if separator and number.isdigit() and stem in names else name
+
+
+def rewrite_manifest(manifest: dict[str, Any], renames: dict[str, Any], description: str) -> dict[str, Any]:
+    """A bundle.json in new names, with this data description."""
+    manifest = rename_keys(manifest, MANIFEST_NAMES)
+    manifest["config"] = rewrite_config(manifest["config"], renames)
+    manifest["fields"] = rewrite_fields(manifest["fields"], renames)
+    manifest["evaluation"] = rewrite_evaluation(manifest["evaluation"], renames)
+    for name in {"parity", "stream_parity"} & set(manifest):
+        manifest[name] = rewrite_parity(manifest[name], renames)
+    return manifest | {"protocol": PROTOCOL, "data_description": description}
+
+
+def rewrite_config(config: dict[str, Any], renames: dict[str, Any]) -> dict[str, Any]:
+    """A training config in new names and values."""
+    config = rename_keys(config, CONFIG_NAMES | renames.get("config", {}))
+    values = renames.get("config_values", {})
+    return {
+        name: values.get(name, {}).get(value, value) if isinstance(value, str) else value
+        for name, value in config.items()
+    }
+
+
+def rewrite_fields(fields: dict[str, Any], renames: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a task in new names."""
+    fields = rename_keys(fields, renames.get("fields", {}))
+    for name, names in renames.get("nested_fields", {}).items():
+        if fields.get(name):
+            fields[name] = rename_keys(fields[name], names)
+    return fields
+
+
+def rewrite_evaluation(evaluation: dict[str, Any], renames: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation in new names."""
+    titles, columns = renames.get("table_titles", {}), renames.get("table_columns", {})
+    evaluation["confusion"] = [rename_keys(pair, CONFUSION_NAMES) for pair in evaluation["confusion"]]
+    evaluation["scores"] = rename_keys(evaluation["scores"], renames.get("scores", {}))
+    for table in evaluation.get("tables", ()):
+        table["title"] = titles.get(table["title"], table["title"])
+        table["columns"] = [columns.get(column, column) for column in table["columns"]]
+    return evaluation
+
+
+def rewrite_parity(parity: dict[str, Any], renames: dict[str, Any]) -> dict[str, Any]:
+    """A parity in new names."""
+    parity = rename_keys(parity, PARITY_NAMES)
+    if parity.get("scores"):
+        parity["scores"] = rename_keys(parity["scores"], renames.get("scores", {}))
+    return parity
 
 
 def rewrite_keras(content: bytes, renames: dict[str, Any]) -> bytes:
@@ -120,38 +145,48 @@ def rewrite_keras(content: bytes, renames: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def rewrite_weights(content: bytes, names: dict[str, str]) -> bytes:
-    """An HDF5 file of weights with the segments of its paths renamed; "segment_1" as "segment"."""
+def rewrite_layers(value: Any, renames: dict[str, Any]) -> Any:
+    """A Keras config with the registered classes of dltasks and the arguments of each renamed."""
+    if isinstance(value, list):
+        return [rewrite_layers(item, renames) for item in value]
+    if not isinstance(value, dict):
+        return value
+    value = {key: rewrite_layers(item, renames) for key, item in value.items()}
+    registered = value.get("registered_name")
+    if isinstance(registered, str) and registered.startswith("dltasks>"):
+        old = registered.removeprefix("dltasks>")
+        new = renames.get("classes", {}).get(old, old)
+        value |= {"registered_name": f"dltasks>{new}", "class_name": new}
+        value["config"] = rename_keys(value["config"], renames.get("arguments", {}).get(old, {}))
+        if value.get("module") is not None and new in renames.get("modules", {}):
+            value["module"] = renames["modules"][new]
+    return value
+
+
+def rewrite_weights(content: bytes, names: Names) -> bytes:
+    """An HDF5 file of weights with the segments of its paths renamed."""
     import h5py
-
-    def rename(path: str) -> str:
-        return "/".join(segment(each) for each in path.split("/"))
-
-    def segment(name: str) -> str:
-        stem, number = re.fullmatch(r"(.*?)(_\d+)?", name).groups()
-        return names[name] if name in names else names.get(stem, stem) + (number or "")
 
     if not names:
         return content
     file = io.BytesIO()
     with h5py.File(io.BytesIO(content)) as source, h5py.File(file, "w") as target:
 
-        def copy(name: str, item: Any) -> None:
+        def copy(path: str, item: Any) -> None:
+            new_path = "/".join(rename_numbered(segment, names) for segment in path.split("/"))
             if isinstance(item, h5py.Dataset):
-                new = target.create_dataset(rename(name), data=item[()])
+                copied = target.create_dataset(new_path, data=item[()])
             else:
-                new = target.require_group(rename(name))
-            for key, value in item.attrs.items():
-                new.attrs[key] = value
+                copied = target.require_group(new_path)
+            copied.attrs.update(item.attrs)
 
         source.visititems(copy)
-        for key, value in source.attrs.items():
-            target.attrs[key] = value
+        target.attrs.update(source.attrs)
     return file.getvalue()
 
 
-def rewrite_tflite(content: bytes, names: dict[str, str]) -> bytes:
-    """A .tflite with the inputs, outputs and keys of its signatures renamed."""
+def rewrite_tflite(content: bytes, names: Names) -> bytes:
+    """A .tflite file with its signatures and their inputs and outputs renamed."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
@@ -159,84 +194,77 @@ def rewrite_tflite(content: bytes, names: dict[str, str]) -> bytes:
         return content
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     for signature in model.signatureDefs:
-        key = signature.signatureKey.decode()
-        signature.signatureKey = rename_tensor(key, names).encode()
+        signature.signatureKey = rename_numbered(signature.signatureKey.decode(), names).encode()
         for tensor in (*signature.inputs, *signature.outputs):
-            tensor.name = rename_tensor(tensor.name.decode(), names).encode()
+            tensor.name = rename_numbered(tensor.name.decode(), names).encode()
     builder = flatbuffers.Builder(len(content) + 4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
+    builder.Finish(model.Pack(builder), TFLITE_IDENTIFIER)
     return bytes(builder.Output())
 
 
-def rename_tensor(name: str, names: dict[str, str]) -> str:
-    """The new name of a tensor; "past_keys_0" as "past_keys"."""
-    for old, new in names.items():
-        if name == old or re.fullmatch(re.escape(old) + r"_\d+", name):
-            return new + name[len(old) :]
-    return name
-
-
-def rewrite_golden(content: bytes, names: dict[str, str]) -> bytes:
-    """Golden vectors under the new names of their signatures and tensors."""
+def rewrite_golden(content: bytes, names: Names) -> bytes:
+    """Golden vectors under the new names of their signatures, inputs and outputs."""
     if not names:
         return content
+    renamed: dict[str, Any] = {}
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        new = {}
         for key in arrays.files:
             signature, side, name = key.split("/", 2)
-            new[f"{rename_tensor(signature, names)}/{side}/{rename_tensor(name, names)}"] = arrays[key]
+            renamed[f"{rename_numbered(signature, names)}/{side}/{rename_numbered(name, names)}"] = arrays[
+                key
+            ]
     file = io.BytesIO()
-    np.savez_compressed(file, **new)
+    np.savez_compressed(file, **renamed)
     return file.getvalue()
 
 
-def rewrite_bundle(old: Path, new: Path) -> None:
-    """Write the bundle `old` to the folder `new` in the new names."""
-    manifest = json.loads((old / "bundle.json").read_text(encoding="utf-8"))
-    path = RENAMES / f"{manifest['task']}.json"
+def load_renames(task: str, bundle: str) -> dict[str, Any]:
+    """The sections for a bundle of a task."""
+    path = RENAMES / f"{task}.json"
     renames = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    renames |= renames.get("of_bundles", {}).get(old.name, {})
-    about = new.parent / f"{new.name}.about.md"
+    return renames | renames.get("of_bundles", {}).get(bundle, {})
+
+
+def rewrite_files(folder: Path, renames: dict[str, Any]) -> None:
+    """Rename within the files of a bundle, except its manifest and its card."""
+    tensors = renames.get("tensors", {})
+    for path in folder.glob("*.tflite"):
+        path.write_bytes(rewrite_tflite(path.read_bytes(), tensors))
+    for path in folder.glob("*golden.npz"):
+        path.write_bytes(rewrite_golden(path.read_bytes(), tensors))
+    if (network := folder / NETWORK_FILE).is_file():
+        network.write_bytes(rewrite_keras(network.read_bytes(), renames.get("keras", {})))
+    parity = json.loads((folder / PARITY_FILE).read_text(encoding="utf-8"))
+    write_json(folder / PARITY_FILE, rewrite_parity(parity, renames))
+
+
+def rewrite_bundle(old: Path, new: Path) -> None:
+    """Write the bundle `old` to the folder `new` in new names."""
+    manifest = json.loads((old / MANIFEST_FILE).read_text(encoding="utf-8"))
+    renames = load_renames(manifest["task"], old.name)
+    about = new.with_name(f"{new.name}.about.md")
     description = about.read_text(encoding="utf-8") if about.is_file() else manifest["about"]
     manifest = rewrite_manifest(manifest, renames, description)
     new.mkdir(parents=True, exist_ok=True)
     for name in manifest["files"]:
         shutil.copyfile(old / name, new / name)
-    tensors = renames.get("tensors", {})
-    for path in new.glob("*.tflite"):
-        path.write_bytes(rewrite_tflite(path.read_bytes(), tensors))
-    for path in new.glob("*golden.npz"):
-        path.write_bytes(rewrite_golden(path.read_bytes(), tensors))
-    if (new / "model.keras").is_file():
-        content = rewrite_keras((new / "model.keras").read_bytes(), renames.get("keras", {}))
-        (new / "model.keras").write_bytes(content)
-    parity = rename_keys(json.loads((new / "parity.json").read_text(encoding="utf-8")), PARITY)
-    if parity.get("scores"):
-        parity["scores"] = rename_keys(parity["scores"], renames.get("scores", {}))
-    write_json(new / "parity.json", parity)
-    manifest["files"] = {
-        name: hashlib.sha256((new / name).read_bytes()).hexdigest() for name in manifest["files"]
-    }
-    manifest["limitations"] = task_limitations(manifest, new)
-    (new / "README.md").write_text(render_card(new.name, manifest), encoding="utf-8")
-    write_json(new / "bundle.json", manifest)
-
-
-def task_limitations(manifest: dict[str, Any], folder: Path) -> str:
-    """What the task says today of the limits of its predictions."""
-    from dltasks.bundle.load import load_task
-
-    return load_task(manifest, lambda name: (folder / name).read_bytes(), folder).describe().limitations
+    rewrite_files(new, renames)
+    manifest["files"] = {name: hash_bytes((new / name).read_bytes()) for name in manifest["files"]}
+    task = load_task(manifest, lambda name: (new / name).read_bytes(), new)
+    manifest["limitations"] = task.describe().limitations
+    (new / CARD_FILE).write_text(render_card(new.name, manifest), encoding="utf-8")
+    write_json(new / MANIFEST_FILE, manifest)
 
 
 def main() -> None:
+    """Rewrite all bundles of a folder."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("old", type=Path)
-    parser.add_argument("new", type=Path)
+    parser.add_argument("old", type=Path, help="folder of the bundles in old names")
+    parser.add_argument("new", type=Path, help="folder to write the bundles to")
     arguments = parser.parse_args()
-    for path in sorted(arguments.old.glob("*/bundle.json")):
+    for path in sorted(arguments.old.glob(f"*/{MANIFEST_FILE}")):
         rewrite_bundle(path.parent, arguments.new / path.parent.name)
         print(f"written: {arguments.new / path.parent.name}")
 

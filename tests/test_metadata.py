@@ -1,4 +1,4 @@
-"""What other programs make of our files."""
+"""Other programs can use the .tflite files of dltasks and their metadata."""
 
 import zipfile
 
@@ -16,7 +16,7 @@ mediapipe = pytest.importorskip("mediapipe")
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Bundled models of photos and of sounds as files."""
+    """Bundled models for photos and for sounds, exported to .tflite files."""
     folder = tmp_path_factory.mktemp("exported")
     for name, task in (("objects", "image"), ("commands", "speech")):
         library.load(name).export(
@@ -25,19 +25,19 @@ def exported(tmp_path_factory):
     return folder
 
 
-def options(path, kind):
+def classifier_options(path, kind):
     from mediapipe.tasks.python import BaseOptions
 
     return kind(base_options=BaseOptions(model_asset_path=str(path)), max_results=200)
 
 
-def test_mediapipe_gives_our_probabilities_of_the_same_pixels(exported):
+def test_mediapipe_predicts_the_same_probabilities_for_the_same_pixels(exported):
     from mediapipe.tasks.python import vision
 
     path = exported / "objects.tflite"
     task = library.load(path).task
     with vision.ImageClassifier.create_from_options(
-        options(path, vision.ImageClassifierOptions)
+        classifier_options(path, vision.ImageClassifierOptions)
     ) as classifier:
         for photo in sorted((ROOT / "samples/image").glob("*.jpg")):
             image = mediapipe.Image(
@@ -45,26 +45,28 @@ def test_mediapipe_gives_our_probabilities_of_the_same_pixels(exported):
             )
             theirs = classifier.classify(image).classifications[0].categories
             ours = library.load(path).predict(photo)[0].probabilities
-            assert {each.category_name for each in theirs} == set(task.labels)
-            by_label = {each.category_name: each.score for each in theirs}
-            assert [by_label[each] for each in task.labels] == pytest.approx(ours.tolist(), abs=1e-5)
-            assert all(task.labels[each.index] == each.category_name for each in theirs)
+            assert {category.category_name for category in theirs} == set(task.labels)
+            by_label = {category.category_name: category.score for category in theirs}
+            assert [by_label[label] for label in task.labels] == pytest.approx(ours.tolist(), abs=1e-5)
+            assert all(task.labels[category.index] == category.category_name for category in theirs)
 
 
-def test_mediapipe_hears_what_we_hear(exported):
+def test_mediapipe_predicts_the_same_probabilities_for_the_same_sound(exported):
     from mediapipe.tasks.python import audio
     from mediapipe.tasks.python.components.containers import AudioData
 
     path = exported / "commands.tflite"
     model = library.load(path)
-    with audio.AudioClassifier.create_from_options(options(path, audio.AudioClassifierOptions)) as classifier:
+    with audio.AudioClassifier.create_from_options(
+        classifier_options(path, audio.AudioClassifierOptions)
+    ) as classifier:
         for clip in (ROOT / "samples/speech/yes.flac", ROOT / "samples/speech/stop.flac"):
             samples = model.task.encode([clip])[0]["samples"]
             sound = AudioData.create_from_array(samples[0].astype(float), model.task.sample_rate)
             theirs = classifier.classify(sound)[0].classifications[0].categories
             ours = model.runtime.run({"samples": samples})["probabilities"][0]
-            by_label = {each.category_name: each.score for each in theirs}
-            assert [by_label[each] for each in model.task.labels] == pytest.approx(ours.tolist(), abs=1e-5)
+            by_label = {category.category_name: category.score for category in theirs}
+            assert [by_label[label] for label in model.task.labels] == pytest.approx(ours.tolist(), abs=1e-5)
 
 
 def test_plain_litert_runs_the_file(exported):
@@ -75,8 +77,8 @@ def test_plain_litert_runs_the_file(exported):
     assert zipfile.is_zipfile(exported / "objects.tflite")
 
 
-def test_what_is_written_is_read():
-    told = {
+def test_metadata_is_read_as_it_was_written():
+    values = {
         "name": "a",
         "description": "é",
         "subgraph_metadata": [
@@ -90,18 +92,18 @@ def test_what_is_written_is_read():
         ],
         "min_parser_version": metadata.VERSION,
     }
-    assert metadata.unpack(metadata.pack(told)) == told
+    assert metadata.unpack(metadata.pack(values)) == values
 
 
-def test_damaged_metadata_is_told(exported):
+def test_damaged_metadata_is_reported(exported):
     content = bytearray((exported / "objects.tflite").read_bytes())
-    place = content.find(metadata.IDENTIFIER)
+    start = content.find(metadata.IDENTIFIER)
     random = np.random.default_rng(0)
     for _ in range(200):
-        changed = bytearray(content)
-        for at in random.integers(place - 4, place + 1500, 8):
-            changed[at] = random.integers(256)
+        damaged = bytearray(content)
+        for position in random.integers(start - 4, start + 1500, 8):
+            damaged[position] = random.integers(256)
         try:
-            assert isinstance(metadata.read_metadata(bytes(changed)), dict)
+            assert isinstance(metadata.read_metadata(bytes(damaged)), dict)
         except ModelError as error:
             assert "metadata is damaged" in str(error)

@@ -1,1 +1,1 @@
-"""The bundle: a trained network on disk, with all it needs to predict and to be evaluated."""
+"""The bundle: a trained network on disk, with everything needed to predict and to evaluate."""

@@ -1,97 +1,111 @@
-"""The card of a bundle: what it is, how good, and what it is not for; written from what bundle.json records."""
+"""The model card of a bundle, rendered from its manifest."""
 
 from typing import Any
 
 
-def render_card(name: str, record: dict[str, Any]) -> str:
-    """Markdown."""
-    parts = (_head(name, record), _scores(record), _data(record), _making(record), _limits(record))
-    return "\n\n".join(part for part in parts if part) + "\n"
+def render_card(name: str, manifest: dict[str, Any]) -> str:
+    """The model card in Markdown.
+
+    Args:
+        name: Name of the model.
+        manifest: Content of its bundle.json.
+    """
+    sections = (
+        _introduction(name, manifest),
+        _intended_uses(manifest),
+        _training_data(manifest),
+        _training_procedure(manifest),
+        _evaluation(manifest),
+    )
+    return "\n\n".join(sections) + "\n"
 
 
-def _head(name: str, record: dict[str, Any]) -> str:
-    parity = record["parity"]
+def _introduction(name: str, manifest: dict[str, Any]) -> str:
+    parity = manifest["parity"]
     return (
         f"# {name}\n\n"
-        f"A network for the task `{record['task']}`, trained with dltasks {record['versions']['dltasks']}: "
-        f"{record['parameters']:,} parameters, {parity['bytes'] / 1e6:.2f} MB as model.tflite "
-        f"(quantisation: {parity['quantize']}), {parity['latency']:.2g} ms an input on one thread of the machine "
-        "it was exported on."
+        f"A network for the task `{manifest['task']}`, trained with dltasks "
+        f"{manifest['versions']['dltasks']}: {manifest['parameters']:,} parameters, "
+        f"{parity['bytes'] / 1e6:.2f} MB as model.tflite (quantization: {parity['quantize']}). "
+        f"A prediction takes {parity['latency']:.2g} ms on one thread of the machine it was exported on."
     )
 
 
-def _scores(record: dict[str, Any]) -> str:
-    test = record["evaluation"]
-    if not test:
-        return "## How good\n\nNot measured: there was no test part. `dltasks evaluate` measures it on data of yours."
-    rows = "\n".join(
-        f"| {name.replace('_', ' ')} | {each['value']:.4f} | {each['low']:.4f} to {each['high']:.4f} | {each['count']} |"
-        for name, each in test["scores"].items()
-    )
-    parity = record["parity"]
+def _intended_uses(manifest: dict[str, Any]) -> str:
     return (
-        "## How good\n\n"
-        f"Measured on {record['protocol']}.\n\n"
+        "## Intended uses and limitations\n\n"
+        "The model is meant for inputs like those of its training data. For any other input its prediction "
+        "is wrong, sometimes with a high probability. Do not let it decide alone where a mistake could harm "
+        "someone.\n\n"
+        f"{manifest['limitations'].strip()}"
+    ).rstrip()
+
+
+def _training_data(manifest: dict[str, Any]) -> str:
+    sizes, data = manifest["training"]["examples"], manifest["data"]
+    description = manifest["data_description"].strip() or "The origin and license of the data were not given."
+    return (
+        f"## Training data\n\n{description}\n\n"
+        f"{sizes['train']} training, {sizes['val']} validation and {sizes['test']} test examples, from "
+        f"{data['files']} file{'s' * (data['files'] != 1)} of {data['bytes']} bytes in total "
+        f"(sha256 `{data['sha256']}`)."
+    )
+
+
+def _training_procedure(manifest: dict[str, Any]) -> str:
+    training, config = manifest["training"], manifest["config"]
+    settings = ", ".join(
+        f"{name} {_setting(value)}" for name, value in config.items() if value not in (None, [], ())
+    )
+    interrupted = " The run was interrupted." if training["interrupted"] else ""
+    return (
+        "## Training procedure\n\n"
+        f"{training['epochs']} epochs in {training['seconds'] / 60:.0f} minutes; epoch "
+        f"{training['best_epoch']} had the best validation score.{interrupted} Training config: {settings}. "
+        "To train with the same config, pass this folder to `dltasks train --config-from`."
+    )
+
+
+def _setting(value: Any) -> str:
+    return " and ".join(value) if isinstance(value, list | tuple) else str(value)
+
+
+def _evaluation(manifest: dict[str, Any]) -> str:
+    evaluation, parity = manifest["evaluation"], manifest["parity"]
+    if not evaluation:
+        return (
+            "## Evaluation\n\n"
+            "Not evaluated, as there was no test split. `dltasks evaluate` scores the model on your own data."
+        )
+    rows = "\n".join(
+        f"| {name.replace('_', ' ')} | {score['value']:.4f} | {score['low']:.4f} to {score['high']:.4f} "
+        f"| {score['count']} |"
+        for name, score in evaluation["scores"].items()
+    )
+    return (
+        "## Evaluation\n\n"
+        f"Evaluated on {manifest['protocol']}.\n\n"
         f"| score | value | 95 % interval | examples |\n|---|---|---|---|\n{rows}\n\n"
-        "Intervals of shares are Wilson's, of rates an hour Poisson's, the others bootstrapped (500 rounds, less the "
-        "bias). "
-        f"Against the Keras network the file gives the same first answer on {parity['agreement']:.1%} of "
-        f"{parity['count']} examples; the largest difference of a probability is {parity['max_difference']:.2g}."
-        f"{_stream(record)}"
-        f"{''.join(map(_table, test.get('tables', ())))}"
+        "95 % intervals: Wilson for proportions, Poisson for hourly rates, bias-corrected bootstrap "
+        "otherwise.\n\n"
+        f"The top-1 prediction of model.tflite equals the Keras network's on {parity['agreement']:.1%} of "
+        f"{parity['count']} examples; their outputs differ by at most {parity['max_difference']:.2g}."
+        f"{_stream_parity(manifest)}"
+        f"{''.join(map(_table, evaluation.get('tables', ())))}"
+    )
+
+
+def _stream_parity(manifest: dict[str, Any]) -> str:
+    parity = manifest.get("stream_parity")
+    if not parity:
+        return ""
+    return (
+        f" stream.tflite, which takes a stream in chunks, agrees on {parity['agreement']:.1%} of "
+        f"{parity['count']} examples, with a difference of at most {parity['max_difference']:.2g}, and takes "
+        f"{parity['latency']:.2f} ms per chunk."
     )
 
 
 def _table(table: dict[str, Any]) -> str:
     lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
-    return f"\n\n### {table['title']}\n\n" + "\n".join(f"| {' | '.join(each)} |" for each in lines)
-
-
-def _stream(record: dict[str, Any]) -> str:
-    parity = record.get("stream_parity")
-    if not parity:
-        return ""
-    return (
-        f" Its stream.tflite, which hears piece by piece, gives the same on {parity['agreement']:.1%} of "
-        f"{parity['count']}, within {parity['max_difference']:.2g}, in {parity['latency']:.2f} ms a piece."
-    )
-
-
-def _data(record: dict[str, Any]) -> str:
-    counts, data = record["training"]["examples"], record["data"]
-    known = (
-        f"{counts['train']} examples to train on, {counts['val']} to choose by, {counts['test']} to judge by; "
-        f"{data['files']} file{'s' * (data['files'] != 1)} of {data['bytes']} bytes in all, sha256 `{data['sha256']}`."
-    )
-    about = (
-        record["data_description"]
-        or "Its owner has not said where the data comes from nor under which licence."
-    )
-    return f"## Trained on what\n\n{about.strip()}\n\n{known}"
-
-
-def _making(record: dict[str, Any]) -> str:
-    training, config = record["training"], record["config"]
-    settings = ", ".join(
-        f"{name} {_set(value)}" for name, value in config.items() if value not in (None, [], ())
-    )
-    cut = " The run was interrupted." if training["interrupted"] else ""
-    return (
-        "## How it was made\n\n"
-        f"{training['epochs']} epochs in {training['seconds'] / 60:.0f} minutes; the best by validation was epoch "
-        f"{training['best_epoch']}.{cut} Plan: {settings}. "
-        "`dltasks train --config-from` this folder repeats it."
-    )
-
-
-def _set(value) -> str:
-    return " and ".join(value) if isinstance(value, list | tuple) else str(value)
-
-
-def _limits(record: dict[str, Any]) -> str:
-    return (
-        "## What it can't do\n\n"
-        "It knows what its training data showed and nothing else: an input of any other kind gets a wrong answer, "
-        "sometimes with a high probability. Do not let it decide alone where a mistake harms someone.\n\n"
-        f"{record['limitations'].strip()}"
-    )
+    return f"\n\n### {table['title']}\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,1 +1,1 @@
-"""Data in memory and on disk: batches, columns, tables, labeled files."""
+"""Data sets: batches, columns, tables, labeled files, near-duplicates."""

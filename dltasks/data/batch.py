@@ -1,6 +1,5 @@
-"""Batch: raw inputs with their labels and sources; Splits: which of them are for training, validation and test."""
+"""Batch: raw inputs with their labels and sources; Splits: the training, validation and test examples."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,17 +9,23 @@ from typing import Any
 import numpy as np
 
 from dltasks.data.columns import take
+from dltasks.files import hash_bytes
+
+Indices = Sequence[int] | np.ndarray
+"""Indices of examples, as a list or an int array."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some raw inputs with where each came from, and their truths where the data says them.
+    """Raw inputs, with their labels where these are known.
 
-    raws: n inputs as the task's `encode` takes them (paths, say; they are read there), a list or Columns.
-    origins: n names for people. truths: n true answers, or None.
-    splits: n of "train", "val", "test" or None; where the data comes divided.
-    notes: what a reader of the data should know (files passed over, say).
-    files: those that the raws stand in, where they are not the raws themselves.
+    Attributes:
+        inputs: n inputs as the task's `encode` takes them, in a list or Columns; files may be given as paths.
+        source_names: n names of the inputs, for messages.
+        labels: n labels, or None.
+        splits: n of "train", "val", "test" or None, for data that comes split.
+        notes: Remarks on the data for the user, such as ignored files.
+        files: Files that contain the inputs, where the inputs are not files themselves.
     """
 
     inputs: Any
@@ -33,39 +38,47 @@ class Batch:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def take(self, positions: Iterable[int]) -> "Batch":
-        """The batch of the inputs at these positions, in this order."""
-        positions = positions if isinstance(positions, np.ndarray) else list(positions)
-        columns = (self.inputs, self.source_names, self.labels, self.splits)
+    def take(self, indices: Iterable[int]) -> "Batch":
+        """The batch of the inputs at these indices, in this order."""
+        indices = indices if isinstance(indices, np.ndarray) else list(indices)
         return Batch(
-            *(None if each is None else take(each, positions) for each in columns), self.notes, self.files
+            take(self.inputs, indices),
+            take(self.source_names, indices),
+            None if self.labels is None else take(self.labels, indices),
+            None if self.splits is None else take(self.splits, indices),
+            self.notes,
+            self.files,
         )
 
-    def fingerprint(self) -> dict[str, object]:
-        """Number of files, their bytes, and sha256 over the sorted sha256 of each; a file of many inputs counts once."""
-        raws = self.files or self.inputs
-        paths = dict.fromkeys(os.fspath(raw) for raw in raws if isinstance(raw, str | os.PathLike))
+    def fingerprint(self) -> dict[str, int | str]:
+        """Identity of the data: number of files, their total bytes, and the sha256 of their sorted sha256s.
+
+        A file of many inputs counts once; files that can't be read are left out.
+        """
+        sources = self.files or self.inputs
+        paths = dict.fromkeys(
+            os.fspath(source) for source in sources if isinstance(source, str | os.PathLike)
+        )
         hashes, size = [], 0
-        for raw in [*paths, *(raw for raw in raws if isinstance(raw, bytes))]:
+        for source in [*paths, *(source for source in sources if isinstance(source, bytes))]:
             try:
-                content = raw if isinstance(raw, bytes) else Path(raw).read_bytes()
+                content = source if isinstance(source, bytes) else Path(source).read_bytes()
             except OSError:
                 continue
             size += len(content)
-            hashes.append(hashlib.sha256(content).hexdigest())
-        whole = hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
-        return {"files": len(hashes), "bytes": size, "sha256": whole}
+            hashes.append(hash_bytes(content))
+        return {"files": len(hashes), "bytes": size, "sha256": hash_bytes("\n".join(sorted(hashes)).encode())}
 
     def chunks(self, size: int) -> Iterator["Batch"]:
-        """This batch in consecutive batches of at most `size` inputs."""
+        """Consecutive batches of at most `size` inputs."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))))
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Positions of the examples to train on, to choose by, and to judge by; lists or int arrays."""
+    """Indices of the training, validation and test examples."""
 
-    train: Sequence[int]
-    val: Sequence[int]
-    test: Sequence[int]
+    train: Indices
+    val: Indices
+    test: Indices

@@ -1,77 +1,78 @@
-"""Rows kept as columns: the batch of a table is a few arrays, not a hundred thousand objects."""
+"""Columns: rows stored as columns, so that a table of many rows is a few arrays."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 
 from dltasks.errors import DltasksError
 
-
-def failed_indices(answers: Sequence[Any]) -> list[int]:
-    """Positions of the inputs that could not be answered; of answers in columns all could."""
-    if isinstance(answers, Columns):
-        return []
-    return [i for i, each in enumerate(answers) if isinstance(each, DltasksError)]
-
-
 SHARED = {"shared": True}
-"""Metadata of a field of Columns that all rows have in common."""
+"""Metadata of a field of Columns whose value all rows share."""
 
 
 class Columns(Sequence, ABC):
-    """A sequence whose rows are made when they are asked for.
+    """A sequence whose rows are created on access.
 
-    A subclass is a dataclass of arrays (or Columns) of one length, and of SHARED fields.
+    A subclass is a dataclass of arrays (or Columns) of equal length, and of SHARED fields.
     """
 
     @abstractmethod
-    def row(self, position: int):
-        """What a loop over the rows gets."""
+    def row(self, index: int) -> Any:
+        """The row at this index, from 0 on."""
 
     def class_names(self) -> list[str] | None:
         """The class of each row, where the rows are labels that name one; else None."""
         return None
 
     def __len__(self) -> int:
-        return len(getattr(self, self._columns()[0]))
+        return len(getattr(self, self._names()[0]))
 
-    def __getitem__(self, position):
-        if isinstance(position, slice):
-            return self.take(np.arange(len(self))[position])
-        if not -len(self) <= position < len(self):
-            raise IndexError(position)
-        return self.row(position % len(self))
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self.row(index % len(self))
 
-    def take(self, positions) -> "Columns":
-        """The rows at these positions, in this order."""
-        return replace(self, **{name: take(getattr(self, name), positions) for name in self._columns()})
+    def take(self, indices: Iterable[int]) -> Self:
+        """The rows at these indices, in this order."""
+        columns = {name: take(getattr(self, name), indices) for name in self._names()}
+        return replace(cast(Any, self), **columns)
 
     @classmethod
-    def joined(cls, parts: Sequence["Columns"]) -> "Columns":
-        """All rows, one part after the other; what is shared is the first part's."""
-        names = parts[0]._columns()
-        return replace(parts[0], **{name: concat([getattr(each, name) for each in parts]) for name in names})
+    def concat(cls, blocks: Sequence["Columns"]) -> "Columns":
+        """The rows of all blocks, one block after the other; SHARED fields are the first block's."""
+        first = blocks[0]
+        columns = {name: concat([getattr(block, name) for block in blocks]) for name in first._names()}
+        return replace(cast(Any, first), **columns)
 
-    def _columns(self) -> list[str]:
-        return [each.name for each in fields(self) if each.metadata != SHARED]
+    def _names(self) -> list[str]:
+        return [entry.name for entry in fields(cast(Any, self)) if entry.metadata != SHARED]
 
 
-def take(values: Sequence, positions: Iterable[int]) -> Sequence:
-    """The values at these positions: columns of columns, an array of an array, a list of anything else."""
+def failed_indices(predictions: Sequence[Any]) -> list[int]:
+    """Indices of the inputs whose prediction failed; none of a prediction in Columns has."""
+    if isinstance(predictions, Columns):
+        return []
+    return [i for i, prediction in enumerate(predictions) if isinstance(prediction, DltasksError)]
+
+
+def take(values: Any, indices: Iterable[int]) -> Any:
+    """The values at these indices: Columns of Columns, an array of an array, a list of anything else."""
     if isinstance(values, np.ndarray):
-        return values[np.asarray(positions, int)]
-    return values.take(positions) if isinstance(values, Columns) else [values[i] for i in positions]
+        return values[np.asarray(indices, int)]
+    return values.take(indices) if isinstance(values, Columns) else [values[i] for i in indices]
 
 
-def concat(parts: Iterable[Sequence]) -> Sequence:
-    """Parts of one kind as one."""
-    parts = list(parts)
-    if parts and isinstance(parts[0], Columns):
-        return type(parts[0]).joined(parts)
-    if parts and isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    return list(chain.from_iterable(parts))
+def concat(blocks: Iterable[Any]) -> Any:
+    """Blocks of one kind (Columns, arrays or other sequences) as one."""
+    blocks = list(blocks)
+    if blocks and isinstance(blocks[0], Columns):
+        return type(blocks[0]).concat(blocks)
+    if blocks and isinstance(blocks[0], np.ndarray):
+        return np.concatenate(blocks)
+    return list(chain.from_iterable(blocks))

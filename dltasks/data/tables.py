@@ -1,4 +1,4 @@
-"""Tables read from CSV, Parquet and JSON Lines, one file or many; every row knows where it stood."""
+"""Tables read from CSV, Parquet and JSON Lines, one file or many; each row knows its file and its number."""
 
 import csv
 import glob
@@ -9,81 +9,88 @@ import os
 import zlib
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
-from dltasks.errors import DataError, RowsError
-from dltasks.files import read_file as content_of
+from dltasks.errors import DataError, RowsError, first_line
+from dltasks.files import match_pattern, read_file
 from dltasks.frameworks import suppress_native_output
 
 FILE_COLUMN, ROW_COLUMN = "_file", "_row"
-"""Columns that are added: the name of the file, and the row in it, from 1, a header not counted."""
+"""Added columns: the name of the file, and the number of the row in it, from 1, without a header."""
 
 EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq", ".jsonl", ".jsonl.gz", ".ndjson")
 CHUNK_BYTES = 1 << 20
-"""Bytes that are unpacked at a time."""
+"""Number of bytes that are unzipped at a time."""
 
 MAX_COMPRESSION_RATIO = 100
-"""Times its size that a packed table may have; real ones have five to twenty."""
+"""Maximum ratio of a table's unzipped to its zipped size; those of real tables are 5 to 20."""
 
 MAX_COLUMNS = 10_000
-"""Each costs far more than what it holds."""
+"""Maximum number of columns; each costs far more memory than its values."""
 
 MIN_UNPACKED_LIMIT = 512 << 20
-"""Bytes that any table may take."""
+"""Number of bytes that the values of any Parquet file may take, however small the file."""
 
 SEPARATORS = (",", ";", "\t", "|")
 BLANK_BYTES = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before the first value of a file: a mark of its encoding, white space."""
+"""Bytes that may precede the first value of a file: a byte order mark and white space."""
+
+GZIP_MAGIC, PARQUET_MAGIC = b"\x1f\x8b", b"PAR1"
+"""First bytes of a gzip file and of a Parquet file."""
 
 
 def read_table(source: Any) -> pl.DataFrame:
-    """One frame of all rows of a source, with FILE and ROW.
+    """Read all rows of a source as one frame, with FILE_COLUMN and ROW_COLUMN.
 
-    source: a file, a folder, a pattern ("2018-*.csv"), several of these in a list, the bytes of one of these, or
-    a frame of Polars or pandas, or a dict that is a row. Raises DataError.
+    Args:
+        source: A file, a folder, a pattern ("2018-*.csv"), the content of a file, a frame of Polars or
+            pandas, a dict with the values of a row, or a list of these.
+
+    Raises:
+        DataError: There is no table, or one can't be read.
     """
-    frames = [_read_one(each) for each in _iter_sources(source)]
+    frames = [_read_one(part) for part in _iter_sources(source)]
     if not frames:
-        raise DataError(f"{source}: no tables; wanted {', '.join(EXTENSIONS)}")
-    if not any(each.height for each in frames):
+        raise DataError(f"{source}: no tables; expected {', '.join(EXTENSIONS)}")
+    if not any(frame.height for frame in frames):
         raise DataError(f"{source_name(source)}: a header and no rows")
     return concat_frames(frames)
 
 
 def source_name(source: Any) -> str:
-    """What to call a source in a message."""
+    """The name of a source in messages."""
     if isinstance(source, bytes):
         return "standard input"
     if isinstance(source, str | os.PathLike):
         return str(source)
     if isinstance(source, Sequence):
-        return " and ".join(source_name(each) for each in source[:3]) + (" ..." if len(source) > 3 else "")
+        return " and ".join(source_name(part) for part in source[:3]) + (" ..." if len(source) > 3 else "")
     return "the frame"
 
 
 def files(source: Any) -> list[Path]:
-    """The files that a source names. Raises DataError for one that is not there."""
-    return [Path(each) for each in _iter_sources(source) if isinstance(each, str | os.PathLike)]
+    """The files that a source names. Raises DataError for a folder or a pattern without any."""
+    return [Path(part) for part in _iter_sources(source) if isinstance(part, str | os.PathLike)]
 
 
 def _iter_sources(source: Any) -> list[Any]:
     if isinstance(source, list | tuple):
-        return [part for each in source for part in _iter_sources(each)]
+        return [part for item in source for part in _iter_sources(item)]
     if not isinstance(source, str | os.PathLike):
         return [source]
     path = Path(source)
     if path.is_dir():
-        found = sorted(each for each in path.rglob("*") if str(each).lower().endswith(EXTENSIONS))
-        if not found:
-            raise DataError(f"{source}: no tables in this folder; wanted {', '.join(EXTENSIONS)}")
-        return found
+        paths = sorted(file for file in path.rglob("*") if str(file).lower().endswith(EXTENSIONS))
+        if not paths:
+            raise DataError(f"{source}: no tables in this folder; expected {', '.join(EXTENSIONS)}")
+        return paths
     if not path.exists() and glob.has_magic(str(source)):
-        found = sorted(map(Path, glob.glob(str(source))))
-        if not found:
-            raise DataError(f"{source}: no file has such a name")
-        return found
+        paths = match_pattern(str(source))
+        if not paths:
+            raise DataError(f"{source}: no file matches this pattern")
+        return paths
     return [path]
 
 
@@ -98,175 +105,187 @@ def _read_one(source: Any) -> pl.DataFrame:
         frame, name = _from_bytes(source), source_name(source)
     else:
         raise DataError(
-            f"{type(source).__name__}: not a table; wanted a path, a frame of Polars or pandas, a row as a dict, or a list of "
-            "these"
+            f"{type(source).__name__}: not a table; expected a path, a frame of Polars or pandas, "
+            "a row as a dict, or a list of these"
         )
-    clash = [each for each in (FILE_COLUMN, ROW_COLUMN) if each in frame.columns]
+    clashing = [column for column in (FILE_COLUMN, ROW_COLUMN) if column in frame.columns]
     if frame.width > MAX_COLUMNS:
         raise DataError(f"{name}: {frame.width:,} columns; at most {MAX_COLUMNS:,} are read")
-    frame = frame.drop(clash).with_columns(*_plainer(frame.drop(clash)))
+    frame = frame.drop(clashing).with_columns(*_simplify(frame.drop(clashing)))
     return frame.with_columns(
         pl.lit(name).cast(pl.Categorical).alias(FILE_COLUMN),
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(ROW_COLUMN),
     )
 
 
-def _plainer(frame: pl.DataFrame) -> Iterator[pl.Series]:
-    """What columns of kinds that few programs know are taken for."""
-    for each in frame:
-        if each.dtype.is_decimal():
-            yield each.cast(pl.Float64)
-        elif each.dtype in (pl.Int128, pl.UInt128, pl.Time):
-            yield each.cast(pl.String)
-        elif each.dtype == pl.Binary:
-            texts = [None if value is None else value.decode("utf-8", "replace") for value in each]
-            yield pl.Series(each.name, texts, pl.String)
-        elif each.dtype == pl.Duration:
-            yield each.dt.total_microseconds()
+def _simplify(frame: pl.DataFrame) -> Iterator[pl.Series]:
+    """Columns of rare data types, converted to common ones."""
+    for column in frame:
+        if column.dtype.is_decimal():
+            yield column.cast(pl.Float64)
+        elif column.dtype in (pl.Int128, pl.UInt128, pl.Time):
+            yield column.cast(pl.String)
+        elif column.dtype == pl.Binary:
+            texts = [None if value is None else value.decode("utf-8", "replace") for value in column]
+            yield pl.Series(column.name, texts, pl.String)
+        elif column.dtype == pl.Duration:
+            yield column.dt.total_microseconds()
 
 
-def _from_bytes(source: Path | bytes) -> pl.DataFrame:
+def _from_bytes(source: Any) -> pl.DataFrame:
     name = source_name(source)
-    content = source if isinstance(source, bytes) else content_of(source)
+    content = source if isinstance(source, bytes) else read_file(source)
     if not content.strip():
-        raise DataError(f"{name}: empty; wanted a header and rows")
-    if content[:4] == b"PAR1":
+        raise DataError(f"{name}: empty; expected a header and rows")
+    if content.startswith(PARQUET_MAGIC):
         return _from_parquet(content, name)
-    if str(name).lower().endswith((".parquet", ".pq")):
-        raise DataError(f"{name}: not a Parquet file, whatever its name says")
-    content = _unpacked(content, name)
+    if name.lower().endswith((".parquet", ".pq")):
+        raise DataError(f"{name}: not a Parquet file, despite its name")
+    content = _unzip(content, name)
     if not content.strip():
-        raise DataError(f"{name}: empty; wanted a header and rows")
+        raise DataError(f"{name}: empty; expected a header and rows")
     if content.lstrip(BLANK_BYTES).startswith(b"{"):
         return _from_json(content, name)
     return _from_csv(content, name)
 
 
 def _from_parquet(content: bytes, name: str) -> pl.DataFrame:
-    """What it says of its size is looked at first: a few bytes can stand for many rows."""
+    """Checks the declared size first: a few bytes can stand for many rows."""
     table = pl.scan_parquet(io.BytesIO(content))
     try:
         with suppress_native_output():
-            values = table.select(pl.len()).collect().item() * len(table.collect_schema())
-            found = (
-                None
-                if 8 * values > max(MIN_UNPACKED_LIMIT, MAX_COMPRESSION_RATIO * len(content))
-                else table.collect()
-            )
-    # polars raises a class of its own for every kind of damage, and one that is no Exception where its own code fails
+            count = table.select(pl.len()).collect().item() * len(table.collect_schema())
+            too_large = 8 * count > max(MIN_UNPACKED_LIMIT, MAX_COMPRESSION_RATIO * len(content))
+            frame = None if too_large else table.collect()
+    # polars has an error class for every kind of damage, and PanicException is no Exception
     except (Exception, pl.exceptions.PanicException) as error:
-        raise DataError(f"{name}: a damaged Parquet file ({_first_line(error)})") from error
-    if found is None:
+        raise DataError(f"{name}: a damaged Parquet file ({first_line(error)})") from error
+    if frame is None:
         raise DataError(
-            f"{name}: {values:,} values in {len(content):,} bytes, as no table has; write it anew as CSV if it is one"
+            f"{name}: {count:,} values in {len(content):,} bytes, more than any real table; "
+            "write it as CSV if it is one"
         )
-    return found
+    return frame
 
 
 def _from_json(content: bytes, name: str) -> pl.DataFrame:
-    """One object a line; a file that is none of it is refused by its rows."""
+    """One object per line; invalid rows are refused by number."""
     try:
         return pl.read_ndjson(content, infer_schema_length=None)
-    except Exception as error:  # polars raises a class of its own for every kind of damage
-        broken = dict(_broken(content))
-        if broken:
-            first, why = next(iter(broken.items()))
-            more = f" (and {len(broken) - 1:,} more such rows)" if len(broken) > 1 else ""
-            raise RowsError(f"{name}, row {first}: {why}{more}", name, tuple(broken)) from error
-        raise DataError(f"{name}: not JSON Lines that can be read ({_first_line(error)})") from error
+    except Exception as error:  # polars has an error class for every kind of damage
+        invalid = dict(_invalid_json_rows(content))
+        if invalid:
+            row, reason = next(iter(invalid.items()))
+            more = f" (and {len(invalid) - 1:,} more such rows)" if len(invalid) > 1 else ""
+            raise RowsError(f"{name}, row {row}: {reason}{more}", name, tuple(invalid)) from error
+        raise DataError(f"{name}: not readable as JSON Lines ({first_line(error)})") from error
 
 
-def _broken(content: bytes) -> Iterator[tuple[int, str]]:
-    """Rows that are no objects, and why; blank lines are no rows."""
+def _invalid_json_rows(content: bytes) -> Iterator[tuple[int, str]]:
+    """Rows that are not objects, and why; blank lines are no rows."""
     lines = (line for line in content.splitlines() if line.strip())
-    for number, line in enumerate(lines, 1):
+    for row, line in enumerate(lines, 1):
         try:
             if not isinstance(json.loads(line), dict):
-                yield number, f"{line[:60]!r} is no object; wanted one a line"
-        except (ValueError, RecursionError) as wrong:
-            yield number, f"not JSON ({wrong})"
+                yield row, f"{line[:60]!r} is not an object; expected one per line"
+        except (ValueError, RecursionError) as error:
+            yield row, f"not JSON ({error})"
 
 
-def _unpacked(content: bytes, name: str) -> bytes:
-    if content[:2] != b"\x1f\x8b":
+def _unzip(content: bytes, name: str) -> bytes:
+    if not content.startswith(GZIP_MAGIC):
         return content
-    found = []
+    chunks = []
     try:
-        with io.BytesIO(content) as packed, gzip.GzipFile(fileobj=packed) as file:
-            while part := file.read(CHUNK_BYTES):
-                found.append(part)
-                if len(found) * CHUNK_BYTES > max(16 * CHUNK_BYTES, MAX_COMPRESSION_RATIO * packed.tell()):
+        with io.BytesIO(content) as zipped, gzip.GzipFile(fileobj=zipped) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                chunks.append(chunk)
+                if len(chunks) * CHUNK_BYTES > max(16 * CHUNK_BYTES, MAX_COMPRESSION_RATIO * zipped.tell()):
                     raise DataError(
-                        f"{name}: unpacks to more than {MAX_COMPRESSION_RATIO} times its size, as no table does; unpack it by hand if it is one"
+                        f"{name}: unzips to more than {MAX_COMPRESSION_RATIO} times its size, "
+                        "more than any real table; unzip it yourself if it is one"
                     )
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name}: a damaged gzip file ({error})") from error
-    return b"".join(found)
+    return b"".join(chunks)
 
 
 def _from_csv(content: bytes, name: str) -> pl.DataFrame:
     if b"\0" in content[:4096]:
         raise DataError(f"{name}: neither CSV in UTF-8 nor Parquet")
-    separator = _separator(content)
-    columns = _header(content).count(separator) + 1
-    if columns > MAX_COLUMNS:
-        raise DataError(f"{name}: {columns:,} columns; at most {MAX_COLUMNS:,} are read")
+    separator = _detect_separator(content)
+    width = _first_row(content).count(separator) + 1
+    if width > MAX_COLUMNS:
+        raise DataError(f"{name}: {width:,} columns; at most {MAX_COLUMNS:,} are read")
     try:
-        # Every row is looked at before a column is called a number: a word in the last one would else be lost.
-        return _with_numbers(content, separator)
-    except Exception as error:  # polars raises a class of its own for every kind of damage
-        raise DataError(f"{name}: {_damage(content, separator, error)}") from error
+        return _read_csv(content, separator)
+    except Exception as error:  # polars has an error class for every kind of damage
+        raise DataError(f"{name}: {_csv_damage(content, separator, error)}") from error
 
 
-def _with_numbers(content: bytes, separator: str) -> pl.DataFrame:
-    """The rows; numbers with a comma for a point are numbers where a comma does not separate columns."""
-    options = {"separator": separator, "infer_schema_length": None, "null_values": ["", "NA", "null"]}
+def _read_csv(content: bytes, separator: str) -> pl.DataFrame:
+    """Reads decimal commas too, where the comma is not the separator."""
+    # The types come from all rows: a text in the last row would be lost in a column of numbers.
+    options: dict[str, Any] = {
+        "separator": separator,
+        "infer_schema_length": None,
+        "null_values": ["", "NA", "null"],
+    }
     frame = pl.read_csv(content, **options)
-    if separator == ",":
+    if separator == "," or not any(map(_has_decimal_commas, frame)):
         return frame
-    texts = [each.drop_nulls() for each in frame if each.dtype == pl.String]
-    commas = any(len(each) and each.str.contains(r"^\s*-?\d+,\d+\s*$").mean() > 0.5 for each in texts)
-    return pl.read_csv(content, decimal_comma=True, **options) if commas else frame
+    return pl.read_csv(content, decimal_comma=True, **options)
 
 
-def _separator(content: bytes) -> str:
-    """The one of SEPARATORS that comes most often in the first line."""
-    return max(SEPARATORS, key=_header(content).count)
+def _has_decimal_commas(column: pl.Series) -> bool:
+    if column.dtype != pl.String:
+        return False
+    texts = column.drop_nulls()
+    return len(texts) > 0 and cast(float, texts.str.contains(r"^\s*-?\d+,\d+\s*$").mean()) > 0.5
 
 
-def _header(content: bytes) -> str:
+def _detect_separator(content: bytes) -> str:
+    """The most frequent of SEPARATORS in the first row."""
+    return max(SEPARATORS, key=_first_row(content).count)
+
+
+def _first_row(content: bytes) -> str:
     return content.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
 
 
-def _damage(content: bytes, separator: str, error: Exception) -> str:
-    """What is wrong with a CSV that can't be read, with its row."""
+def _csv_damage(content: bytes, separator: str, error: Exception) -> str:
+    """What is wrong with a CSV file that can't be read, and in which row."""
     lines = content.decode("utf-8", "replace").splitlines()
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
         return "not UTF-8 text; save it as CSV in UTF-8"
-    for number, line in enumerate(lines):
+    for row, line in enumerate(lines):
         if line.count('"') % 2:
-            return f"row {number}: a quote is not closed: {line[:60]}"
-    wanted = lines[0].count(separator)
-    for number, line in enumerate(lines):
-        if '"' not in line and line.count(separator) > wanted:
-            return f"row {number}: {line.count(separator) + 1} values where the header has {wanted + 1}: {line[:60]}"
-    return f"not a CSV that can be read ({_first_line(error)})"
+            return f"row {row}: a quote is not closed: {line[:60]}"
+    expected = lines[0].count(separator)
+    for row, line in enumerate(lines):
+        if '"' not in line and line.count(separator) > expected:
+            count = line.count(separator) + 1
+            return f"row {row}: {count} values where the header has {expected + 1}: {line[:60]}"
+    return f"not readable as CSV ({first_line(error)})"
 
 
 def read_header(source: Any) -> list[str]:
-    """Names of the columns of the first table that a source names; none where they can't be told. Rows need not make sense."""
+    """Names of the columns of the first table that a source names; the rows need not be valid.
+
+    Empty where the names can't be determined.
+    """
     try:
         first = _iter_sources(source)[0]
-        content = _unpacked(content_of(first), source_name(first))
-        if content[:4] == b"PAR1":
+        content = _unzip(read_file(first), source_name(first))
+        if content.startswith(PARQUET_MAGIC):
             return list(_from_parquet(content, source_name(first)).columns)
     except DataError:
         return []
-    lines = (line for line in content.lstrip(BLANK_BYTES).splitlines() if line.strip())
     if not content.lstrip(BLANK_BYTES).startswith(b"{"):
-        return next(csv.reader([_header(content)], delimiter=_separator(content)), [])
+        return next(csv.reader([_first_row(content)], delimiter=_detect_separator(content)), [])
+    lines = (line for line in content.lstrip(BLANK_BYTES).splitlines() if line.strip())
     for line, _ in zip(lines, range(100), strict=False):
         try:
             return list(json.loads(line))
@@ -276,34 +295,36 @@ def read_header(source: Any) -> list[str]:
 
 
 def drop_rows(path: Path, rows: Container[int]) -> bytes:
-    """What a table's file holds without these rows, counted as in ROW; cells of text are as they were. Raises DataError."""
-    content, name = content_of(path), source_name(path)
-    if content[:4] == b"PAR1":
-        written = io.BytesIO()
-        _without_rows(_from_bytes(content), rows).write_parquet(written)
-        return written.getvalue()
-    plain = _unpacked(content, name)
-    if plain.lstrip(BLANK_BYTES).startswith(b"{"):
-        lines = (line for line in plain.splitlines(keepends=True) if line.strip())
-        changed = b"".join(line for row, line in enumerate(lines, 1) if row not in rows)
+    """The content of a table's file without some rows, numbered as in ROW_COLUMN.
+
+    Texts of other rows stay as they are. Raises DataError.
+    """
+    content, name = read_file(path), source_name(path)
+    if content.startswith(PARQUET_MAGIC):
+        parquet = io.BytesIO()
+        _without_rows(_from_bytes(content), rows).write_parquet(parquet)
+        return parquet.getvalue()
+    text = _unzip(content, name)
+    if text.lstrip(BLANK_BYTES).startswith(b"{"):
+        lines = (line for line in text.splitlines(keepends=True) if line.strip())
+        remaining = b"".join(line for row, line in enumerate(lines, 1) if row not in rows)
     else:
-        separator = _separator(plain)
-        frame = pl.read_csv(plain, separator=separator, infer_schema=False)
-        changed = _without_rows(frame, rows).write_csv(separator=separator).encode("utf-8")
-    return changed if plain is content else gzip.compress(changed)
+        separator = _detect_separator(text)
+        frame = pl.read_csv(text, separator=separator, infer_schema=False)
+        remaining = _without_rows(frame, rows).write_csv(separator=separator).encode("utf-8")
+    return remaining if text is content else gzip.compress(remaining)
 
 
 def _without_rows(frame: pl.DataFrame, rows: Container[int]) -> pl.DataFrame:
-    return frame[[place for place in range(frame.height) if place + 1 not in rows]]
+    return frame[[index for index in range(frame.height) if index + 1 not in rows]]
 
 
 def concat_frames(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """The frames below one another. A column that is text in one is text in all; one that is absent is missing."""
+    """The rows of all frames.
+
+    A column that is text in one frame is text in all; a column that a frame lacks is null. Raises DataError.
+    """
     try:
         return pl.concat(frames, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"these tables have different columns ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(f"these tables have different columns ({first_line(error)})") from error

@@ -1,1 +1,1 @@
-"""How good predictions are: metrics, and scores with their intervals."""
+"""Evaluation: metrics, and scores with confidence intervals."""

@@ -1,4 +1,4 @@
-"""How good answers are: scores, each with its 95 % interval and the count behind it."""
+"""Results of an evaluation: scores with their 95 % intervals, confusions and tables."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -8,10 +8,20 @@ import numpy as np
 
 from dltasks.evaluation import metrics
 
+MAX_CONFUSIONS = 20
+"""Maximum number of confused pairs of classes that are listed."""
+
 
 @dataclass(frozen=True)
 class Score:
-    """A measured value with its 95 % interval and the number of examples behind it."""
+    """A score with its 95 % interval.
+
+    Attributes:
+        value: The score.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        count: Number of examples behind it.
+    """
 
     value: float
     low: float
@@ -24,7 +34,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Confusion:
-    """`count` of the `of` examples of class `truth` were taken for class `guess`."""
+    """A pair of confused classes.
+
+    Attributes:
+        label: The class that the examples have.
+        prediction: The class that was predicted.
+        count: Number of examples with this label and this prediction.
+        total: Number of examples with this label.
+        proportion: count / total.
+    """
 
     label: str
     prediction: str
@@ -35,7 +53,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Table:
-    """Figures beside the scores, of each day say: rows of texts under the names of their columns."""
+    """Figures that belong to the scores, such as those of each day: rows of texts under named columns."""
 
     title: str
     columns: tuple[str, ...]
@@ -44,9 +62,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores by name, scores of each class, what is confused most, and tables of a task's own.
+    """Scores of a model on labeled data.
 
-    notes: what a reader should know (what did not match, say).
+    Attributes:
+        count: Number of examples.
+        scores: Scores by name, the most important first.
+        classes: Scores of each class, by class and name.
+        confusion: The most frequent confusions.
+        tables: Tables particular to the task.
+        notes: Remarks for the user, such as skipped examples.
     """
 
     count: int
@@ -57,111 +81,129 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
     def with_notes(self, notes: tuple[str, ...]) -> "Evaluation":
-        """This evaluation with more to say of it."""
+        """The evaluation with further notes."""
         return replace(self, notes=(*self.notes, *notes))
 
     def with_tables(self, tables: tuple[Table, ...]) -> "Evaluation":
-        """This evaluation with more tables."""
+        """The evaluation with further tables."""
         return replace(self, tables=(*self.tables, *tables))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, rounded to six digits."""
+        """Plain values, rounded to six decimals."""
         return round_floats(asdict(self))
 
 
-def round_floats(value):
-    """Plain values of any depth, floats to six digits."""
+def round_floats(value: Any) -> Any:
+    """Plain values of any depth, with floats rounded to six decimals."""
     if isinstance(value, float):
         return round(value, 6)
     if isinstance(value, dict):
-        return {key: round_floats(each) for key, each in value.items()}
+        return {key: round_floats(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [round_floats(each) for each in value]
+        return [round_floats(item) for item in value]
     return value
 
 
 def evaluate_classification(
-    labels: Sequence[str], probabilities: np.ndarray, truths: Sequence[str]
+    class_names: Sequence[str], probabilities: np.ndarray, labels: Sequence[str]
 ) -> Evaluation:
-    """Scores of a classifier. probabilities: float (count, classes) in the order of `labels`."""
-    position = {label: i for i, label in enumerate(labels)}
-    true = np.array([position[each] for each in truths])
-    guesses = probabilities.argmax(axis=1)
-    counts = metrics.confusion(true, guesses, len(labels))
-    scores = {"accuracy": proportion(int((guesses == true).sum()), len(true))}
-    if len(labels) > 5:
-        scores["top_5_accuracy"] = proportion(int(metrics.in_top(probabilities, true, 5).sum()), len(true))
-    scores |= _resampled(probabilities, true, guesses, len(labels))
-    return Evaluation(len(true), scores, _by_class(labels, counts), _confused(labels, counts))
+    """Scores of a classifier.
+
+    Args:
+        class_names: Names of the classes.
+        probabilities: Float array of shape (count, classes), in the order of `class_names`.
+        labels: The label of each example.
+    """
+    index = {name: i for i, name in enumerate(class_names)}
+    expected = np.array([index[label] for label in labels])
+    predictions = probabilities.argmax(axis=1)
+    counts = metrics.confusion(expected, predictions, len(class_names))
+    scores = {"accuracy": proportion(int((predictions == expected).sum()), len(expected))}
+    if len(class_names) > 5:
+        hits = int(metrics.in_top(probabilities, expected, 5).sum())
+        scores["top_5_accuracy"] = proportion(hits, len(expected))
+    scores |= _bootstrapped_scores(probabilities, expected, predictions, len(class_names))
+    return Evaluation(
+        len(expected), scores, _class_scores(class_names, counts), _confusions(class_names, counts)
+    )
 
 
 def proportion(hits: int, count: int) -> Score:
-    """A share with its Wilson interval."""
+    """A proportion with its Wilson interval."""
     return Score(hits / count if count else 0.0, *metrics.wilson(hits, count), count)
 
 
 def hourly_rate(events: int, hours: float, count: int) -> Score:
-    """Events an hour with their Poisson interval; `count` is the number of examples that the hours hold."""
+    """Events per hour with their Poisson interval.
+
+    Args:
+        events: Number of events.
+        hours: Time in which they occurred.
+        count: Number of examples within that time.
+    """
     low, high = metrics.poisson(events)
     return Score(events / hours, low / hours, high / hours, count)
 
 
-def _resampled(probabilities, truths, guesses, classes: int) -> dict[str, Score]:
-    """The scores that have no interval in closed form, with the bootstrap's."""
-    confidence, hits = probabilities.max(axis=1), guesses == truths
-    losses = metrics.log_losses(probabilities, truths)
+def _bootstrapped_scores(
+    probabilities: np.ndarray, labels: np.ndarray, predictions: np.ndarray, classes: int
+) -> dict[str, Score]:
+    """The scores that have no interval in closed form."""
+    confidence, hits = probabilities.max(axis=1), predictions == labels
+    losses = metrics.log_losses(probabilities, labels)
 
-    def counted(rows):
-        return metrics.confusion(truths[rows], guesses[rows], classes)
+    def confusion(rows: np.ndarray) -> np.ndarray:
+        return metrics.confusion(labels[rows], predictions[rows], classes)
 
     measures = {
-        "balanced_accuracy": lambda rows: metrics.balanced_accuracy(counted(rows)),
-        "macro_f1": lambda rows: metrics.macro_f1(counted(rows)),
+        "balanced_accuracy": lambda rows: metrics.balanced_accuracy(confusion(rows)),
+        "macro_f1": lambda rows: metrics.macro_f1(confusion(rows)),
         "expected_calibration_error": lambda rows: metrics.expected_calibration_error(
             confidence[rows], hits[rows]
         ),
         "log_loss": lambda rows: float(losses[rows].mean()),
     }
-    count = len(truths)
-    everything = np.arange(count)
-    most = {"log_loss": np.inf}
+    count = len(labels)
+    maxima = {"log_loss": np.inf}
     return {
-        name: Score(measure(everything), *metrics.bootstrap(measure, count, most.get(name, 1.0)), count)
+        name: Score(
+            measure(np.arange(count)), *metrics.bootstrap(measure, count, maxima.get(name, 1.0)), count
+        )
         for name, measure in measures.items()
     }
 
 
-def _by_class(labels: Sequence[str], counts: np.ndarray) -> dict[str, dict[str, Score]]:
+def _class_scores(class_names: Sequence[str], counts: np.ndarray) -> dict[str, dict[str, Score]]:
     f1 = metrics.f1_scores(counts)
-    table = {}
-    for i in np.flatnonzero(counts.sum(axis=1)):
-        found, there, guessed = int(counts[i, i]), int(counts[i].sum()), int(counts[:, i].sum())
-        table[labels[i]] = {
-            "recall": proportion(found, there),
-            "precision": proportion(found, guessed),
-            "f1": _f1(float(f1[i]), found, there + guessed - found),
+    scores = {}
+    for i in np.flatnonzero(counts.sum(axis=1)).tolist():
+        hits, labeled, predicted = int(counts[i, i]), int(counts[i].sum()), int(counts[:, i].sum())
+        scores[class_names[i]] = {
+            "recall": proportion(hits, labeled),
+            "precision": proportion(hits, predicted),
+            "f1": _f1(float(f1[i]), hits, labeled + predicted - hits),
         }
-    return table
+    return scores
 
 
-def _f1(value: float, found: int, either: int) -> Score:
-    """F1 = 2 J / (1 + J) grows with J, the share of `found` in `either`, so its interval follows Wilson's."""
-    low, high = metrics.wilson(found, either)
-    return Score(value, 2 * low / (1 + low), 2 * high / (1 + high), either)
+def _f1(value: float, hits: int, union: int) -> Score:
+    """F1 = 2 J / (1 + J) grows with the Jaccard index J = hits / union, hence its interval from Wilson's."""
+    low, high = metrics.wilson(hits, union)
+    return Score(value, 2 * low / (1 + low), 2 * high / (1 + high), union)
 
 
-def _confused(labels: Sequence[str], counts: np.ndarray, most: int = 20) -> tuple[Confusion, ...]:
+def _confusions(class_names: Sequence[str], counts: np.ndarray) -> tuple[Confusion, ...]:
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
-    places = np.argsort(-wrong, axis=None, kind="stable")[:most]
-    pairs = [np.unravel_index(place, wrong.shape) for place in places if wrong.flat[place]]
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_CONFUSIONS].tolist()
+    pairs = [divmod(position, len(counts)) for position in order if wrong.flat[position]]
     return tuple(
         Confusion(
-            labels[i],
-            labels[j],
-            int(counts[i, j]),
-            int(counts[i].sum()),
-            proportion(int(counts[i, j]), int(counts[i].sum())),
+            class_names[label],
+            class_names[prediction],
+            int(counts[label, prediction]),
+            int(counts[label].sum()),
+            proportion(int(counts[label, prediction]), int(counts[label].sum())),
         )
-        for i, j in pairs
+        for label, prediction in pairs
     )

@@ -1,1 +1,1 @@
-"""The .tflite file: run, described, tried safely. No TensorFlow."""
+"""The .tflite file: running, describing and checking it, without TensorFlow."""

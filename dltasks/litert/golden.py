@@ -1,62 +1,73 @@
-"""Golden vectors: a few inputs with the outputs a file gave when it was written, so that any machine can tell whether it still does."""
+"""Golden vectors: a few inputs and the outputs that a file gave for them when it was written."""
 
 import tokenize
 import zipfile
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 
-from dltasks.errors import ModelError
+from dltasks.errors import ModelError, first_line
 from dltasks.files import unzip
 from dltasks.litert.runtime import Arrays, Runtime
 
 GOLDEN_FILE, STREAM_GOLDEN_FILE = "golden.npz", "stream.golden.npz"
-"""Of the file that answers, and of the one of a bundle that takes a stream."""
+"""Files with the golden vectors of a bundle's model.tflite and of its stream.tflite."""
 
 COUNT = 3
-"""Inputs of each signature."""
+"""Number of inputs for each signature."""
 
 MAX_BYTES = 64 << 20
-"""Bytes that they may unpack to."""
+"""Maximum number of bytes that golden vectors may unzip to."""
 
 MAX_VALUES = 1000
-"""Values of an output that are kept at most, evenly over it."""
+"""Maximum number of values stored of an output, evenly spaced."""
 
 DYNAMIC_SIZE = 8
-"""Size of an axis, other than the first, that a file takes in any size."""
+"""Size that is used for an axis of any size, other than the batch axis."""
 
 FLOAT_TOLERANCE, INT8_TOLERANCE = 1e-3, 0.05
-"""The largest difference, as a share of the largest output (1 at least), of files that compute in floats, and of files that
-compute in 8 bits: there processors round differently."""
+"""Maximum difference, relative to the largest output (at least 1), of float and of 8-bit computation.
+
+Processors round 8-bit computations differently.
+"""
 
 
-def tolerance(level: str) -> float:
-    """What the outputs of a file of this level of quantisation may differ by from one processor to another."""
-    return INT8_TOLERANCE if level in ("dynamic", "int8") else FLOAT_TOLERANCE
+def tolerance(mode: str) -> float:
+    """Maximum difference between processors of the outputs of a file with this quantization mode."""
+    return INT8_TOLERANCE if mode in ("dynamic", "int8") else FLOAT_TOLERANCE
 
 
 def create_golden(runtime: Runtime, examples: Arrays, seed: int = 0) -> bytes:
-    """The content of FILE for this file.
+    """Golden vectors of a file, as the content of GOLDEN_FILE.
 
-    examples: encoded inputs (count, ...). No example is kept: each value of an input is that of another example at the
-    same place. A later signature is given what an earlier one put out under the same name, and zeros for what nothing
-    tells, as a state is at its beginning.
+    No example is stored: each value of an input comes from a random example, at the same position. An input
+    with the name of an earlier signature's output gets that output; an input without examples, such as a
+    state, is zeros.
+
+    Args:
+        runtime: Runs the file.
+        examples: Encoded inputs by name, with a batch axis.
+        seed: Seed of the random choices.
     """
     random = np.random.default_rng(seed)
-    found, known = {}, {}
+    arrays: dict[str, Any] = {}
+    earlier: Arrays = {}
     for signature in runtime.signatures or (None,):
         details = runtime.input_details(signature)
-        given = {
-            name: _draw_input(each, examples.get(name), random)
-            for name, each in details.items()
-            if name not in known
+        inputs = {
+            name: _draw_input(detail, examples.get(name), random)
+            for name, detail in details.items()
+            if name not in earlier
         }
-        found |= {f"{signature or ''}/in/{name}": each for name, each in given.items()}
-        answers = runtime.run(given | {name: known[name] for name in details if name in known}, signature)
-        found |= {f"{signature or ''}/out/{name}": _subsample(each) for name, each in answers.items()}
-        known |= answers
+        arrays |= {f"{signature or ''}/in/{name}": values for name, values in inputs.items()}
+        outputs = runtime.run(
+            inputs | {name: earlier[name] for name in details if name in earlier}, signature
+        )
+        arrays |= {f"{signature or ''}/out/{name}": _subsample(values) for name, values in outputs.items()}
+        earlier |= outputs
     file = BytesIO()
-    np.savez_compressed(file, **found)
+    np.savez_compressed(file, **arrays)
     return file.getvalue()
 
 
@@ -65,68 +76,71 @@ def _subsample(values: np.ndarray) -> np.ndarray:
     return flat[:: max(1, len(flat) // MAX_VALUES)]
 
 
-def _draw_input(detail: dict, values: np.ndarray | None, random: np.random.Generator) -> np.ndarray:
-    """COUNT inputs (one, where the file takes no more) of the shape that the file wants."""
-    free = detail["shape_signature"]
-    shape = [DYNAMIC_SIZE if size < 0 else size for size in free]
-    shape[0] = COUNT if free[0] < 0 else free[0]
+def _draw_input(detail: dict[str, Any], values: np.ndarray | None, random: np.random.Generator) -> np.ndarray:
+    """An input of COUNT rows, or of the file's fixed batch size."""
+    signature = detail["shape_signature"]
+    shape = [DYNAMIC_SIZE if size < 0 else size for size in signature]
+    shape[0] = COUNT if signature[0] < 0 else signature[0]
     dtype = detail["dtype"]
     if values is None:
         return np.zeros(shape, dtype)
     # A stream takes less than a whole input at a time.
-    size = [values.shape[i + 1] if free[i + 1] < 0 else free[i + 1] for i in range(len(free) - 1)]
-    values = values[(slice(None), *(slice(each) for each in size))]
+    sizes = [
+        values.shape[i + 1] if signature[i + 1] < 0 else signature[i + 1] for i in range(len(signature) - 1)
+    ]
+    values = values[(slice(None), *(slice(size) for size in sizes))]
     rows = random.integers(len(values), size=(shape[0], *values.shape[1:]))
     return np.take_along_axis(values, rows, axis=0).astype(dtype)
 
 
 def read_golden(content: bytes) -> Arrays:
-    """The arrays of a FILE by name. Raises ModelError if it is damaged."""
+    """The arrays of a GOLDEN_FILE by name: signature/in/input or signature/out/output. Raises ModelError."""
     try:
-        return {name.removesuffix(".npy"): _array(each) for name, each in unzip(content, MAX_BYTES).items()}
+        files = unzip(content, MAX_BYTES)
+        return {name.removesuffix(".npy"): _parse_array(file) for name, file in files.items()}
     except (zipfile.BadZipFile, ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
-        raise ModelError(f"{GOLDEN_FILE} is damaged ({_first_line(error)})") from error
+        raise ModelError(f"{GOLDEN_FILE} is damaged ({first_line(error)})") from error
 
 
-def _array(content: bytes) -> np.ndarray:
-    """What stands in a .npy; no more is made room for than there is."""
+def _parse_array(content: bytes) -> np.ndarray:
+    """The array in a .npy file; no memory is reserved for values that the file lacks."""
     file = BytesIO(content)
     if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("an array of another version")
-    shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype.hasobject or by_column:
-        raise ValueError("an array of objects, or by column")
+        raise ValueError("an array of another format version")
+    shape, column_major, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject or column_major:
+        raise ValueError("an array of objects, or in column-major order")
     return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def max_difference(runtime: Runtime, content: bytes) -> float:
-    """The largest difference of what the file answers here from what it answered when it was written, as a share of the
-    largest output (1 at least). Raises ModelError if `content` is damaged or of another file.
+    """The largest difference between the outputs here and those of the golden vectors.
+
+    Relative to the largest output of each tensor (at least 1). Raises ModelError if the golden vectors are
+    damaged or belong to another file.
     """
-    found, known = 0.0, {}
-    kept = {tuple(name.split("/", 2)): each for name, each in read_golden(content).items()}
+    arrays = {tuple(name.split("/", 2)): values for name, values in read_golden(content).items()}
+    differences = [0.0]
+    outputs: Arrays = {}
     try:
-        for signature in dict.fromkeys(key[0] for key in kept):
-            names = runtime.input_details(signature or None)
-            given = {name: kept.get((signature, "in", name), known.get(name)) for name in names}
-            known |= runtime.run(given, signature or None)
-            wanted = {name: each for (s, side, name), each in kept.items() if (s, side) == (signature, "out")}
-            found = max(
-                [
-                    found,
-                    *(_relative_difference(_subsample(known[name]), each) for name, each in wanted.items()),
-                ]
-            )
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise ModelError(f"{GOLDEN_FILE} does not fit the file ({_first_line(error)})") from error
-    return found
+        for signature in dict.fromkeys(key[0] for key in arrays):
+            inputs = {
+                name: arrays[signature, "in", name] if (signature, "in", name) in arrays else outputs[name]
+                for name in runtime.input_details(signature or None)
+            }
+            outputs |= runtime.run(inputs, signature or None)
+            differences += [
+                _relative_difference(_subsample(outputs[key[2]]), expected)
+                for key, expected in arrays.items()
+                if key[:2] == (signature, "out")
+            ]
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:
+        raise ModelError(f"{GOLDEN_FILE} does not fit the file ({first_line(error)})") from error
+    return max(differences)
 
 
-def _relative_difference(given: np.ndarray, wanted: np.ndarray) -> float:
-    wanted = wanted.astype(np.float64)
-    apart = float(np.abs(given - wanted).max(initial=0.0)) / max(1.0, float(np.abs(wanted).max(initial=0.0)))
-    return apart if np.isfinite(apart) else float("inf")
+def _relative_difference(values: np.ndarray, expected: np.ndarray) -> float:
+    expected = expected.astype(np.float64)
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    difference = float(np.abs(values - expected).max(initial=0.0)) / scale
+    return difference if np.isfinite(difference) else float("inf")

@@ -1,7 +1,8 @@
-"""What a .tflite says of itself to any reader: the standard metadata of TensorFlow Lite, written and read.
+"""The standard metadata of TensorFlow Lite in a .tflite file, written and read.
 
-The tables are those of metadata_schema.fbs, version 1.3.0, of TensorFlow Lite Support (as far as they are used here), a
-FlatBuffer in the model's buffer TFLITE_METADATA. The files that it names stand in a zip at the model's end.
+The tables are those of metadata_schema.fbs, version 1.3.0, of TensorFlow Lite Support, as far as they are
+used here: a FlatBuffer in the model's buffer TFLITE_METADATA. The files that it names are in a zip at the end
+of the model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,24 +10,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from dltasks.errors import ModelError
+from dltasks.litert.runtime import TFLITE_IDENTIFIER
 
 BUFFER, IDENTIFIER, VERSION = "TFLITE_METADATA", b"M001", "1.3.0"
+"""Name of the buffer, identifier of the FlatBuffer in it, and minimum version of a parser."""
 
 IMAGE, AUDIO, FEATURE = "ImageProperties", "AudioProperties", "FeatureProperties"
+"""Kinds of content of a tensor."""
 
 MAX_VALUES = 10_000
-"""Values that are read of the metadata of a file."""
+"""Maximum number of values that are read from the metadata of a file."""
 
-TEXT = 1
-LABELS = 2
-"""Kinds of a file that goes with a model: a text about it, and the names of the places of a tensor's last axis."""
+TEXT, LABELS = 1, 2
+"""Types of an associated file: a description, and the names of the positions along a tensor's last axis."""
 
 RGB = 1
+"""Color space of an image."""
+
+SCALARS = ("uint8", "int8", "uint32", "int32")
+"""Types of fields that are stored in the table itself."""
 
 UNIONS = {
     "Content": ("", FEATURE, IMAGE, "BoundingBoxProperties", AUDIO),
     "ProcessUnit": ("", "NormalizationOptions"),
 }
+"""Members of the unions in each table, by number."""
 
 TABLES = {
     "ModelMetadata": (
@@ -67,55 +75,71 @@ TABLES = {
     "Stats": (("max", ["float32"]), ("min", ["float32"])),
     "AssociatedFile": (("name", str), ("description", str), ("type", "int8"), ("locale", str)),
 }
-"""Fields of each table in the order of their slots: a text, a number, another table, or a vector [of such]. None is the
-member of a union that the field before it names."""
+"""Fields of each table in the order of their slots: name and type.
+
+A type is a text, a scalar, another table, or a vector of texts, floats or tables; None is the member of the
+union that the field before it names.
+"""
 
 
 @dataclass(frozen=True)
 class TensorDescription:
-    """What a tensor of a network holds, for people and for other programs.
+    """The content of a tensor of a network, for people and for other programs.
 
-    content: IMAGE, AUDIO (of `rate` samples a second) or FEATURE. labels: the file that names the places of its last
-    axis.
+    Attributes:
+        description: A sentence.
+        content: IMAGE, AUDIO or FEATURE.
+        sample_rate: Sample rate of AUDIO, in hertz.
+        labels: Name of the file with the names of the positions along the last axis; empty if there is none.
     """
 
     description: str
     content: str = FEATURE
-    rate: int = 0
+    sample_rate: int = 0
     labels: str = ""
 
     def table(self, name: str) -> dict[str, Any]:
-        """A TensorMetadata."""
-        found: dict[str, Any] = {"name": name, "description": self.description}
-        properties = {AUDIO: {"sample_rate": self.rate, "channels": 1}, IMAGE: {"color_space": RGB}}
-        found["content"] = {"kind": self.content, "properties": properties.get(self.content, {})}
+        """The TensorMetadata of the tensor with this name."""
+        properties = {AUDIO: {"sample_rate": self.sample_rate, "channels": 1}, IMAGE: {"color_space": RGB}}
+        values: dict[str, Any] = {"name": name, "description": self.description}
+        values["content"] = {"kind": self.content, "properties": properties.get(self.content, {})}
         if self.content == IMAGE:
-            # The network scales pixels itself.
+            # The network scales the pixels itself.
             unit = {"kind": "NormalizationOptions", "properties": {"mean": [0.0], "std": [1.0]}}
-            found["process_units"] = [unit]
+            values["process_units"] = [unit]
         if self.labels:
-            told = "what each place of the last axis means, a line each"
-            found["associated_files"] = [{"name": self.labels, "description": told, "type": LABELS}]
-        return found
+            description = "the meaning of each position along the last axis, one per line"
+            file = {"name": self.labels, "description": description, "type": LABELS}
+            values["associated_files"] = [file]
+        return values
 
 
 def add_metadata(
     model: bytes, about: dict[str, str], tensors: dict[str, TensorDescription], files: Sequence[str]
 ) -> bytes:
-    """The model with metadata. about: "name", "description", "version", "author", "license".
+    """Add metadata to a .tflite file.
 
-    tensors: what those of the signatures hold, by name. files: those in the zip that tell of the whole model.
+    Args:
+        model: Content of the file.
+        about: "name", "description", "version", "author" and "license" of the model.
+        tensors: Descriptions of inputs and outputs, by name.
+        files: Names of the files in the zip that describe the whole model.
+
+    Returns:
+        Content of the new file, without the zip.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     network = schema.ModelT.InitFromPackedBuf(model, 0)
-    subgraphs = [_subgraph(each, network.subgraphs, tensors) for each in network.signatureDefs or ()]
+    subgraphs = [
+        _subgraph_metadata(signature, network.subgraphs, tensors) for signature in network.signatureDefs or ()
+    ]
     content = pack(
         about
         | {
-            "subgraph_metadata": [each for _, each in sorted(subgraphs, key=lambda pair: pair[0])],
-            "associated_files": [{"name": each, "type": TEXT} for each in files],
+            "subgraph_metadata": [values for _, values in sorted(subgraphs, key=lambda pair: pair[0])],
+            "associated_files": [{"name": name, "type": TEXT} for name in files],
             "min_parser_version": VERSION,
         }
     )
@@ -125,16 +149,18 @@ def add_metadata(
     network.buffers.append(buffer)
     network.metadata = [*(network.metadata or ()), entry]
     builder = flatbuffers.Builder(len(model) + len(content))
-    builder.Finish(network.Pack(builder), b"TFL3")
+    builder.Finish(network.Pack(builder), TFLITE_IDENTIFIER)
     return bytes(builder.Output())
 
 
-def _subgraph(signature, subgraphs, tensors: dict[str, TensorDescription]) -> tuple[int, dict[str, Any]]:
-    """The place of a signature's subgraph, and its SubGraphMetadata."""
+def _subgraph_metadata(
+    signature: Any, subgraphs: Any, tensors: dict[str, TensorDescription]
+) -> tuple[int, dict[str, Any]]:
+    """The index of a signature's subgraph, and its SubGraphMetadata."""
     subgraph = subgraphs[signature.subgraphIndex]
 
-    def side(maps, order) -> list[dict[str, Any]]:
-        names = {each.tensorIndex: each.name.decode() for each in maps}
+    def tensor_metadata(maps: Any, order: Any) -> list[dict[str, Any]]:
+        names = {entry.tensorIndex: entry.name.decode() for entry in maps}
         unknown = TensorDescription("")
         return [
             tensors.get(names.get(i, ""), unknown).table(names.get(i, subgraph.tensors[i].name.decode()))
@@ -143,8 +169,8 @@ def _subgraph(signature, subgraphs, tensors: dict[str, TensorDescription]) -> tu
 
     return signature.subgraphIndex, {
         "name": signature.signatureKey.decode(),
-        "input_tensor_metadata": side(signature.inputs, subgraph.inputs),
-        "output_tensor_metadata": side(signature.outputs, subgraph.outputs),
+        "input_tensor_metadata": tensor_metadata(signature.inputs, subgraph.inputs),
+        "output_tensor_metadata": tensor_metadata(signature.outputs, subgraph.outputs),
     }
 
 
@@ -153,12 +179,12 @@ def pack(values: dict[str, Any]) -> bytes:
     import flatbuffers
 
     builder = flatbuffers.Builder(1024)
-    builder.Finish(_packed(builder, "ModelMetadata", values), IDENTIFIER)
+    builder.Finish(_write_table(builder, "ModelMetadata", values), IDENTIFIER)
     return bytes(builder.Output())
 
 
-def _packed(builder, table: str, values: dict[str, Any]) -> int:
-    """The offset of a table. What it refers to must be written before it."""
+def _write_table(builder: Any, table: str, values: dict[str, Any]) -> int:
+    """The offset of a table; everything it refers to must be written before it."""
     slots: list[tuple[int, Any, Any]] = []
     for slot, (name, kind) in enumerate(TABLES[table]):
         value = values.get(name)
@@ -167,38 +193,40 @@ def _packed(builder, table: str, values: dict[str, Any]) -> int:
         if kind is None and value is not None:
             kind = values["kind"]
         if value is not None:
-            slots.append((slot, kind, value if _scalar(kind) else _referred(builder, kind, value)))
+            slots.append((slot, kind, value if kind in SCALARS else _write_value(builder, kind, value)))
     builder.StartObject(len(TABLES[table]))
     for slot, kind, value in slots:
-        prepend = getattr(builder, f"Prepend{kind.capitalize()}Slot") if _scalar(kind) else None
-        prepend(slot, value, 0) if prepend else builder.PrependUOffsetTRelativeSlot(slot, value, 0)
+        if kind in SCALARS:
+            getattr(builder, f"Prepend{kind.capitalize()}Slot")(slot, value, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(slot, value, 0)
     return builder.EndObject()
 
 
-def _scalar(kind) -> bool:
-    return kind in ("uint8", "int8", "uint32", "int32")
-
-
-def _referred(builder, kind, value) -> int:
+def _write_value(builder: Any, kind: Any, value: Any) -> int:
+    """The offset of a text, a table or a vector."""
     if kind is str:
         return builder.CreateString(value)
     if not isinstance(kind, list):
-        return _packed(builder, kind, value)
-    (inner,) = kind
-    if inner == "float32":
+        return _write_table(builder, kind, value)
+    (item_kind,) = kind
+    if item_kind == "float32":
         builder.StartVector(4, len(value), 4)
-        for each in reversed(value):
-            builder.PrependFloat32(each)
+        for number in reversed(value):
+            builder.PrependFloat32(number)
         return builder.EndVector()
-    offsets = [_referred(builder, inner, each) for each in value]
+    offsets = [_write_value(builder, item_kind, item) for item in value]
     builder.StartVector(4, len(offsets), 4)
-    for each in reversed(offsets):
-        builder.PrependUOffsetTRelative(each)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
     return builder.EndVector()
 
 
 def read_metadata(model: bytes) -> dict[str, Any]:
-    """The ModelMetadata of a .tflite as plain values; empty where it has none. Raises ModelError if it is damaged."""
+    """The ModelMetadata of a .tflite file as plain values; empty if it has none.
+
+    Raises ModelError if it is damaged.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     try:
@@ -217,48 +245,55 @@ def unpack(content: bytes) -> dict[str, Any]:
     from flatbuffers import encode, packer, table
 
     root = encode.Get(packer.uoffset, content, 0)
-    return _unpacked(table.Table(bytearray(content), root), "ModelMetadata", iter(range(MAX_VALUES)))
+    return _read_table(table.Table(bytearray(content), root), "ModelMetadata", iter(range(MAX_VALUES)))
 
 
-def _unpacked(table, name: str, room: Iterator[int]) -> dict[str, Any]:
-    """A table. room: one place for each value that may still be read; the same bytes can be named as many."""
-    found: dict[str, Any] = {}
+def _read_table(table: Any, name: str, budget: Iterator[int]) -> dict[str, Any]:
+    """A table as plain values.
+
+    budget: An item for each value that may still be read, as many offsets can point to the same bytes.
+    """
+    values: dict[str, Any] = {}
+    kind: Any
     for slot, (field, kind) in enumerate(TABLES[name]):
         offset = table.Offset(4 + 2 * slot)
         if not offset:
             continue
         if kind is None:
-            kind = found["kind"]
-        place = table.Pos + offset
-        found[field] = _number(table, kind, place) if _scalar(kind) else _followed(table, kind, place, room)
+            kind = values["kind"]
+        position = table.Pos + offset
+        if kind in SCALARS:
+            values[field] = _read_number(table, kind, position)
+        else:
+            values[field] = _read_value(table, kind, position, budget)
         if kind == "uint8":
-            names = UNIONS[name]
-            found[field] = names[found[field]] if found[field] < len(names) else ""
-    return {field: value for field, value in found.items() if value != ""}
+            members = UNIONS[name]
+            values[field] = members[values[field]] if values[field] < len(members) else ""
+    return {field: value for field, value in values.items() if value != ""}
 
 
-def _number(table, kind: str, place: int):
+def _read_number(table: Any, kind: str, position: int) -> Any:
     from flatbuffers import number_types
 
-    return table.Get(getattr(number_types, f"{kind.capitalize()}Flags"), place)
+    return table.Get(getattr(number_types, f"{kind.capitalize()}Flags"), position)
 
 
-def _followed(table, kind, place: int, room: Iterator[int]):
+def _read_value(table: Any, kind: Any, position: int, budget: Iterator[int]) -> Any:
+    """A text, a table or a vector."""
     from flatbuffers.table import Table
 
-    if next(room, None) is None:
+    if next(budget, None) is None:
         raise ValueError(f"more than {MAX_VALUES:,} values")
     if kind is str:
-        return table.String(place).decode("utf-8", "replace")
+        return table.String(position).decode("utf-8", "replace")
     if not isinstance(kind, list):
-        return _unpacked(Table(table.Bytes, table.Indirect(place)), kind, room) if kind else {}
-    (inner,) = kind
-    start = place + _number(table, "uint32", place)
-    count = _number(table, "uint32", start)
+        return _read_table(Table(table.Bytes, table.Indirect(position)), kind, budget) if kind else {}
+    (item_kind,) = kind
+    start = position + _read_number(table, "uint32", position)
+    count = _read_number(table, "uint32", start)
     if 4 * count > len(table.Bytes):
         raise ValueError(f"a vector of {count}")
-    places = (start + 4 + 4 * i for i in range(count))
-    return [
-        _number(table, inner, each) if inner == "float32" else _followed(table, inner, each, room)
-        for each in places
-    ]
+    positions = (start + 4 + 4 * i for i in range(count))
+    if item_kind == "float32":
+        return [_read_number(table, item_kind, item) for item in positions]
+    return [_read_value(table, item_kind, item, budget) for item in positions]

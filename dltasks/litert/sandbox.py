@@ -1,4 +1,4 @@
-"""A stranger's .tflite tried in a process of its own: a malformed one can end the whole process (SIGSEGV) or take all memory.
+"""A third-party .tflite file tried in a subprocess: a malformed one can crash the process or take all memory.
 
 python -m dltasks.litert.sandbox < FILE
 """
@@ -7,19 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dltasks.errors import ModelError
+from dltasks.errors import ModelError, first_line
 
 MAX_SECONDS = 10
-"""How long loading and one run may take."""
+"""Maximum time of loading and running a file, in seconds."""
 
 MAX_BYTES = 1 << 30
-"""How much memory it may take."""
+"""Maximum memory of the subprocess, in bytes."""
 
 
 def check_in_subprocess(content: bytes, path: Path) -> None:
-    """Raises ModelError if this content of a file can't be loaded and run, within SECONDS and BYTES."""
+    """Raise ModelError if a .tflite file can't be loaded and run within MAX_SECONDS and MAX_BYTES."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "dltasks.litert.sandbox"],
             input=content,
             capture_output=True,
@@ -27,21 +27,22 @@ def check_in_subprocess(content: bytes, path: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(
-            f"{path}: LiteRT does not load and run this .tflite within {MAX_SECONDS} s; it is damaged, or far too large"
+            f"{path}: LiteRT does not load and run this .tflite within {MAX_SECONDS} s; "
+            "it is damaged or far too large"
         ) from error
-    if done.returncode == 0:
+    if process.returncode == 0:
         return
-    said = done.stdout.decode("utf-8", "replace").strip()
-    if done.returncode == 1 and said:
-        raise ModelError(f"{path}: {said}")
+    message = process.stdout.decode("utf-8", "replace").strip()
+    if process.returncode == 1 and message:
+        raise ModelError(f"{path}: {message}")
     raise ModelError(
-        f"{path}: LiteRT breaks down on this .tflite (tried in a process of its own, which ended with "
-        f"{done.returncode}); it is damaged"
+        f"{path}: LiteRT breaks down on this .tflite (a subprocess that tried it ended with "
+        f"{process.returncode}); it is damaged"
     )
 
 
 def _try(content: bytes) -> int:
-    """Load the file here and run it on zeros and on noise; what is wrong goes to standard output."""
+    """Load the file and run it on zeros and on noise; prints what fails and returns the exit code."""
     _limit_memory()
     import numpy as np
 
@@ -50,15 +51,16 @@ def _try(content: bytes) -> int:
     try:
         runtime, random = Runtime(content), np.random.default_rng(0)
         for signature in runtime.signatures or (None,):
-            for most in (0, 255):
-                given = {}
+            for maximum in (0, 255):
+                inputs = {}
                 for name, detail in runtime.input_details(signature).items():
-                    # Of a stranger's axes that take any size, 1 is the only one that is surely not too many.
+                    # Any other size than 1 could be too much for an axis of any size.
                     shape = [max(1, int(size)) for size in detail["shape_signature"]]
-                    given[name] = random.integers(0, most, shape, endpoint=True).astype(detail["dtype"])
-                runtime.run(given, signature)
+                    values = random.integers(0, maximum, shape, endpoint=True)
+                    inputs[name] = values.astype(detail["dtype"])
+                runtime.run(inputs, signature)
     except (ModelError, ValueError, RuntimeError, TypeError, KeyError, MemoryError) as error:
-        print((str(error).splitlines() or [type(error).__name__])[0])
+        print(first_line(error))
         return 1
     return 0
 

@@ -1,79 +1,93 @@
-"""What a .tflite is made of: its inputs and outputs, the operations it needs, its size, what it says of itself."""
+"""Summary of a .tflite file: its inputs and outputs, operations, size and metadata."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from dltasks.errors import ModelError
-from dltasks.litert import metadata
-from dltasks.litert.runtime import Runtime
+from dltasks.litert.metadata import read_metadata
+from dltasks.litert.runtime import Details, Runtime
 
 
 def model_summary(model: bytes) -> dict[str, Any]:
-    """Plain values: "bytes", "signatures" with the "inputs" and "outputs" of each, "operations" with how often each
-    stands in it, and its standard "metadata". Raises ModelError.
+    """Summarize a .tflite file.
+
+    Args:
+        model: Content of the file.
+
+    Returns:
+        Plain values: "bytes"; "signatures", by name, with their "inputs" and "outputs"; "operations", with
+        the number of occurrences of each; and the standard "metadata".
+
+    Raises:
+        ModelError: LiteRT can't load the file.
     """
     runtime = Runtime(model)
     try:
-        told: dict[str, Any] = metadata.read_metadata(model)
+        metadata = read_metadata(model)
     except ModelError as error:
-        told = {"damaged": str(error)}
+        metadata = {"damaged": str(error)}
     return {
         "bytes": len(model),
         "signatures": {
-            name or "": {
-                side: list(map(_tensor, each.items())) for side, each in _sides(runtime, name).items()
+            signature or "": {
+                "inputs": _summarize_tensors(runtime.input_details(signature)),
+                "outputs": _summarize_tensors(runtime.output_details(signature)),
             }
-            for name in runtime.signatures or (None,)
+            for signature in runtime.signatures or (None,)
         },
-        "operations": _operations(model),
-        "metadata": told,
+        "operations": _count_operations(model),
+        "metadata": metadata,
     }
 
 
-def _sides(runtime: Runtime, signature: str | None) -> dict[str, dict]:
-    return {"inputs": runtime.input_details(signature), "outputs": runtime.output_details(signature)}
+def _summarize_tensors(details: Details) -> list[dict[str, Any]]:
+    return [_summarize_tensor(name, detail) for name, detail in details.items()]
 
 
-def _tensor(named: tuple[str, dict]) -> dict[str, Any]:
-    name, detail = named
-    scale, zero = detail["quantization"]
-    found = {
+def _summarize_tensor(name: str, detail: dict[str, Any]) -> dict[str, Any]:
+    scale, zero_point = detail["quantization"]
+    summary = {
         "name": name,
         "dtype": np.dtype(detail["dtype"]).name,
         "shape": [int(size) for size in detail["shape_signature"]],
     }
-    return found | ({"scale": round(float(scale), 8), "zero": int(zero)} if scale else {})
+    return summary | ({"scale": round(float(scale), 8), "zero": int(zero_point)} if scale else {})
 
 
-def _operations(model: bytes) -> dict[str, int]:
+def _count_operations(model: bytes) -> dict[str, int]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     network = schema.Model.GetRootAs(model, 0)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for i in range(network.SubgraphsLength()):
-        graph = network.Subgraphs(i)
-        for j in range(graph.OperatorsLength()):
-            code = network.OperatorCodes(graph.Operators(j).OpcodeIndex())
+        subgraph = network.Subgraphs(i)
+        for j in range(subgraph.OperatorsLength()):
+            code = network.OperatorCodes(subgraph.Operators(j).OpcodeIndex())
             number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
             custom = (code.CustomCode() or b"").decode("utf-8", "replace")
-            found[custom or names.get(number, str(number))] += 1
-    return dict(found.most_common())
+            counts[custom or names.get(number, str(number))] += 1
+    return dict(counts.most_common())
 
 
-def summary_rows(told: dict[str, Any]):
-    """Pairs of what and value, for people."""
-    for signature, sides in told["signatures"].items():
+def summary_rows(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A model summary as pairs of name and value, for people."""
+    for signature, sides in summary["signatures"].items():
+        suffix = f" of {signature}" if len(summary["signatures"]) > 1 else ""
         for side, tensors in sides.items():
-            for each in tensors:
-                shape = ", ".join("any" if size < 0 else str(size) for size in each["shape"])
-                quantised = f", {each['scale']:g} * (value - {each['zero']})" if "scale" in each else ""
-                where = f" of {signature}" if len(told["signatures"]) > 1 else ""
-                yield f"{side[:-1]}{where}", f"{each['name']}: {each['dtype']} ({shape}){quantised}"
-    yield "operations", ", ".join(f"{name} {count}" for name, count in told["operations"].items())
-    yield "size", f"{told['bytes']:,} bytes"
+            for tensor in tensors:
+                yield f"{side[:-1]}{suffix}", _describe_tensor(tensor)
+    yield "operations", ", ".join(f"{name} {count}" for name, count in summary["operations"].items())
+    yield "size", f"{summary['bytes']:,} bytes"
     for name in ("name", "description", "version", "author", "license", "damaged"):
-        if name in told["metadata"]:
-            yield f"metadata {name}", told["metadata"][name]
+        if name in summary["metadata"]:
+            yield f"metadata {name}", summary["metadata"][name]
+
+
+def _describe_tensor(tensor: dict[str, Any]) -> str:
+    shape = ", ".join("any" if size < 0 else str(size) for size in tensor["shape"])
+    scaling = f", {tensor['scale']:g} * (value - {tensor['zero']})" if "scale" in tensor else ""
+    return f"{tensor['name']}: {tensor['dtype']} ({shape}){scaling}"

@@ -1,4 +1,4 @@
-"""A .tflite that dltasks did not write: what is known of it, and what a task makes of it."""
+"""Third-party .tflite files: their metadata, and how a task uses them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,16 @@ from dltasks.litert.runtime import Convert, Runtime
 
 @dataclass(frozen=True)
 class ThirdPartyModel:
-    """runtime: the file. told: its standard metadata, empty where it has none. inside: the files in its zip. labels, mean, std:
-    as the user named them, or None; (value - mean) / std is what its input takes."""
+    """A .tflite file that dltasks did not write.
+
+    Attributes:
+        runtime: Runs the file.
+        metadata: Its standard metadata; empty if it has none.
+        files: The files in its zip, by name.
+        labels: Names of its outputs as given by the user, or None.
+        mean: Mean of its input values as given by the user, or None; one number or one per channel.
+        std: Standard deviation, likewise: its input is (value - mean) / std.
+    """
 
     runtime: Runtime
     metadata: dict[str, Any]
@@ -22,29 +30,30 @@ class ThirdPartyModel:
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
 
-    def tensor(self, side: str) -> dict[str, Any]:
-        """What its metadata says of its first "input" or "output"."""
-        graphs = self.metadata.get("subgraph_metadata") or [{}]
-        return (graphs[0].get(f"{side}_tensor_metadata") or [{}])[0]
+    def tensor_metadata(self, side: str) -> dict[str, Any]:
+        """The metadata of its first "input" or "output"; empty if there is none."""
+        subgraphs = self.metadata.get("subgraph_metadata") or [{}]
+        return (subgraphs[0].get(f"{side}_tensor_metadata") or [{}])[0]
 
     def label_names(self) -> list[str] | None:
-        """The labels that the user named, that its metadata names, or that stand in the only text file in it."""
+        """The labels from the user, else from the file named in the metadata, else from any text file."""
         if self.labels:
             return list(self.labels)
-        files = [
-            each for each in self.tensor("output").get("associated_files", ()) if each.get("type") == LABELS
-        ]
-        names = [each["name"] for each in files if each.get("name") in self.files]
-        names += [each for each in self.files if each.endswith(".txt")]
+        associated = self.tensor_metadata("output").get("associated_files", ())
+        names = [file.get("name") for file in associated if file.get("type") == LABELS]
+        names = [name for name in names if name in self.files]
+        names += [name for name in self.files if name.endswith(".txt")]
         return self.files[names[0]].decode("utf-8", "replace").splitlines() if names else None
 
     def scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Mean and standard deviation that its input is scaled by; None where nobody says."""
+        """Mean and standard deviation of its input values, float32; None if unknown."""
         mean, std = self.mean, self.std
         if mean is None and std is None:
-            units = self.tensor("input").get("process_units", ())
-            found = [each["properties"] for each in units if each.get("kind") == "NormalizationOptions"]
-            mean, std = (found[0].get("mean"), found[0].get("std")) if found else (None, None)
+            units = self.tensor_metadata("input").get("process_units", ())
+            options = [
+                unit["properties"] for unit in units if unit.get("kind") == "NormalizationOptions"
+            ] or [{}]
+            mean, std = options[0].get("mean"), options[0].get("std")
         if not mean and not std:
             return None
         return np.asarray(mean or [0.0], np.float32), np.asarray(std or [1.0], np.float32)
@@ -52,8 +61,14 @@ class ThirdPartyModel:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A task for a stranger's file. names: the task's, by the file's own. given, answered: what changes the inputs and
-    the outputs of these names."""
+    """How a task uses a third-party file.
+
+    Attributes:
+        task: The task.
+        names: The task's names of inputs and outputs, by their names in the file.
+        preprocess: Conversions of inputs, by the task's name.
+        postprocess: Conversions of outputs, by the task's name.
+    """
 
     task: Any
     names: dict[str, str]

@@ -1,4 +1,4 @@
-"""What native libraries print stays off the terminal."""
+"""Messages of native libraries stay off the terminal."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import sys
 from dltasks.frameworks import suppress_native_output
 
 
-def test_nothing_is_printed_inside_and_all_outside(capfd):
+def test_output_is_discarded_inside_the_block_and_appears_after_it(capfd):
     with suppress_native_output():
         print("python")
         os.write(2, b"native")
@@ -15,7 +15,7 @@ def test_nothing_is_printed_inside_and_all_outside(capfd):
     assert capfd.readouterr() == ("after\n", "")
 
 
-def test_a_log_handler_made_inside_works_on_afterwards(capfd):
+def test_a_log_handler_created_inside_the_block_still_works_afterwards(capfd):
     with suppress_native_output():
         handler = logging.StreamHandler(sys.stderr)
     handler.emit(logging.LogRecord("x", logging.WARNING, "x", 1, "later", (), None))
