@@ -2,12 +2,12 @@
 
     python benchmarks/doctor.py FLOWERS [--count 10000] [--side 500]
 
-FLOWERS holds a folder per class. The photos are crops of these, scaled to `side` pixels. Planted are truncated
-files, text files named like photos, copies in the same and in another class, photos encoded again at nine tenths
-of their size, and photos of a single color. CleanVision (tested: 0.3.7) ends with a traceback at the first photo
-that can't be read, so it gets the folder without these. The table shows the proportion of the planted faults that
-each tool reports; the last column counts reported copies that were not planted. Targets: all planted faults, and
-10,000 photos within a minute on two cores (taskset -c 0,1).
+FLOWERS holds a folder per class. The photos are crops of these, scaled to `side` pixels. Planted are
+truncated files, text files named like photos, copies in the same and in another class, photos encoded again
+at nine tenths of their size, and photos of a single color. CleanVision (tested: 0.3.7) ends with a
+traceback at the first photo that can't be read, so it gets the folder without these. The table shows the
+proportion of the planted faults that each tool reports; the last column counts reported copies that were
+not planted. Targets: all planted faults, and 10,000 photos within a minute on two cores (taskset -c 0,1).
 """
 
 import argparse
