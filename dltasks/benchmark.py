@@ -1,4 +1,4 @@
-"""How fast a .tflite is on this machine: loading, one input, many at once, memory; each in a process of its own.
+"""Speed of a .tflite on this machine: loading, latency, throughput and memory, in a process of its own.
 
 python -m dltasks.benchmark FILE INPUTS.npz THREADS SECONDS
 """
@@ -17,25 +17,36 @@ from typing import Any
 import numpy as np
 
 from dltasks.bundle.load import Bundle, load_bundle
-from dltasks.errors import ModelError
+from dltasks.config import QUANTIZATION_MODES
+from dltasks.data.columns import concat
+from dltasks.errors import DataError, ExportError, ModelError
 from dltasks.litert import golden, sandbox
-from dltasks.litert.runtime import Runtime
+from dltasks.litert.runtime import Arrays, Runtime
 from dltasks.parallel import available_cores
 from dltasks.protocols import signatures_of
 
 BATCH_SIZE = 32
-"""Inputs that are run at once where it is measured how many are answered a second."""
+"""Number of inputs run at once to measure throughput."""
 
 WARM_UP_RUNS = 2
-"""Runs before the clock starts."""
+"""Number of runs that are not measured."""
+
+MAX_RUNS = 10_000
+"""Maximum number of runs measured."""
 
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What was measured of a file with so many threads.
+    """Measurements of a file.
 
-    load, median, percentile_95: milliseconds, the latter two of one input. throughput: inputs a second, BATCH at once. memory:
-    peak resident megabytes of the process, Python and LiteRT included. bytes: of the network's file.
+    Attributes:
+        threads: number of threads.
+        load: milliseconds to load the file.
+        median: median milliseconds of one input.
+        percentile_95: 95th percentile of the milliseconds of one input.
+        throughput: inputs a second, BATCH_SIZE at once.
+        memory: peak resident megabytes of the process, Python and LiteRT included.
+        bytes: size of the file.
     """
 
     threads: int
@@ -53,29 +64,31 @@ class BenchmarkResult:
 
 @dataclass(frozen=True)
 class BenchmarkCase:
-    """A network to be measured: its name, its .tflite, and encoded inputs of each of its signatures."""
+    """A .tflite to measure, and encoded inputs by name: "SIGNATURE/in/NAME"."""
 
     name: str
     model: bytes
-    inputs: dict[str, np.ndarray]
+    inputs: Arrays
 
 
-def create_case(name, data=None) -> BenchmarkCase:
-    """A bundled model, a bundle folder or a .tflite. data: real inputs; golden vectors, or zeros where there are none, if not
-    given. Raises ModelError, DataError.
+def create_case(name: str | Path, data: Any = None) -> BenchmarkCase:
+    """The case for a bundled model, a bundle folder or a .tflite.
+
+    data: inputs to run on; golden vectors by default, or zeros for a file without them. Raises ModelError,
+    DataError.
     """
     bundle = load_any(name)
     if isinstance(bundle, bytes):
         return BenchmarkCase(Path(name).stem, bundle, _zero_inputs(bundle))
     model = bundle.model_bytes()
     if data is not None:
-        return BenchmarkCase(bundle.name, model, _real_inputs(bundle, data))
-    kept = bundle.read_asset(golden.GOLDEN_FILE)
-    return BenchmarkCase(bundle.name, model, _golden_inputs(kept) if kept else _zero_inputs(model))
+        return BenchmarkCase(bundle.name, model, _data_inputs(bundle, data))
+    content = bundle.read_asset(golden.GOLDEN_FILE)
+    return BenchmarkCase(bundle.name, model, _golden_inputs(content) if content else _zero_inputs(model))
 
 
-def load_any(name) -> Bundle | bytes:
-    """A bundle, or the content of a .tflite that no task understands. Raises ModelError."""
+def load_any(name: str | Path) -> Bundle | bytes:
+    """A bundle, or the content of a .tflite that no task recognizes. Raises ModelError."""
     try:
         return load_bundle(name)
     except ModelError:
@@ -87,155 +100,152 @@ def load_any(name) -> Bundle | bytes:
         return content
 
 
-def _golden_inputs(content: bytes) -> dict[str, np.ndarray]:
-    return {name: each for name, each in golden.read_golden(content).items() if "/in/" in name}
+def _golden_inputs(content: bytes) -> Arrays:
+    return {name: values for name, values in golden.read_golden(content).items() if "/in/" in name}
 
 
-def _zero_inputs(model: bytes) -> dict[str, np.ndarray]:
+def _zero_inputs(model: bytes) -> Arrays:
     return _golden_inputs(golden.create_golden(Runtime(model), {}))
 
 
-def _real_inputs(bundle: Bundle, data) -> dict[str, np.ndarray]:
-    from dltasks.data.columns import concat
-    from dltasks.errors import DataError
-
-    raws = concat(batch.inputs for batch in bundle.task.read_inputs([data]))[:BATCH_SIZE]
-    encoded, failures = bundle.task.encode(raws)
-    if len(failures) == len(raws):
-        raise DataError(f"{data}: nothing in it could be read")
+def _data_inputs(bundle: Bundle, data: Any) -> Arrays:
+    """The first inputs of `data`, encoded for the first signature. Raises DataError."""
+    inputs = concat(batch.inputs for batch in bundle.task.read_inputs([data]))[:BATCH_SIZE]
+    encoded, failures = bundle.task.encode(inputs)
+    if len(failures) == len(inputs):
+        raise DataError(f"{data}: nothing in it can be read")
     signature = bundle.runtime.signatures[0] if bundle.runtime.signatures else ""
-    wanted = bundle.runtime.input_details(signature or None)
-    return {f"{signature}/in/{name}": values for name, values in encoded.items() if name in wanted}
+    names = bundle.runtime.input_details(signature or None)
+    return {f"{signature}/in/{name}": values for name, values in encoded.items() if name in names}
 
 
-def check_has_network(name) -> None:
-    """Raises ModelError for a model without the network that its levels are written from."""
-    bundle = load_bundle(name)
-    if not (bundle.path / "model.keras").is_file():
-        raise ModelError(f"{name}: has no model.keras to write levels from; name a bundle folder")
+def check_has_network(name: str | Path) -> None:
+    """Raises ModelError for a model without the Keras network that its quantizations are converted from."""
+    from dltasks.export import networks
+
+    networks.check_has_network(load_bundle(name).path)
 
 
-def quantized_cases(name, data) -> list[BenchmarkCase]:
-    """Each level of quantisation of a bundle's network, as it can be written. Raises ModelError, DataError."""
-    from dltasks.config import QUANTIZATION_MODES
-    from dltasks.errors import ExportError
-    from dltasks.export import convert
-    from dltasks.export.calibration import calibration_data
+def quantized_cases(name: str | Path, data: Any) -> list[BenchmarkCase]:
+    """The cases for a bundle's network in each quantization mode that it can be converted to.
+
+    data: see calibration_of_bundle. Raises ModelError, ExportError, MissingExtraError.
+    """
+    from dltasks.export.calibration import calibration_of_bundle
+    from dltasks.export.convert import to_tflite
     from dltasks.export.networks import load_network
 
     bundle = load_bundle(name)
     signatures = signatures_of(bundle.task, load_network(bundle.path))
-    calibration, held, _ = calibration_data(bundle, data)
-    found = []
-    for level in QUANTIZATION_MODES:
+    calibration = calibration_of_bundle(bundle, data)
+    cases = []
+    for mode in QUANTIZATION_MODES:
         try:
-            model = convert.to_tflite(signatures, level, calibration, bundle.task.quantized_ops)
+            model = to_tflite(signatures, mode, calibration.inputs, bundle.task.quantized_ops)
         except ExportError:
             continue
-        found.append(
-            BenchmarkCase(
-                f"{bundle.name} {level}",
-                model,
-                _golden_inputs(golden.create_golden(Runtime(model), held.inputs)),
-            )
-        )
-    return found
+        vectors = golden.create_golden(Runtime(model), calibration.held_out.inputs)
+        cases.append(BenchmarkCase(f"{bundle.name} {mode}", model, _golden_inputs(vectors)))
+    return cases
 
 
-def measure(subject: BenchmarkCase, threads: int, seconds: float = 0.4) -> BenchmarkResult:
-    """The speed of a network in a fresh process. Raises ModelError."""
+def measure(case: BenchmarkCase, threads: int, seconds: float = 0.4) -> BenchmarkResult:
+    """Measure a .tflite in a new process, for about so many seconds each of latency and throughput.
+
+    Raises ModelError.
+    """
+    inputs: dict[str, Any] = dict(case.inputs)
     with tempfile.TemporaryDirectory() as folder:
-        model, inputs = Path(folder) / "model.tflite", Path(folder) / "inputs.npz"
-        model.write_bytes(subject.model)
-        np.savez(inputs, **subject.inputs)
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "dltasks.benchmark",
-                str(model),
-                str(inputs),
-                str(threads),
-                str(seconds),
-            ],
-            capture_output=True,
-            text=True,
+        model_path, inputs_path = Path(folder) / "model.tflite", Path(folder) / "inputs.npz"
+        model_path.write_bytes(case.model)
+        np.savez(inputs_path, **inputs)
+        arguments = [str(model_path), str(inputs_path), str(threads), str(seconds)]
+        process = subprocess.run(
+            [sys.executable, "-m", "dltasks.benchmark", *arguments], capture_output=True, text=True
         )
-    if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ModelError(f"{subject.name}: can't be measured with {threads} threads ({why})")
-    return BenchmarkResult(**json.loads(done.stdout.splitlines()[-1]))
+    if process.returncode:
+        reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ModelError(f"{case.name}: can't be measured with {threads} threads ({reason})")
+    return BenchmarkResult(**json.loads(process.stdout.splitlines()[-1]))
 
 
 def run_interleaved(
-    subjects: Sequence[BenchmarkCase], threads: int, rounds: int = 3
+    cases: Sequence[BenchmarkCase], threads: int, rounds: int = 3
 ) -> dict[str, BenchmarkResult]:
-    """The run of median latency of each, measured one after the other `rounds` times: what else the machine does then falls
-    on all alike.
+    """The result with the median latency of `rounds` for each case.
+
+    All cases are measured in turn, so that other work of the machine affects all of them alike.
     """
-    found: dict[str, list[BenchmarkResult]] = {each.name: [] for each in subjects}
+    results: dict[str, list[BenchmarkResult]] = {case.name: [] for case in cases}
     for _ in range(rounds):
-        for each in subjects:
-            found[each.name].append(measure(each, threads))
-    return {name: sorted(runs, key=lambda each: each.median)[len(runs) // 2] for name, runs in found.items()}
+        for case in cases:
+            results[case.name].append(measure(case, threads))
+    return {
+        name: sorted(runs, key=lambda result: result.median)[len(runs) // 2] for name, runs in results.items()
+    }
 
 
 def thread_counts() -> list[int]:
-    """1, 2 and all that this process may use."""
+    """1, 2 and all cores that this process may use."""
     return sorted({1, min(2, available_cores()), available_cores()})
 
 
-def _measure(path: str, inputs: str, threads: int, seconds: float) -> BenchmarkResult:
+def _measure(path: str, inputs_path: str, threads: int, seconds: float) -> BenchmarkResult:
+    """Measure a .tflite in this process."""
     model = Path(path).read_bytes()
-    began = time.perf_counter()
+    start = time.perf_counter()
     runtime = Runtime(model, threads=threads)
-    loaded = time.perf_counter() - began
-    with np.load(inputs, allow_pickle=False) as arrays:
-        given = {tuple(name.split("/in/")): arrays[name] for name in arrays.files}
-    times = sorted(_times(runtime, given, 1, seconds))
-    many = list(_times(runtime, given, BATCH_SIZE, seconds))
+    load = time.perf_counter() - start
+    with np.load(inputs_path, allow_pickle=False) as arrays:
+        inputs = {tuple(name.split("/in/")): arrays[name] for name in arrays.files}
+    single = sorted(_run_times(runtime, inputs, 1, seconds))
+    batched = list(_run_times(runtime, inputs, BATCH_SIZE, seconds))
     # A file made for one input at a time gets one.
-    first = next(iter(runtime.input_details(runtime.signatures[0] if runtime.signatures else None).values()))
-    together = BATCH_SIZE if first["shape_signature"][0] < 0 else 1
+    signature = runtime.signatures[0] if runtime.signatures else None
+    first = next(iter(runtime.input_details(signature).values()))
+    batch_size = BATCH_SIZE if first["shape_signature"][0] < 0 else 1
     return BenchmarkResult(
-        threads,
-        1000 * loaded,
-        1000 * times[len(times) // 2],
-        1000 * times[int(0.95 * (len(times) - 1))],
-        together * len(many) / sum(many),
-        _peak(),
-        len(model),
+        threads=threads,
+        load=1000 * load,
+        median=1000 * single[len(single) // 2],
+        percentile_95=1000 * single[int(0.95 * (len(single) - 1))],
+        throughput=batch_size * len(batched) / sum(batched),
+        memory=_peak_memory(),
+        bytes=len(model),
     )
 
 
-def _times(runtime: Runtime, given: dict, count: int, seconds: float) -> Iterator[float]:
-    """Seconds of runs of `count` inputs through all signatures, for about so many seconds."""
-    began, runs = time.perf_counter(), 0
-    while runs < 2 * WARM_UP_RUNS or (time.perf_counter() - began < seconds and runs < 10_000):
-        started, known = time.perf_counter(), {}
+def _run_times(
+    runtime: Runtime, inputs: dict[tuple[str, ...], np.ndarray], count: int, seconds: float
+) -> Iterator[float]:
+    """Seconds of each run of `count` inputs through all signatures, for about so many seconds."""
+    start, runs = time.perf_counter(), 0
+    while runs < 2 * WARM_UP_RUNS or (time.perf_counter() - start < seconds and runs < MAX_RUNS):
+        run_start = time.perf_counter()
+        outputs: Arrays = {}
         for signature in runtime.signatures or ("",):
-            details = runtime.input_details(signature or None)
-            now = {
-                name: known[name] if name in known else _rows(given[signature, name], detail, count)
-                for name, detail in details.items()
+            # A later signature takes the outputs of the earlier ones.
+            arrays = {
+                name: outputs[name] if name in outputs else _resize(inputs[signature, name], detail, count)
+                for name, detail in runtime.input_details(signature or None).items()
             }
-            known |= runtime.run(now, signature or None)
+            outputs |= runtime.run(arrays, signature or None)
         runs += 1
         if runs > WARM_UP_RUNS:
-            yield time.perf_counter() - started
+            yield time.perf_counter() - run_start
 
 
-def _rows(values: np.ndarray, detail: dict, count: int) -> np.ndarray:
-    """So many rows, where the file takes any number of them."""
+def _resize(values: np.ndarray, detail: dict[str, Any], count: int) -> np.ndarray:
+    """`count` rows, if the file takes any number of them."""
     return np.resize(values, (count, *values.shape[1:])) if detail["shape_signature"][0] < 0 else values
 
 
-def _peak() -> float:
-    """Peak resident memory of this process in megabytes."""
+def _peak_memory() -> float:
+    """Peak resident megabytes of this process."""
     status = Path("/proc/self/status")
     if status.is_file():
-        # getrusage would tell the peak of the process that started this one, where that was higher.
-        (line,) = [each for each in status.read_text().splitlines() if each.startswith("VmHWM")]
+        # getrusage would give the peak of the parent process, if that was higher.
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) / 1e3
     import resource
 
@@ -250,12 +260,12 @@ def plot(title: str, rows: Sequence[tuple[str, BenchmarkResult]]) -> bytes:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 1 + 0.45 * len(rows)))
-    names = [f"{name}, {each.threads} thread{'s' * (each.threads > 1)}" for name, each in rows]
-    medians = [each.median for _, each in rows]
-    late = [each.percentile_95 - each.median for _, each in rows]
-    axes.barh(names, medians, xerr=[[0] * len(rows), late], color="#4878a8", capsize=3)
+    names = [f"{name}, {result.threads} thread{'s' * (result.threads > 1)}" for name, result in rows]
+    medians = [result.median for _, result in rows]
+    upper = [result.percentile_95 - result.median for _, result in rows]
+    axes.barh(names, medians, xerr=[[0] * len(rows), upper], color="#4878a8", capsize=3)
     axes.invert_yaxis()
-    axes.set_xlabel("milliseconds an input: median, and up to the 95th percentile")
+    axes.set_xlabel("milliseconds per input: median and 95th percentile")
     axes.set_title(title)
     file = BytesIO()
     figure.savefig(file, format="png", dpi=120, bbox_inches="tight")

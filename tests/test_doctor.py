@@ -1,4 +1,4 @@
-"""The doctor: what it finds in data of every task, and that a fix can be undone."""
+"""The doctor: its findings in the data of every task, and fixes that can be undone."""
 
 import importlib
 import json
@@ -18,41 +18,41 @@ from dltasks.doctor.inspect import detect_task, inspect
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    every = path.rglob("*") if path.is_dir() else [path]
-    return {str(each): each.read_bytes() for each in every if each.is_file()}
+    paths = path.rglob("*") if path.is_dir() else [path]
+    return {str(file): file.read_bytes() for file in paths if file.is_file()}
 
 
-def kinds(found) -> dict[str, tuple[str, int]]:
+def kinds(inspection) -> dict[str, tuple[str, int]]:
     """Severity and count of each finding by its kind."""
-    return {each.kind: (each.severity, each.count) for each in found.findings}
+    return {finding.kind: (finding.severity, finding.count) for finding in inspection.findings}
 
 
-def finding(found, kind: str):
-    return next(each for each in found.findings if each.kind == kind)
+def find(inspection, kind: str):
+    return next(finding for finding in inspection.findings if finding.kind == kind)
 
 
 @pytest.mark.parametrize("task", registry.task_names())
-def test_data_that_is_in_order_has_no_errors_and_tells_its_task(task, tmp_path):
+def test_clean_data_has_no_errors_and_its_task_is_detected(task, tmp_path):
     data = importlib.import_module(f"data_{task}").make(tmp_path / "data")
-    said = dltasks("doctor", data, "--json")
-    found = json.loads(said.stdout)
-    assert said.returncode == 0, said.stdout
-    assert found["task"] == task and found["count"] > 50
-    assert not [each for each in found["findings"] if each["severity"] == "error"]
+    result = dltasks("doctor", data, "--json")
+    inspection = json.loads(result.stdout)
+    assert result.returncode == 0, result.stdout
+    assert inspection["task"] == task and inspection["count"] > 50
+    assert not [finding for finding in inspection["findings"] if finding["severity"] == "error"]
 
 
 @pytest.mark.parametrize("task", registry.task_names())
-def test_a_fix_moves_what_is_in_the_way_and_can_be_undone(task, tmp_path):
-    kind = importlib.import_module(f"data_{task}")
-    data = kind.make(tmp_path / "data")
+def test_a_fix_removes_bad_items_and_can_be_undone(task, tmp_path):
+    task_data = importlib.import_module(f"data_{task}")
+    data = task_data.make(tmp_path / "data")
     clean = contents(data)
-    count = kind.spoil(data)
+    count = task_data.spoil(data)
     before = contents(data)
-    said = dltasks("doctor", data, "--fix", "--json")
-    found = json.loads(said.stdout)
-    assert found["moved"] == count, said.stdout
-    assert any(each["fixable"] for each in found["findings"])
-    assert not any(each["fixable"] for each in found["left"])
+    result = dltasks("doctor", data, "--fix", "--json")
+    fixed = json.loads(result.stdout)
+    assert fixed["moved"] == count, result.stdout
+    assert any(finding["fixable"] for finding in fixed["findings"])
+    assert not any(finding["fixable"] for finding in fixed["left"])
     assert contents(data) == clean
     undone = dltasks("doctor", data, "--undo")
     assert undone.returncode == 0 and contents(data) == before
@@ -61,7 +61,7 @@ def test_a_fix_moves_what_is_in_the_way_and_can_be_undone(task, tmp_path):
     assert again.returncode == 1 and "nothing to put back" in again.stderr
 
 
-def test_photos_that_are_broken_repeated_or_named_wrongly_are_found(tmp_path):
+def test_photos_that_are_broken_repeated_or_misnamed_are_reported(tmp_path):
     data = drawings.folder(tmp_path / "data", 30, ("disc", "square"))
     photos = sorted((data / "disc").iterdir())
     (data / "disc" / "empty.jpg").write_bytes(b"")
@@ -78,72 +78,72 @@ def test_photos_that_are_broken_repeated_or_named_wrongly_are_found(tmp_path):
     for first, (name, count) in enumerate((("Disc", 30), ("discs", 5), ("mug 1", 30))):
         drawings.folder(tmp_path / "more", count, ("disc",), first=200 * (first + 1))
         (tmp_path / "more" / "disc").rename(data / name)
-    found = inspect("image", data)
-    assert kinds(found) == {
+    inspection = inspect("image", data)
+    assert kinds(inspection) == {
         "unreadable": ("warning", 2),
-        "identical across classes": ("warning", 2),
-        "tiny class": ("warning", 1),
-        "names alike": ("warning", 3),
-        "misnamed": ("warning", 1),
+        "exact duplicates across classes": ("warning", 2),
+        "small class": ("warning", 1),
+        "similar class names": ("warning", 3),
+        "misnamed files": ("warning", 1),
         "empty class": ("warning", 1),
         "blank": ("warning", 2),
-        "identical": ("note", 1),
-        "near-identical": ("note", 1),
-        "uneven classes": ("note", 5),
-        "passed over": ("note", 1),
+        "exact duplicates": ("note", 1),
+        "near duplicates": ("note", 1),
+        "class imbalance": ("note", 5),
+        "ignored files": ("note", 1),
         "small": ("note", 1),
         "long": ("note", 1),
         "wrong ending": ("note", 1),
     }
-    assert finding(found, "names alike").examples[0] == "'Disc' (30) and 'disc' (33)"
-    assert finding(found, "misnamed").examples == ("disc/photo.dat",)
+    assert find(inspection, "similar class names").examples[0] == "'Disc' (30) and 'disc' (33)"
+    assert find(inspection, "misnamed files").examples == ("disc/photo.dat",)
 
 
-def test_photos_in_train_and_test_are_an_error_and_taken_out_of_train(tmp_path):
-    for part, first, count in (("train", 0, 24), ("val", 100, 8), ("test", 200, 8)):
-        drawings.folder(tmp_path / "data" / part, count, first=first)
+def test_photos_in_train_and_test_are_an_error_and_removed_from_train(tmp_path):
+    for split, first, count in (("train", 0, 24), ("val", 100, 8), ("test", 200, 8)):
+        drawings.folder(tmp_path / "data" / split, count, first=first)
     data = tmp_path / "data"
     shutil.copy(data / "train/disc/000.jpg", data / "test/disc/leak.jpg")
     Image.open(data / "train/disc/001.jpg").save(data / "val/disc/leak.png")
-    found = inspect("image", data)
-    identical = finding(found, "identical across splits")
-    assert identical.severity == "error" and identical.count == 1
-    assert [each.path for each in identical.removable] == [data / "train/disc/000.jpg"]
-    assert finding(found, "near-identical across splits").severity == "warning"
-    said = dltasks("train", "image", data, "--out", tmp_path / "out", "--epochs", 1)
-    assert said.returncode == 1 and "stands in another part too" in said.stderr.splitlines()[-1]
-    assert "--no-inspect" in said.stderr and not (tmp_path / "out").exists()
+    inspection = inspect("image", data)
+    leakage = find(inspection, "split leakage")
+    assert leakage.severity == "error" and leakage.count == 1
+    assert [location.path for location in leakage.removable] == [data / "train/disc/000.jpg"]
+    assert find(inspection, "near-duplicate split leakage").severity == "warning"
+    result = dltasks("train", "image", data, "--out", tmp_path / "out", "--epochs", 1)
+    assert result.returncode == 1 and "stands in another split too" in result.stderr.splitlines()[-1]
+    assert "--no-inspect" in result.stderr and not (tmp_path / "out").exists()
     assert not (tmp_path / "out.partial").exists()
     dltasks("doctor", data, "--fix")
     assert not (data / "train/disc/000.jpg").exists() and (data / "test/disc/leak.jpg").exists()
     assert (tmp_path / "data.quarantine/train/disc/000.jpg").exists()
 
 
-def test_rows_of_an_index_are_taken_out_and_its_files_stay(tmp_path):
+def test_rows_of_an_index_are_removed_and_its_files_stay(tmp_path):
     data = drawings.folder(tmp_path / "data", 20)
     (data / "disc/000.jpg").write_bytes(b"broken")
-    rows = [f"{each.relative_to(data)},{each.parent.name}" for each in sorted(data.rglob("*.jpg"))]
+    rows = [f"{path.relative_to(data)},{path.parent.name}" for path in sorted(data.rglob("*.jpg"))]
     (data / "index.csv").write_text("\n".join(["file,label", *rows]) + "\n")
     dltasks("doctor", data, "--fix")
-    left = (data / "index.csv").read_text().splitlines()
-    assert left == ["file,label", *(each for each in rows if not each.startswith("disc/000"))]
+    lines = (data / "index.csv").read_text().splitlines()
+    assert lines == ["file,label", *(row for row in rows if not row.startswith("disc/000"))]
     assert (data / "disc/000.jpg").exists()
 
 
-def test_what_has_changed_since_a_fix_is_not_overwritten(tmp_path):
+def test_a_file_that_changed_since_a_fix_is_not_overwritten(tmp_path):
     data = drawings.folder(tmp_path / "data", 20)
     shutil.copy(data / "disc/000.jpg", data / "disc/copy.jpg")
     dltasks("doctor", data, "--fix")
     (data / "disc/copy.jpg").write_bytes(b"new")
-    said = dltasks("doctor", data, "--undo")
-    assert said.returncode == 1 and "something else stands there now" in said.stderr
+    result = dltasks("doctor", data, "--undo")
+    assert result.returncode == 1 and "another file has this name now" in result.stderr
     assert (data / "disc/copy.jpg").read_bytes() == b"new"
     (data / "disc/copy.jpg").unlink()
     assert dltasks("doctor", data, "--undo").returncode == 0
     assert (data / "disc/copy.jpg").read_bytes() == (data / "disc/000.jpg").read_bytes()
 
 
-def test_sounds_that_are_silent_clipped_short_or_repeated_are_found(tmp_path):
+def test_sounds_that_are_silent_clipped_short_or_repeated_are_reported(tmp_path):
     data = sounds.folder(tmp_path / "data", 24)
     loud = sounds.whistle("rise", 900)
     soundfile.write(data / "rise/f_nohash_0.wav", np.clip(loud * 40, -1, 1), sounds.RATE)
@@ -156,28 +156,28 @@ def test_sounds_that_are_silent_clipped_short_or_repeated_are_found(tmp_path):
     soundfile.write(data / "rise/f_nohash_6.flac", sounds.whistle("rise", 1) * 0.7, sounds.RATE)
     (data / "fall/cut.wav").write_bytes(first.read_bytes()[:20])
     soundfile.write(data / "_background_noise_/mute.wav", np.zeros(sounds.RATE), sounds.RATE)
-    found = inspect("speech", data)
-    assert kinds(found) == {
+    inspection = inspect("speech", data)
+    assert kinds(inspection) == {
         "unreadable": ("warning", 1),
-        "identical across classes": ("warning", 2),
+        "exact duplicates across classes": ("warning", 2),
         "silent": ("warning", 1),
         "short": ("warning", 1),
         "low rate": ("warning", 1),
         "useless noise": ("warning", 1),
-        "near-identical": ("note", 1),
+        "near duplicates": ("note", 1),
         "clipped": ("note", 1),
         "long": ("note", 1),
     }
-    assert finding(found, "clipped").examples[0].startswith("rise/f_nohash_0.wav")
+    assert find(inspection, "clipped").examples[0].startswith("rise/f_nohash_0.wav")
 
 
-def test_a_speaker_in_two_parts_is_an_error(tmp_path):
+def test_a_speaker_in_two_splits_is_an_error(tmp_path):
     data = tmp_path / "data"
     sounds.folder(data / "train", 24)
     sounds.folder(data / "test", 4, first=24)
-    found = inspect("speech", data)
-    torn = finding(found, "speaker across splits")
-    assert torn.severity == "error" and torn.fatal and torn.count == 1
+    inspection = inspect("speech", data)
+    leak = find(inspection, "speaker across splits")
+    assert leak.severity == "error" and leak.fatal and leak.count == 1
 
 
 HEADER = "id,time,customer,terminal,amount,vat,total2,note,marker,fraud\n"
@@ -197,7 +197,7 @@ def transactions(count: int = 400) -> str:
     return HEADER + "\n".join(rows) + "\n"
 
 
-def test_columns_and_rows_of_a_table_that_are_wrong_are_found(tmp_path):
+def test_wrong_columns_and_rows_of_a_table_are_reported(tmp_path):
     data = tmp_path / "data.csv"
     lines = transactions().splitlines()
     lines[5] = lines[5].replace("2026-", "2099-")
@@ -207,8 +207,8 @@ def test_columns_and_rows_of_a_table_that_are_wrong_are_found(tmp_path):
     lines += [",".join(["T9001", *twin[1:]]), ",".join(["T9002", *lines[24].split(",")[1:-1], "0"])]
     lines += [lines[9]]
     data.write_text("\n".join(lines) + "\n")
-    found = inspect("fraud", data)
-    assert kinds(found) == {
+    inspection = inspect("fraud", data)
+    assert kinds(inspection) == {
         "time still to come": ("error", 1),
         "time not a time": ("error", 1),
         "amount not a number": ("error", 1),
@@ -220,18 +220,18 @@ def test_columns_and_rows_of_a_table_that_are_wrong_are_found(tmp_path):
         "few frauds": ("warning", 16),
         "correlated columns": ("note", 1),
     }
-    assert finding(found, "time not a time").examples == (
+    assert find(inspection, "time not a time").examples == (
         f"{data}, row 6: time is 'yesterday'; wanted a time",
     )
 
 
-def test_a_column_that_tells_the_label_is_found(tmp_path):
+def test_a_column_that_reveals_the_label_is_reported(tmp_path):
     (tmp_path / "data.csv").write_text(transactions())
-    found = inspect("fraud", tmp_path / "data.csv")
-    assert finding(found, "leaking column").examples == ("'marker' (ROC AUC 1.0000)",)
+    inspection = inspect("fraud", tmp_path / "data.csv")
+    assert find(inspection, "leaking column").examples == ("'marker' (ROC AUC 1.0000)",)
 
 
-def test_labels_that_the_other_columns_speak_against_are_named(tmp_path):
+def test_labels_that_the_other_columns_contradict_are_named(tmp_path):
     random = np.random.default_rng(0)
     fraud = np.arange(600) % 6 == 0
     numbers = random.normal(0, 1, (600, 6)) + 2.5 * fraud[:, None]
@@ -242,12 +242,12 @@ def test_labels_that_the_other_columns_speak_against_are_named(tmp_path):
         for row, label in zip(numbers, labels, strict=True)
     ]
     (tmp_path / "data.csv").write_text("a,b,c,d,e,amount,fraud\n" + "\n".join(rows) + "\n")
-    doubted = [
-        each.affected_items
-        for each in inspect("fraud", tmp_path / "data.csv").findings
-        if each.kind == "doubtful label"
+    issues = [
+        finding.affected_items
+        for finding in inspect("fraud", tmp_path / "data.csv").findings
+        if finding.kind == "doubtful label"
     ]
-    assert doubted == [("row 1", "row 7", "row 13"), ("row 302", "row 303")]
+    assert issues == [("row 1", "row 7", "row 13"), ("row 302", "row 303")]
 
 
 def test_numbers_with_decimal_commas_are_read_where_semicolons_separate(tmp_path):
@@ -258,32 +258,32 @@ def test_numbers_with_decimal_commas_are_read_where_semicolons_separate(tmp_path
     lines = transactions().splitlines()
     lines[1] = lines[1].replace(lines[1].split(",")[4], '"1.234,56"', 1)
     data.write_text("\n".join(lines) + "\n")
-    (found,) = [each for each in inspect("fraud", data).findings if each.kind == "amount not a number"]
-    assert "wanted a number with a decimal point, 1234.56" in found.examples[0]
+    amounts = find(inspect("fraud", data), "amount not a number")
+    assert "wanted a number with a decimal point, 1234.56" in amounts.examples[0]
 
 
-def test_rows_are_told_by_their_numbers(tmp_path):
+def test_rows_are_named_by_their_numbers(tmp_path):
     lines = transactions().splitlines()
     lines[300] = lines[300].replace("T299", "T2", 1)
     lines[10] = lines[10][:-1]
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
-    found = inspect("fraud", tmp_path / "data.csv")
-    assert finding(found, "id repeated").affected_items[0].endswith("data.csv, row 3")
-    assert finding(found, "label missing").affected_items == ("row 10",)
+    inspection = inspect("fraud", tmp_path / "data.csv")
+    assert find(inspection, "id repeated").affected_items[0].endswith("data.csv, row 3")
+    assert find(inspection, "label missing").affected_items == ("row 10",)
     lines[12] = lines[12].replace("2026-", "1999-")
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
-    found = inspect("fraud", tmp_path / "data.csv")
-    assert finding(found, "time far from the others").affected_items == ("row 12: 1999-01-12 00:00:00",)
+    inspection = inspect("fraud", tmp_path / "data.csv")
+    assert find(inspection, "time far from the others").affected_items == ("row 12: 1999-01-12 00:00:00",)
 
 
-def test_a_leak_with_a_wrong_label_is_still_a_leak(tmp_path):
+def test_a_leaking_column_with_one_wrong_label_is_still_reported(tmp_path):
     lines = transactions(2000).splitlines()
     lines[1] = lines[1][:-1] + "1"
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
-    assert finding(inspect("fraud", tmp_path / "data.csv"), "leaking column").count == 1
+    assert find(inspect("fraud", tmp_path / "data.csv"), "leaking column").count == 1
 
 
-def test_broken_lines_of_json_can_be_taken_out(tmp_path):
+def test_broken_lines_of_json_can_be_removed(tmp_path):
     rows = [
         json.dumps({"text": f"A text of {i}. It has two sentences.", "summary": f"A {i}"}) for i in range(250)
     ]
@@ -291,19 +291,19 @@ def test_broken_lines_of_json_can_be_taken_out(tmp_path):
     data = tmp_path / "data.jsonl"
     data.write_text("\n".join(rows) + "\n")
     assert detect_task(data) == "summary"
-    (found,) = inspect("summary", data).findings
-    assert "row 4: not JSON" in found.message and "(and 1 more such rows)" in found.message
+    (unusable,) = inspect("summary", data).findings
+    assert "row 4: not JSON" in unusable.message and "(and 1 more such rows)" in unusable.message
     dltasks("doctor", data, "--fix")
-    assert data.read_text().splitlines() == [each for i, each in enumerate(rows) if i not in (3, 90)]
+    assert data.read_text().splitlines() == [row for i, row in enumerate(rows) if i not in (3, 90)]
 
 
 def test_swapped_columns_are_an_error(tmp_path):
     rows = [{"summary": f"A long text of {i}. It has two sentences.", "text": f"A {i}"} for i in range(250)]
-    (tmp_path / "data.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
-    assert finding(inspect("summary", tmp_path / "data.jsonl"), "swapped columns").severity == "error"
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert find(inspect("summary", tmp_path / "data.jsonl"), "swapped columns").severity == "error"
 
 
-def test_texts_that_are_empty_repeated_or_swapped_are_found(tmp_path):
+def test_texts_that_are_empty_repeated_or_swapped_are_reported(tmp_path):
     text = "The {0} of Lund was painted. It rained for {1} days. Nobody minded the {0}. A {0} is old."
     rows = [{"text": text.format(f"thing{i}", i), "summary": f"Lund painted thing {i}"} for i in range(300)]
     rows += [rows[0], rows[1] | {"split": "test"}, rows[2] | {"summary": "Another"}]
@@ -312,12 +312,12 @@ def test_texts_that_are_empty_repeated_or_swapped_are_found(tmp_path):
     rows += [{"text": text.format(f"cafÃ©{i}", i), "summary": "No summary available"} for i in range(3)]
     rows += [{"text": "<p>" + text.format("tag", 5) + "</p>", "summary": "The tag of Lund"}]
     data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
-    found = inspect("summary", data)
-    assert kinds(found) == {
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    inspection = inspect("summary", data)
+    assert kinds(inspection) == {
         "unusable row": ("warning", 2),
-        "identical across splits": ("error", 1),
-        "identical": ("note", 1),
+        "split leakage": ("error", 1),
+        "exact duplicates": ("note", 1),
         "several summaries": ("note", 2),
         "same summary": ("note", 3),
         "summary too long": ("warning", 1),
@@ -326,19 +326,19 @@ def test_texts_that_are_empty_repeated_or_swapped_are_found(tmp_path):
     }
 
 
-def test_data_that_looks_like_none_or_several_is_asked_about(tmp_path):
+def test_data_that_no_task_or_several_recognize_asks_for_the_task(tmp_path):
     (tmp_path / "data").mkdir()
-    said = dltasks("doctor", tmp_path / "data")
-    assert said.returncode == 1 and "say it with --task" in said.stderr
-    said = dltasks("doctor", tmp_path / "missing")
-    assert said.returncode == 1 and "missing: no such file or folder" in said.stderr
-    said = dltasks("doctor", tmp_path / "missing", "--task", "image")
-    assert said.returncode == 1 and "no such file or folder" in said.stdout
-    said = dltasks("doctor", tmp_path / "data", "--task", "imag")
-    assert said.returncode == 2 and "there are fraud, image" in said.stderr
+    result = dltasks("doctor", tmp_path / "data")
+    assert result.returncode == 1 and "name one with --task" in result.stderr
+    result = dltasks("doctor", tmp_path / "missing")
+    assert result.returncode == 1 and "missing: no such file or folder" in result.stderr
+    result = dltasks("doctor", tmp_path / "missing", "--task", "image")
+    assert result.returncode == 1 and "no such file or folder" in result.stdout
+    result = dltasks("doctor", tmp_path / "data", "--task", "imag")
+    assert result.returncode == 2 and "there are fraud, image" in result.stderr
 
 
-def test_settings_of_the_training_say_how_data_is_read(tmp_path):
+def test_training_settings_apply_to_how_data_is_read(tmp_path):
     data = tmp_path / "data.csv"
     data.write_text(transactions().replace("fraud\n", "bad\n", 1))
     assert dltasks("doctor", data, "--task", "fraud").returncode == 1

@@ -1,11 +1,14 @@
-"""A set of TensorFlow Datasets by its name: one that the test makes, offline."""
+"""A data set of TensorFlow Datasets, named by its builder; the test generates it, offline."""
 
 import subprocess
 import sys
 
+import pytest
 from conftest import ENVIRONMENT, ROOT
 
-SET = """
+pytestmark = pytest.mark.slow
+
+BUILDER = """
 import drawings
 import numpy as np
 import tensorflow_datasets as tfds
@@ -36,7 +39,7 @@ import sets.drawn_shapes
 import dltasks
 
 model = dltasks.train("image", "tfds:drawn_shapes", out="out", backbone="none", size=32, epochs=2)
-print(model.task.labels, model.record["training"]["examples"], model.evaluate("tfds:drawn_shapes").count)
+print(model.task.labels, model.manifest["training"]["examples"], model.evaluate("tfds:drawn_shapes").count)
 """
 
 UNKNOWN = """
@@ -51,10 +54,10 @@ except DataError as error:
 
 
 def run(code: str, folder):
-    """The finished process of this code, in a folder that has the set as sets/drawn_shapes.py."""
+    """The finished process of this code, in a folder that holds the builder as sets/drawn_shapes.py."""
     (folder / "sets").mkdir()
     (folder / "sets/__init__.py").touch()
-    (folder / "sets/drawn_shapes.py").write_text(SET)
+    (folder / "sets/drawn_shapes.py").write_text(BUILDER)
     path = f"{folder}:{ROOT}:{ROOT / 'tests'}"
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -65,14 +68,15 @@ def run(code: str, folder):
     )
 
 
-def test_a_set_is_trained_on_and_scored_by_its_name(tmp_path):
-    ran = run(TRAIN, tmp_path)
-    assert ran.returncode == 0, ran.stderr
+def test_a_data_set_is_trained_on_and_evaluated_by_its_name(tmp_path):
+    result = run(TRAIN, tmp_path)
+    assert result.returncode == 0, result.stderr
     assert (
-        ran.stdout.splitlines()[-1] == "('disc', 'square', 'stripes') {'train': 54, 'val': 6, 'test': 15} 15"
+        result.stdout.splitlines()[-1]
+        == "('disc', 'square', 'stripes') {'train': 54, 'val': 6, 'test': 15} 15"
     )
 
 
-def test_an_unknown_set_is_one_line(tmp_path):
-    ran = run(UNKNOWN, tmp_path)
-    assert "tfds:no_such_set: TensorFlow Datasets has no set of this name" in ran.stdout
+def test_an_unknown_data_set_is_one_line(tmp_path):
+    result = run(UNKNOWN, tmp_path)
+    assert "tfds:no_such_set: TensorFlow Datasets has no set of this name" in result.stdout

@@ -1,4 +1,4 @@
-"""What a run does when the disk or the data fail it."""
+"""Training runs whose disk is full, or whose data is lost or damaged."""
 
 import json
 import shutil
@@ -18,8 +18,8 @@ from dltasks.tasks.image.data import load_examples
 from dltasks.training import checkpoints, dataset
 
 
-class Said(Progress):
-    """Keeps the lines."""
+class Log(Progress):
+    """Collects the lines."""
 
     def __init__(self):
         self.lines = []
@@ -28,33 +28,33 @@ class Said(Progress):
         self.lines.append(text)
 
 
-def prepare(data, work, progress):
+def prepare(examples, folder, progress):
     config = with_overrides(ImageConfig(), data_image.SETTINGS)
-    return dataset.prepare_dataset(TASK(), data, config, work, progress)
+    return dataset.prepare_dataset(TASK(), examples, config, folder, progress)
 
 
 def test_a_file_that_is_lost_after_it_was_listed_is_named(tmp_path):
     data = drawings.folder(tmp_path / "data", 8)
-    examples, progress = load_examples(data), Said()
+    examples, progress = load_examples(data), Log()
     (data / "disc/003.jpg").unlink()
     (tmp_path / "work").mkdir()
     prepare(examples, tmp_path / "work", progress)
     assert f"skipped: {data}/disc/003.jpg: no such file" in progress.lines
 
 
-def test_a_run_does_not_go_on_with_other_data(tmp_path):
+def test_a_run_does_not_resume_with_other_data(tmp_path):
     data = drawings.folder(tmp_path / "data", 8)
     (tmp_path / "work").mkdir()
     prepare(load_examples(data), tmp_path / "work", Progress())
     (tmp_path / "work/run.json").write_text(json.dumps({"state": {"epoch": 1}}))
     (data / "disc/003.jpg").unlink()
-    with pytest.raises(TrainingError, match="the data is not what this run began with; restore it"):
+    with pytest.raises(TrainingError, match="the data has changed since this run started; restore it"):
         prepare(load_examples(data), tmp_path / "work", Progress())
 
 
-def test_a_damaged_record_is_told(tmp_path):
+def test_a_damaged_record_is_reported(tmp_path):
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(TrainingError, match="run.json: damaged; remove its folder and train anew"):
+    with pytest.raises(TrainingError, match="run.json: damaged; remove its folder and start training again"):
         checkpoints.start_or_resume(tmp_path, "image", ImageConfig(), {}, True, "")
 
 
@@ -66,29 +66,29 @@ CAN_MOUNT = (
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="no small disk can be made here")
-def test_a_run_on_a_full_disk_goes_on_when_there_is_room(tmp_path, tmp_path_factory):
-    whole = train_once("image", "image", tmp_path_factory)
+def test_a_run_on_a_full_disk_resumes_when_there_is_room(tmp_path, tmp_path_factory):
+    unbroken = train_once("image", "image", tmp_path_factory)
     settings = [f"--{name.replace('_', '-')}={value}" for name, value in data_image.SETTINGS.items()]
-    train = [*COMMAND, "train", "image", str(whole.data), "--out", "disk/out", *settings]
+    train = [*COMMAND, "train", "image", str(unbroken.data), "--out", "disk/out", *settings]
     (tmp_path / "disk").mkdir()
     # The weights of two epochs fit, not those of a third.
     script = """
 mount -t tmpfs -o size=60m none disk
 "$@"
-echo "left with $?" >&2
+echo "exit code $?" >&2
 mount -o remount,size=300m disk
 "$@" --resume >&2 && sha256sum disk/out/model.tflite
 """
-    done = subprocess.run(
+    process = subprocess.run(
         [*MOUNT, "sh", "-c", script, "sh", *train],
         cwd=tmp_path,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
     )
-    lines = done.stderr.splitlines()
-    assert "Traceback" not in done.stderr
-    assert lines[lines.index("left with 1") - 1] == "dltasks: disk/out.partial: No space left on device"
-    assert "going on after epoch 1" in lines
-    record = json.loads((whole.bundle / "bundle.json").read_text())
-    assert done.stdout.split()[0] == record["files"]["model.tflite"]
+    lines = process.stderr.splitlines()
+    assert "Traceback" not in process.stderr
+    assert lines[lines.index("exit code 1") - 1] == "dltasks: disk/out.partial: No space left on device"
+    assert "resuming after epoch 1" in lines
+    manifest = json.loads((unbroken.bundle / "bundle.json").read_text())
+    assert process.stdout.split()[0] == manifest["files"]["model.tflite"]

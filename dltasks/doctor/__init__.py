@@ -1,1 +1,1 @@
-"""What is wrong with a data set, found before anything is trained on it."""
+"""Inspect a data set before anything is trained on it, and fix it."""

@@ -1,4 +1,4 @@
-"""Findings of labelled files, whatever they hold: those that can't be read, and classes that are few, uneven or named alike."""
+"""Findings of labeled files: unreadable and ignored files; small, imbalanced and misspelled classes."""
 
 import re
 from collections import Counter
@@ -13,171 +13,198 @@ from dltasks.doctor.findings import ERROR, NOTE, WARNING, Finding, Location, cou
 from dltasks.errors import DataError
 
 MIN_EXAMPLES = 20
-"""Examples of a class below which little is learned of it."""
+"""Minimum number of examples of a class without a warning."""
 
 IMBALANCE_RATIO = 3
-"""How many times the examples of one class may be those of another before it is said; at ten times that it is a warning."""
+"""Ratio of the largest class to the smallest from which it is noted; from ten times that it is a warning."""
 
 MAX_UNREADABLE_FRACTION = 0.1
-"""Share of the files that may be unreadable before training is refused."""
+"""Maximum fraction of unreadable files without an error."""
 
 SIMILAR_NAME_RATIO = 0.8
-"""Names of so much in common (difflib's ratio) may be one name misspelt."""
+"""Similarity of two names (difflib's ratio) from which one may be a misspelling of the other."""
+
+SIMILAR_NAME_SIZE_RATIO = 5
+"""Ratio of their sizes from which the smaller of two similarly named classes is probably a misspelling."""
 
 
-def labeled_items(found: LabeledFiles) -> Items:
-    """The rows of a data set, named as seen from its folder."""
-    top = found.source if found.source.is_dir() else found.source.parent
-    indexed = [
-        Location(found.source, each.number) if each.number else Location(each.path) for each in found.rows
+def labeled_items(files: LabeledFiles) -> Items:
+    """The rows of a data set, with names relative to its folder."""
+    root = files.source if files.source.is_dir() else files.source.parent
+    locations = [
+        Location(files.source, row.number) if row.number else Location(row.path) for row in files.rows
     ]
-    names = [relative_name(each.path, top) for each in found.rows]
-    truths = [each.label for each in found.rows]
-    return Items(found.kind.one, found.kind.many, names, truths, found.splits(), indexed)
+    names = [relative_name(row.path, root) for row in files.rows]
+    labels = [row.label for row in files.rows]
+    return Items(files.kind.one, files.kind.many, names, labels, files.splits(), locations)
 
 
-def relative_name(path: Path, top: Path) -> str:
-    """The path as seen from the top of the data."""
-    return str(path.relative_to(top)) if path.is_relative_to(top) else str(path)
+def relative_name(path: Path, root: Path) -> str:
+    """The path relative to the folder of the data, if it lies inside."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def unreadable_findings(failures: dict[int, DataError], items: Items) -> Iterator[Finding]:
-    """failures: by position, why the file can't be used."""
+    """Findings of files that can't be read. failures: the reasons, by index."""
     if not failures:
         return
-    lost = {items.labels[i] for i in failures} - {
-        truth for i, truth in enumerate(items.labels) if i not in failures
-    }
-    whole = f"; of {', '.join(sorted(lost)[:3])} nothing is left" if lost else ""
+    labels, total = items.class_labels, len(items.names)
+    readable = {label for i, label in enumerate(labels) if i not in failures}
+    lost = sorted({labels[i] for i in failures} - readable)
+    is_error = lost or len(failures) > MAX_UNREADABLE_FRACTION * total
+    consequence = f"; nothing is left of {', '.join(lost[:3])}" if lost else ""
     yield Finding(
         "unreadable",
-        ERROR if lost or len(failures) > MAX_UNREADABLE_FRACTION * len(items.names) else WARNING,
+        ERROR if is_error else WARNING,
         len(failures),
-        f"{count_of(len(failures), items.one, items.many)} of {len(items.names):,} can't be read{whole}",
-        "get them anew, or take them out (--fix); training skips them",
-        tuple(f"{items.names[i]}: {_why(each)}" for i, each in failures.items()),
+        f"{count_of(len(failures), items.one, items.many)} of {total:,} can't be read{consequence}",
+        "replace them, or remove them (--fix); training skips them",
+        tuple(f"{items.names[i]}: {_reason(error)}" for i, error in failures.items()),
         items.removable(failures),
     )
 
 
-def _why(error: DataError) -> str:
-    """What is said of a file, without its name."""
+def _reason(error: DataError) -> str:
+    """The message without the name of the file."""
     return str(error).partition(": ")[2] or str(error)
 
 
-def ignored_file_findings(found: LabeledFiles, holds: Callable[[Path], bool]) -> Iterator[Finding]:
-    """Files that the data is read without. holds: whether one is of the kind all the same, by its content."""
-    top = found.source
-    misnamed = [each for each in found.stray if holds(each)]
-    others = [each for each in found.stray if each not in set(misnamed)]
+def ignored_file_findings(files: LabeledFiles, has_data: Callable[[Path], bool]) -> Iterator[Finding]:
+    """Findings of files that are not read. has_data: whether a file is of the right kind by its content."""
+    root, kind = files.source, files.kind
+    misnamed = [path for path in files.stray if has_data(path)]
+    others = [path for path in files.stray if path not in set(misnamed)]
     if misnamed:
         yield Finding(
-            "misnamed",
+            "misnamed files",
             WARNING,
             len(misnamed),
-            f"{len(misnamed):,} {found.kind.many} or more are passed over, as their names or folders do not say what they are",
-            f"put them into a folder of their class and name them like 1{found.kind.suffix}",
-            tuple(relative_name(each, top) for each in misnamed),
+            f"{len(misnamed):,} {kind.many} or more are ignored, as their names or folders do not say what "
+            "they are",
+            f"move them into a folder of their class, with names like 1{kind.suffix}",
+            tuple(relative_name(path, root) for path in misnamed),
         )
     if others:
+        predicate = "files that are" if len(others) > 1 else "file that is"
         yield Finding(
-            "passed over",
+            "ignored files",
             NOTE,
             len(others),
-            f"{len(others):,} file{'s that are' if len(others) > 1 else ' that is'} not {found.kind.many} in a class folder",
-            "nothing need be done",
-            tuple(relative_name(each, top) for each in others),
+            f"{len(others):,} {predicate} not {kind.many} in a class folder",
+            "no action needed",
+            tuple(relative_name(path, root) for path in others),
         )
-    if found.empty:
+    if files.empty:
+        predicate = "class folders have" if len(files.empty) > 1 else "class folder has"
         yield Finding(
             "empty class",
             WARNING,
-            len(found.empty),
-            f"{len(found.empty):,} class folder{'s hold' if len(found.empty) > 1 else ' holds'} no {found.kind.many}",
+            len(files.empty),
+            f"{len(files.empty):,} {predicate} no {kind.many}",
             "fill or remove it",
-            tuple(relative_name(each, top) for each in found.empty),
+            tuple(relative_name(path, root) for path in files.empty),
         )
 
 
-def balance_findings(items: Items, kept: Sequence[int], aside: Iterable[str] = ()) -> Iterator[Finding]:
-    """Classes that are small, uneven, missing in a part, or named alike.
+def balance_findings(
+    items: Items, usable: Sequence[int], excluded_labels: Iterable[str] = ()
+) -> Iterator[Finding]:
+    """Findings of classes that are small, imbalanced, missing in a split, or named alike.
 
-    kept: positions of what can be used. aside: labels that are no classes like the others.
+    usable: indices of the readable items. excluded_labels: labels that are not ordinary classes.
     """
-    counts = Counter(items.labels[i] for i in kept)
-    for each in aside:
-        counts.pop(each, None)
-    yield from _missing(items, kept, counts)
-    few = sorted((count, name) for name, count in counts.items() if count < MIN_EXAMPLES)
-    if few:
+    labels = items.class_labels
+    counts = Counter(labels[i] for i in usable)
+    for label in excluded_labels:
+        counts.pop(label, None)
+    yield from _missing_class_findings(items, usable, counts)
+    yield from _small_class_findings(items, counts)
+    yield from _imbalance_findings(items, counts)
+    yield from _similar_name_findings(counts)
+
+
+def _small_class_findings(items: Items, counts: Counter[str]) -> Iterator[Finding]:
+    small = sorted((count, name) for name, count in counts.items() if count < MIN_EXAMPLES)
+    if small:
         yield Finding(
-            "tiny class",
+            "small class",
             WARNING,
-            len(few),
-            f"{len(few):,} class{'es have' if len(few) > 1 else ' has'} fewer than {MIN_EXAMPLES} {items.many}",
-            f"add {items.many}, or take the class out",
-            tuple(f"{name} {count}" for count, name in few),
+            len(small),
+            f"{count_of(len(small), 'class has', 'classes have')} fewer than {MIN_EXAMPLES} {items.many}",
+            f"add {items.many}, or remove the class",
+            tuple(f"{name} {count}" for count, name in small),
         )
-    if counts and max(counts.values()) >= IMBALANCE_RATIO * min(counts.values()):
-        most, least = max(counts, key=counts.get), min(counts, key=counts.get)
-        yield Finding(
-            "uneven classes",
-            WARNING if counts[most] >= 10 * IMBALANCE_RATIO * counts[least] else NOTE,
-            len(counts),
-            f"classes are uneven: {counts[most]:,} of {most!r}, {counts[least]:,} of {least!r}",
-            f"add {items.many} to the small ones; --balance weighs them alike",
-        )
-    yield from _alike(counts)
 
 
-def _missing(items: Items, kept: Sequence[int], counts: Counter) -> Iterator[Finding]:
-    """Classes without examples in a part that the data declares."""
+def _imbalance_findings(items: Items, counts: Counter[str]) -> Iterator[Finding]:
+    if not counts or max(counts.values()) < IMBALANCE_RATIO * min(counts.values()):
+        return
+    largest = max(counts, key=lambda name: counts[name])
+    smallest = min(counts, key=lambda name: counts[name])
+    is_warning = counts[largest] >= 10 * IMBALANCE_RATIO * counts[smallest]
+    yield Finding(
+        "class imbalance",
+        WARNING if is_warning else NOTE,
+        len(counts),
+        f"classes are imbalanced: {counts[largest]:,} of {largest!r}, {counts[smallest]:,} of {smallest!r}",
+        f"add {items.many} to the small ones; --balance gives all classes the same weight",
+    )
+
+
+def _missing_class_findings(items: Items, usable: Sequence[int], counts: Counter[str]) -> Iterator[Finding]:
+    """Classes without examples in one of the splits of the data."""
     if items.splits is None:
         return
-    there = {(items.split(i), items.labels[i]) for i in kept}
-    for split in sorted({items.split(i) for i in kept}, key=("train", "val", "test").index):
-        absent = sorted(name for name in counts if (split, name) not in there)
-        if absent:
-            learned = split == "train"
+    labels = items.class_labels
+    present = {(items.split(i), labels[i]) for i in usable}
+    for split in ("train", "val", "test"):
+        missing = sorted(name for name in counts if (split, name) not in present)
+        if missing and any(items.split(i) == split for i in usable):
+            in_training = split == "train"
             yield Finding(
-                f"not in {split}",
-                ERROR if learned else WARNING,
-                len(absent),
-                f"{len(absent):,} class{'es have' if len(absent) > 1 else ' has'} no {items.many} in {split}",
-                "it can't be learned: move some there" if learned else "how well it is known stays open",
-                tuple(absent),
+                f"class missing in {split}",
+                ERROR if in_training else WARNING,
+                len(missing),
+                f"{count_of(len(missing), 'class has', 'classes have')} no {items.many} in {split}",
+                "it can't be learned: move some there"
+                if in_training
+                else "it can't be scored: move some there",
+                tuple(missing),
             )
 
 
-def _alike(counts: Counter) -> Iterator[Finding]:
-    """Classes whose names differ by case or marks only, or by little; the more so where one is far smaller."""
+def _similar_name_findings(counts: Counter[str]) -> Iterator[Finding]:
+    """Pairs of classes whose names differ in case or punctuation only, or in a few letters."""
+    probable: list[tuple[str, str]] = []
+    possible: list[tuple[str, str]] = []
     plain = {name: re.sub(r"[\W_]+", " ", name).strip().casefold() or name for name in counts}
-    likely, unlikely = [], []
-    for one, other in combinations(sorted(counts), 2):
-        less, more = sorted((one, other), key=counts.get)
-        if plain[one] == plain[other]:
-            likely.append((less, more))
-        elif _misspelt(plain[less], plain[more]):
-            (likely if counts[less] * 5 <= counts[more] else unlikely).append((less, more))
-    for severity, pairs in ((WARNING, likely), (NOTE, unlikely)):
+    for pair in combinations(sorted(counts), 2):
+        smaller, larger = sorted(pair, key=lambda name: counts[name])
+        if plain[smaller] == plain[larger]:
+            probable.append((smaller, larger))
+        elif _is_misspelling(plain[smaller], plain[larger]):
+            differ = counts[smaller] * SIMILAR_NAME_SIZE_RATIO <= counts[larger]
+            (probable if differ else possible).append((smaller, larger))
+    for severity, pairs in ((WARNING, probable), (NOTE, possible)):
         if pairs:
             yield Finding(
-                "names alike",
+                "similar class names",
                 severity,
                 len(pairs),
-                f"{len(pairs):,} pair{'s' * (len(pairs) > 1)} of classes may be one class under two names",
+                f"{count_of(len(pairs), 'pair', 'pairs')} of classes may be one class under two names",
                 "if so, move them into one folder",
-                tuple(f"{less!r} ({counts[less]}) and {more!r} ({counts[more]})" for less, more in pairs),
+                tuple(
+                    f"{smaller!r} ({counts[smaller]}) and {larger!r} ({counts[larger]})"
+                    for smaller, larger in pairs
+                ),
             )
 
 
-def _misspelt(one: str, other: str) -> bool:
-    # Names that differ by a number ("mug 1", "mug 2") are meant to.
-    if re.sub(r"\d+", "", one) == re.sub(r"\d+", "", other):
+def _is_misspelling(first: str, second: str) -> bool:
+    # Names that differ by a number ("mug 1", "mug 2") are intended.
+    if re.sub(r"\d+", "", first) == re.sub(r"\d+", "", second):
         return False
-    matcher = SequenceMatcher(None, one, other, autojunk=False)
-    return (
-        matcher.real_quick_ratio() >= SIMILAR_NAME_RATIO
-        and matcher.quick_ratio() >= SIMILAR_NAME_RATIO
-        and matcher.ratio() >= SIMILAR_NAME_RATIO
-    )
+    matcher = SequenceMatcher(None, first, second, autojunk=False)
+    # Cheap upper bounds first.
+    ratios = (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio)
+    return all(ratio() >= SIMILAR_NAME_RATIO for ratio in ratios)

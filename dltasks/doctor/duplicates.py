@@ -1,4 +1,4 @@
-"""Findings of a data set whose items come again: within a part, in two parts, under two classes."""
+"""Findings of repeated items: within a split, in two splits, under two classes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,137 +8,173 @@ import numpy as np
 from dltasks.data import near_duplicates
 from dltasks.doctor.findings import ERROR, NOTE, WARNING, Finding, Location, count_of, group_equal
 
+IDENTICAL, NEAR_IDENTICAL = "identical", "near-identical"
+"""How alike duplicates are."""
+
+SPLIT_LEAKAGE, NEAR_SPLIT_LEAKAGE = "split leakage", "near-duplicate split leakage"
+"""Kinds of the findings of items that stand in two splits."""
+
 MAX_LEAKED_FRACTION = 0.01
-"""Share of the examples to judge by that may stand in another part, before the scores are called wrong."""
+"""Maximum fraction of the validation and test examples in another split without an error."""
 
 MAX_CONTRADICTED_FRACTION = 0.05
-"""Share of the items that may stand under two classes, before training is refused."""
+"""Maximum fraction of the items under two classes without an error."""
 
 MAX_REPEATED_FRACTION = 0.1
-"""Share of the items that may come again within a part, before it is worth a warning."""
+"""Maximum fraction of the items repeated within a split without a warning."""
 
 SINGULAR_VERBS = {"are": "is", "have": "has"}
 
 SPLIT_ORDER = {"train": 0, None: 0, "val": 1, "test": 2}
-"""What is taken out of two parts: of training rather than of what is chosen or judged by."""
+"""Order of the splits; of duplicates in several, those in the later splits stay."""
 
 
 @dataclass(frozen=True)
 class Items:
-    """Examples of a data set, by position. one, many: what they are called. truths: their classes, or None where they
-    have none. splits: what the data declares, or None. places: where they stand, or None where that can't be changed."""
+    """The examples of a data set, by index.
+
+    Attributes:
+        one: what an example is called ("photo").
+        many: its plural ("photos").
+        names: name of each example.
+        labels: class of each example; None where examples have none.
+        splits: split of each example; None where the data is not split.
+        locations: where each example stands; None where it can't be removed.
+    """
 
     one: str
     many: str
     names: Sequence[str]
     labels: Sequence[str] | None = None
     splits: Sequence[str | None] | None = None
-    places: Sequence[Location] | None = None
+    locations: Sequence[Location] | None = None
 
-    def count_phrase(self, count: int, what: str) -> str:
-        """So many of these, and what they do: "12 photos are small", or of one "1 photo is small"."""
-        verb, _, rest = what.partition(" ")
+    @property
+    def class_labels(self) -> Sequence[str]:
+        """The labels; empty where examples have none."""
+        return self.labels or ()
+
+    def count_phrase(self, count: int, predicate: str) -> str:
+        """A number of examples with a predicate: "12 photos are small", "1 photo is small"."""
+        verb, _, rest = predicate.partition(" ")
         verb = SINGULAR_VERBS.get(verb, f"{verb}s") if count == 1 else verb
         return f"{count_of(count, self.one, self.many)} {verb} {rest}"
 
-    def removable(self, positions: Iterable[int]) -> tuple[Location, ...]:
-        """Where these stand."""
-        return () if self.places is None else tuple(self.places[i] for i in positions)
+    def removable(self, indices: Iterable[int]) -> tuple[Location, ...]:
+        """The locations of these examples."""
+        return () if self.locations is None else tuple(self.locations[i] for i in indices)
 
-    def split(self, position: int) -> str | None:
-        """The part that the data puts this one in; what is in none is trained on."""
-        return None if self.splits is None else self.splits[position] or "train"
+    def split(self, index: int) -> str | None:
+        """The split of an example; "train" if it is in none of the splits of the data."""
+        return None if self.splits is None else self.splits[index] or "train"
 
 
-def duplicate_findings(groups: Iterable[Sequence[int]], items: Items, alike: str) -> Iterator[Finding]:
-    """What groups of copies amount to.
+def duplicate_findings(
+    index_groups: Iterable[Sequence[int]], items: Items, likeness: str
+) -> Iterator[Finding]:
+    """Findings of groups of duplicates.
 
-    alike: "identical", or "near-identical"; of these nothing is taken out but what stands in two parts, as copies by a
-    likeness may be meant, and no training is refused.
+    likeness: IDENTICAL or NEAR_IDENTICAL. Near-duplicates may be intended: only those in two splits are
+    removable, and none is an error.
     """
-    sure = alike == "identical"
-    groups = [list(group) for group in groups]
-    contradicted = [g for g in groups if items.labels is not None and len({items.labels[i] for i in g}) > 1]
-    divided = [g for g in groups if len({items.split(i) for i in g}) > 1]
-    repeated = [each for g in groups for each in _repeated(g, items)]
+    groups: list[list[int]] = [list(group) for group in index_groups]
+    contradicted = [
+        group for group in groups if items.labels is not None and len({items.labels[i] for i in group}) > 1
+    ]
+    leaked = [group for group in groups if len({items.split(i) for i in group}) > 1]
+    repeated = [subgroup for group in groups for subgroup in _same_class_and_split(group, items)]
     if contradicted:
-        yield _across_classes(contradicted, items, alike, sure)
-    if divided:
-        yield _across_splits(divided, items, alike, sure)
+        yield _across_classes(contradicted, items, likeness)
+    if leaked:
+        yield _across_splits(leaked, items, likeness)
     if repeated:
-        yield _within_class(repeated, items, alike, sure)
+        yield _within_class(repeated, items, likeness)
 
 
 def near_duplicate_findings(
-    positions: Sequence[int],
-    likenesses: Sequence[np.ndarray],
+    indices: Sequence[int],
+    thumbnails: Sequence[np.ndarray],
     hashes: Sequence[int],
-    closer: float,
+    max_difference: float,
     items: Items,
 ) -> tuple[dict[int, int], list[Finding]]:
-    """Near-copies among the items at these positions: of each the first that it is like, and what they amount to.
+    """For each of these items the first that it is a near-duplicate of, by index; and the findings.
 
-    likenesses, hashes, closer: see duplicates.groups.
+    thumbnails, hashes, max_difference: see near_duplicates.group_near_duplicates.
     """
-    if not positions:
+    if not indices:
         return {}, []
-    alike = near_duplicates.group_near_duplicates(np.stack(likenesses), np.array(hashes), closer).tolist()
-    groups = [[positions[i] for i in group] for group in group_equal(alike)]
-    first = dict(zip(positions, (positions[i] for i in alike), strict=True))
-    return first, list(duplicate_findings(groups, items, "near-identical"))
+    firsts = near_duplicates.group_near_duplicates(
+        np.stack(thumbnails), np.array(hashes), max_difference
+    ).tolist()
+    groups = [[indices[i] for i in group] for group in group_equal(firsts)]
+    first_by_index = dict(zip(indices, (indices[i] for i in firsts), strict=True))
+    return first_by_index, list(duplicate_findings(groups, items, NEAR_IDENTICAL))
 
 
-def _across_classes(groups, items: Items, alike: str, sure: bool) -> Finding:
-    touched = [i for group in groups for i in group]
+def _across_classes(groups: list[list[int]], items: Items, likeness: str) -> Finding:
+    identical = likeness == IDENTICAL
+    affected = [i for group in groups for i in group]
+    is_error = identical and len(affected) > MAX_CONTRADICTED_FRACTION * len(items.names)
     return Finding(
-        f"{alike} across classes",
-        ERROR if sure and len(touched) > MAX_CONTRADICTED_FRACTION * len(items.names) else WARNING,
-        len(touched),
-        items.count_phrase(len(touched), f"stand under two classes, {alike}"),
-        "keep each under the class that it shows" + (", --fix takes all of them out" if sure else ""),
+        f"{_kind(likeness)} across classes",
+        ERROR if is_error else WARNING,
+        len(affected),
+        items.count_phrase(len(affected), f"stand under two classes ({likeness})"),
+        "keep each under its true class" + ("; --fix removes all of them" if identical else ""),
         tuple(_join_names(group, items) for group in groups),
-        items.removable(touched) if sure else (),
+        items.removable(affected) if identical else (),
     )
 
 
-def _across_splits(groups, items: Items, alike: str, sure: bool) -> Finding:
-    extra, judged = [], 0
-    for group in groups:
-        last = max(SPLIT_ORDER[items.split(i)] for i in group)
-        extra += [i for i in group if SPLIT_ORDER[items.split(i)] < last]
-        judged += sum(SPLIT_ORDER[items.split(i)] == last for i in group)
-    whole = sum(SPLIT_ORDER[items.split(i)] > 0 for i in range(len(items.names)))
+def _across_splits(groups: list[list[int]], items: Items, likeness: str) -> Finding:
+    identical = likeness == IDENTICAL
+    orders = [[SPLIT_ORDER[items.split(i)] for i in group] for group in groups]
+    extra = [
+        i
+        for group, splits in zip(groups, orders, strict=True)
+        for i, order in zip(group, splits, strict=True)
+        if order < max(splits)
+    ]
+    leaked = sum(splits.count(max(splits)) for splits in orders)
+    scored = sum(SPLIT_ORDER[items.split(i)] > 0 for i in range(len(items.names)))
+    message = items.count_phrase(leaked, f"stand in another split too ({likeness})")
     return Finding(
-        f"{alike} across splits",
-        ERROR if sure and judged > MAX_LEAKED_FRACTION * whole else WARNING,
-        judged,
-        f"{items.count_phrase(judged, 'stand in another part too')}, {alike}, of {whole:,} to judge or choose by: scores flatter",
-        "keep each in one part; --fix takes them out of the training part",
+        SPLIT_LEAKAGE if identical else NEAR_SPLIT_LEAKAGE,
+        ERROR if identical and leaked > MAX_LEAKED_FRACTION * scored else WARNING,
+        leaked,
+        f"{message}, of {scored:,} in validation and test: this inflates the scores",
+        "keep each in one split; --fix removes them from the training split",
         tuple(_join_names(group, items) for group in groups),
         items.removable(extra),
     )
 
 
-def _within_class(groups: list[list[int]], items: Items, alike: str, sure: bool) -> Finding:
+def _within_class(groups: list[list[int]], items: Items, likeness: str) -> Finding:
+    identical = likeness == IDENTICAL
     extra = [i for group in groups for i in group[1:]]
-    of = "part" if items.labels is None else "class and part"
+    scope = "split" if items.labels is None else "class and split"
     return Finding(
-        alike,
+        _kind(likeness),
         WARNING if len(extra) > MAX_REPEATED_FRACTION * len(items.names) else NOTE,
         len(extra),
-        items.count_phrase(len(extra), f"repeat another of the same {of}, {alike}"),
-        "--fix leaves one of each" if sure else "of a series a few are enough",
+        items.count_phrase(len(extra), f"repeat another of the same {scope} ({likeness})"),
+        "--fix keeps one of each" if identical else "a few of a series are enough",
         tuple(_join_names(group, items) for group in groups),
-        items.removable(extra) if sure else (),
+        items.removable(extra) if identical else (),
     )
 
 
-def _repeated(group: list[int], items: Items) -> Iterator[list[int]]:
-    """The members of a group that share class and part with another one, together."""
-    seen: dict[tuple, list[int]] = {}
+def _kind(likeness: str) -> str:
+    return "exact duplicates" if likeness == IDENTICAL else "near duplicates"
+
+
+def _same_class_and_split(group: list[int], items: Items) -> Iterator[list[int]]:
+    """The subgroups of two or more with the same class and split."""
+    subgroups: dict[tuple, list[int]] = {}
     for i in group:
-        seen.setdefault((items.labels and items.labels[i], items.split(i)), []).append(i)
-    return (each for each in seen.values() if len(each) > 1)
+        subgroups.setdefault((items.labels and items.labels[i], items.split(i)), []).append(i)
+    return (subgroup for subgroup in subgroups.values() if len(subgroup) > 1)
 
 
 def _join_names(group: Sequence[int], items: Items) -> str:

@@ -1,4 +1,4 @@
-"""What an inspection finds: findings, their severity, where the items are, and how to fix them."""
+"""The findings of an inspection: how bad each is, which items it affects, and how to fix it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,21 +10,24 @@ from dltasks.parallel import parallel_map
 from dltasks.progress import Progress
 
 ERROR, WARNING, NOTE = SEVERITIES = ("error", "warning", "note")
-"""An error would end the training or make its scores wrong; a warning costs quality; a note is good to know."""
+"""An error would end the training or spoil its scores; a warning costs quality; a note is good to know."""
 
-MAX_EXAMPLES, MAX_WIDTH = 5, 160
-"""Examples of a finding that people are shown, and the characters of one."""
+MAX_EXAMPLES = 5
+"""Maximum number of affected items shown for a finding."""
 
+MAX_WIDTH = 160
+"""Maximum number of characters shown of an affected item."""
 
 CHUNK_SIZE = 32
-"""Items that are looked at as one piece of work."""
+"""Number of items inspected in one piece of work."""
 
-TOO_MANY = "look whether the data is what it should be"
+TOO_MANY = "check that this is the right data"
+"""End of the fix of a finding that affects too many items to remove them."""
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where an item of a data set stands: a file, or a row of one, counted as the task counts them."""
+    """The place of an item in a data set: a file, or a row of one, numbered as the task numbers them."""
 
     path: Path
     row: int | None = None
@@ -32,11 +35,17 @@ class Location:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is out of order.
+    """A problem of a data set.
 
-    kind: its name. count: items it touches. found, advice: a line each, what it is and what to do. named: these items, or
-    groups of them. offenders: what a fix takes out of the data; nothing where only a person can say. fatal: whether training
-    can't be done at all.
+    Attributes:
+        kind: its name.
+        severity: one of SEVERITIES.
+        count: number of affected items.
+        message: what is wrong, on one line.
+        fix: what to do, on one line.
+        affected_items: the items, or groups of them.
+        removable: what `doctor --fix` removes; empty where a person has to decide.
+        fatal: whether training is impossible.
     """
 
     kind: str
@@ -50,18 +59,17 @@ class Finding:
 
     @property
     def examples(self) -> tuple[str, ...]:
-        """The first that are named, long ones cut."""
+        """The first affected items, shortened."""
         return tuple(
-            each if len(each) <= MAX_WIDTH else each[: MAX_WIDTH - 3] + "..."
-            for each in self.affected_items[:MAX_EXAMPLES]
+            item if len(item) <= MAX_WIDTH else item[: MAX_WIDTH - 3] + "..."
+            for item in self.affected_items[:MAX_EXAMPLES]
         )
 
     def __str__(self) -> str:
-        shown = (
-            f" ({', '.join(self.examples[:3])}{', ...' if len(self.affected_items) > 3 else ''})"
-            if self.affected_items
-            else ""
-        )
+        shown = ""
+        if self.affected_items:
+            more = ", ..." if len(self.affected_items) > 3 else ""
+            shown = f" ({', '.join(self.examples[:3])}{more})"
         return f"{self.message}{shown}{f'; {self.fix}' if self.fix else ''}"
 
     def to_json(self) -> dict[str, Any]:
@@ -76,9 +84,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in `count` items ("photos", say) of a data set, the worst first.
+    """The result of an inspection.
 
-    failure: why nothing could be looked at, if so; it is among the findings too.
+    Attributes:
+        task: name of the task that the data is for.
+        count: number of items inspected.
+        unit: what the items are called ("photos").
+        findings: the most severe first.
+        failure: why nothing could be inspected, if so; it is among the findings too.
     """
 
     task: str
@@ -89,49 +102,52 @@ class Inspection:
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings that a training stops at."""
-        return [each for each in self.findings if each.severity == ERROR]
+        """The findings that stop a training."""
+        return [finding for finding in self.findings if finding.severity == ERROR]
 
     def summary(self) -> str:
-        """How many of each severity, for people."""
-        parts = []
+        """The number of findings of each severity, for people."""
+        counts = []
         for severity in SEVERITIES:
-            count = sum(each.severity == severity for each in self.findings)
-            parts.append(f"{count} {severity}{'s' * (count != 1)}")
-        return f"{self.count:,} {self.unit}: {', '.join(parts)}"
+            count = sum(finding.severity == severity for finding in self.findings)
+            counts.append(f"{count} {severity}{'s' * (count != 1)}")
+        return f"{self.count:,} {self.unit}: {', '.join(counts)}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        findings = [each.to_json() for each in self.findings]
+        findings = [finding.to_json() for finding in self.findings]
         return {"task": self.task, "count": self.count, "unit": self.unit, "findings": findings}
 
 
 def map_inputs(
-    raws: Sequence[Any], look: Callable[[Sequence[Any]], list[Any]], progress: Progress
+    inputs: Sequence[Any], function: Callable[[Sequence[Any]], list[Any]], progress: Progress
 ) -> list[Any]:
-    """What `look` gives for each raw input, or the DataError in its place; it is given some at a time, on all cores."""
-    chunks = [raws[at : at + CHUNK_SIZE] for at in range(0, len(raws), CHUNK_SIZE)]
-    looks: list[Any] = []
-    for found in parallel_map(look, chunks):
-        looks += found
-        progress.update("inspecting", len(looks), len(raws))
-    return looks
+    """The results of `function` for all inputs, computed on all cores.
+
+    function: from up to CHUNK_SIZE inputs to a result, or a DataError, for each of them.
+    """
+    chunks = [inputs[start : start + CHUNK_SIZE] for start in range(0, len(inputs), CHUNK_SIZE)]
+    results: list[Any] = []
+    for chunk in parallel_map(function, chunks):
+        results += chunk
+        progress.update("inspecting", len(results), len(inputs))
+    return results
 
 
 def count_of(count: int, one: str, many: str) -> str:
-    """ "1 photo" or "12 photos"."""
+    """A number with its unit: "1 photo" or "12 photos"."""
     return f"{count:,} {one if count == 1 else many}"
 
 
 def indices_by_value(values: Sequence[Any]) -> dict[Any, list[int]]:
-    """Positions by what stands there; None is no value."""
-    places: dict[Any, list[int]] = {}
-    for position, value in enumerate(values):
+    """The indices at which each value stands, without None."""
+    indices: dict[Any, list[int]] = {}
+    for index, value in enumerate(values):
         if value is not None:
-            places.setdefault(value, []).append(position)
-    return places
+            indices.setdefault(value, []).append(index)
+    return indices
 
 
 def group_equal(values: Sequence[Any]) -> Iterator[list[int]]:
-    """Groups of two or more positions where the same stands."""
-    return (places for places in indices_by_value(values).values() if len(places) > 1)
+    """Groups of two or more indices with the same value."""
+    return (indices for indices in indices_by_value(values).values() if len(indices) > 1)

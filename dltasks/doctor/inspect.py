@@ -1,4 +1,4 @@
-"""Inspect a data set before training."""
+"""Inspect a data set with the task that it is for."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,41 +16,51 @@ from dltasks.protocols import DataDoctor
 def inspect(
     task: str, source: Any, config: TrainingConfig | None = None, progress: Progress | None = None
 ) -> Inspection:
-    """Look at the data that `task` is to be trained on, with the settings of `plan`; nothing is changed.
+    """Inspect the data that `task` is to be trained on, with the settings of `config`; nothing is changed.
 
-    Raises ModelError where there is no such task; what is wrong with the data is in the findings.
+    Problems of the data are in the findings. Raises ModelError where there is no such task.
     """
-    kind = registry.find_task(task)
-    if not issubclass(kind, DataDoctor):
+    task_class = registry.find_task(task)
+    if not issubclass(task_class, DataDoctor):
         return Inspection(task, 0, "examples", ())
     try:
-        found = kind().inspect(source, config or kind.config(), progress or Progress())
+        inspection = task_class().inspect(source, config or task_class.config(), progress or Progress())
     except DataError as error:
-        rows = error.rows if isinstance(error, RowsError) else ()
-        places = tuple(Location(Path(error.path), row) for row in rows)
-        advice = "mend them, or take them out (--fix)" if places else ""
-        unusable = Finding("unusable", ERROR, max(1, len(rows)), str(error), advice, (), places, True)
-        return Inspection(task, 0, "examples", (unusable,), error)
-    known = [_limit_removal(each, found.count) for each in found.findings]
-    ordered = sorted(known, key=lambda each: SEVERITIES.index(each.severity))
-    return Inspection(task, found.count, found.unit, tuple(ordered))
+        return Inspection(task, 0, "examples", (_unusable(error),), error)
+    findings = [_limit_removal(finding, inspection.count) for finding in inspection.findings]
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return replace(inspection, task=task, findings=tuple(findings))
+
+
+def _unusable(error: DataError) -> Finding:
+    """The finding for data that can't be read at all."""
+    locations: tuple[Location, ...] = ()
+    if isinstance(error, RowsError):
+        locations = tuple(Location(Path(error.path), row) for row in error.rows)
+    fix = "fix these rows, or remove them (--fix)" if locations else ""
+    return Finding("unusable", ERROR, max(1, len(locations)), str(error), fix, (), locations, True)
 
 
 def _limit_removal(finding: Finding, count: int) -> Finding:
-    """The finding; one that touches half of the data is no matter of taking things out."""
+    """The finding; if it affects half of the data or more, nothing is removable."""
     if 2 * len(finding.removable) < count:
         return finding
-    return replace(finding, removable=(), fix=f"so many: {TOO_MANY}")
+    return replace(finding, removable=(), fix=f"too many to remove: {TOO_MANY}")
 
 
 def detect_task(source: Any) -> str:
     """The one task whose data this looks like. Raises DataError."""
     check_exists(source)
-    kinds = {name: registry.find_task(name) for name in registry.task_names()}
-    found = [name for name, kind in kinds.items() if issubclass(kind, DataDoctor) and kind.can_load(source)]
-    if len(found) == 1:
-        return found[0]
-    why = f"it may be for {' or '.join(found)}" if found else "it looks like none that a task knows"
+    names = registry.task_names()
+    matching = [name for name in names if _can_load(name, source)]
+    if len(matching) == 1:
+        return matching[0]
+    reason = f"it may be for {' or '.join(matching)}" if matching else "no task recognizes it"
     raise DataError(
-        f"{source}: which task is this data for? {why}; say it with --task ({', '.join(registry.task_names())})"
+        f"{source}: which task is this data for? {reason}; name one with --task ({', '.join(names)})"
     )
+
+
+def _can_load(task: str, source: Any) -> bool:
+    task_class = registry.find_task(task)
+    return issubclass(task_class, DataDoctor) and task_class.can_load(source)

@@ -1,1 +1,1 @@
-"""From a Keras network to a .tflite or a SavedModel, compared with the network."""
+"""Export a Keras network as a .tflite or a SavedModel, compared with the network."""

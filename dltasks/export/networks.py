@@ -1,9 +1,10 @@
-"""The Keras network of a bundle, saved and loaded."""
+"""The Keras network of a bundle: loaded, and saved so that equal weights give equal bytes."""
 
 import json
 import zipfile
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,61 +19,71 @@ from dltasks.bundle.storage import (
 )
 from dltasks.errors import ModelError, TrainingError
 from dltasks.files import check_unzipped_size, os_errors_as
+from dltasks.frameworks import import_frameworks, require_extra
+
+NETWORK_FILE = "model.keras"
+"""File of a bundle that holds its Keras network."""
 
 
-def load_network(folder: Path):
-    """The Keras model of a bundle. Raises ModelError."""
-    from dltasks.frameworks import import_frameworks, require_extra
-
+def load_network(folder: Path) -> Any:
+    """The Keras model of a bundle folder. Raises ModelError, MissingExtraError."""
     require_extra()
     import_frameworks()
     import keras
 
-    if not (folder / "model.keras").is_file():
-        raise ModelError(f"{folder}: has no model.keras to start from; name a bundle folder")
-    record = read_manifest(folder)
+    check_has_network(folder)
+    manifest = read_manifest(folder)
     with os_errors_as(ModelError, folder):
-        content = read_verified(folder, "model.keras", record)
-    # The task's own layers must be known before Keras reads of them.
-    registry.import_network(record["task"])
+        content = read_verified(folder, NETWORK_FILE, manifest)
+    # The task's own layers must be registered before Keras reads their names.
+    registry.import_network(manifest["task"])
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             check_unzipped_size(archive, max(MAX_UNZIPPED_BYTES, MAX_COMPRESSION_RATIO * len(content)))
-        return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever a damaged zip leads to
+        return keras.saving.load_model(folder / NETWORK_FILE, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many classes for a damaged file
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelError(f"{folder}/model.keras can't be loaded ({reason})") from error
+        raise ModelError(f"{folder}/{NETWORK_FILE} can't be loaded ({reason})") from error
 
 
-def load_pretrained(name: str):
-    """The Keras network of a bundled model, by its name, or of a bundle folder; None where there is none. Raises ModelError."""
+def check_has_network(folder: Path) -> None:
+    """Raises ModelError for a model without its Keras network."""
+    if not (folder / NETWORK_FILE).is_file():
+        raise ModelError(f"{folder}: no {NETWORK_FILE} here; name a bundle folder")
+
+
+def load_pretrained(name: str) -> Any:
+    """The Keras network of a bundled model or of a bundle folder; None if `name` is neither.
+
+    Raises ModelError.
+    """
     folder = find_bundle(name)
     return None if folder is None else load_network(folder)
 
 
-def save_network(network, path: Path, precision: str) -> None:
-    """Write a .keras of equal bytes for equal weights.
+def save_network(network: Any, path: Path, weight_dtype: str) -> None:
+    """Write a .keras file; equal weights give equal bytes.
 
-    precision "float16" rounds the weights to that first, so that the file packs to about half.
+    weight_dtype: "float16" rounds the weights first, which halves the compressed file; they stay float32.
+    Raises TrainingError.
     """
-    if precision == "float16":
+    if weight_dtype == "float16":
         network.set_weights([_round_to_float16(np.asarray(weights)) for weights in network.get_weights()])
-    plain = path.with_name("plain.keras")
+    dated = path.with_name("dated.keras")
     try:
-        network.save(plain)
-    except (RuntimeError, ValueError) as error:  # h5py says so of a full disk
+        network.save(dated)
+    except (RuntimeError, ValueError) as error:  # raised by h5py when the disk is full
         raise TrainingError(f"{path.parent}: the network can't be saved ({error})") from error
-    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w") as target:
+    with zipfile.ZipFile(dated) as source, zipfile.ZipFile(path, "w") as target:
         for name in source.namelist():
-            target.writestr(
-                zipfile.ZipInfo(name, ZIP_DATE), _without_date(name, source.read(name)), zipfile.ZIP_BZIP2, 9
-            )
-    plain.unlink()
+            content = _without_date(name, source.read(name))
+            target.writestr(zipfile.ZipInfo(name, ZIP_DATE), content, zipfile.ZIP_BZIP2, 9)
+    dated.unlink()
 
 
 def _round_to_float16(weights: np.ndarray) -> np.ndarray:
-    floats = weights.dtype == np.float32
-    return weights.astype(np.float16).astype(np.float32) if floats else weights
+    is_float32 = weights.dtype == np.float32
+    return weights.astype(np.float16).astype(np.float32) if is_float32 else weights
 
 
 def _without_date(name: str, content: bytes) -> bytes:

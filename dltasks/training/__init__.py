@@ -1,1 +1,1 @@
-"""From a data set to a bundle."""
+"""Train a task's network on a data set, and write a bundle."""

@@ -1,4 +1,4 @@
-"""Examples encoded once, into files that are mapped into memory, and divided."""
+"""The data of a training run: examples encoded once into memory-mapped files, and split."""
 
 import hashlib
 import json
@@ -23,85 +23,109 @@ from dltasks.task import Task
 from dltasks.training.checkpoints import INPUTS_FILE, last_epoch
 
 CHUNK_SIZE = 64
-"""Examples decoded as one piece of work."""
+"""Minimum number of examples encoded in one piece of work."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Encoded examples: named arrays with a row for each; the examples themselves, and their division. places: of each in the data as it was read."""
+    """The examples of a run.
+
+    Attributes:
+        inputs: encoded inputs (examples, ...), memory-mapped.
+        examples: the same examples.
+        splits: indices of the training, validation and test examples.
+        source_indices: index of each example among those of the source, unreadable ones included.
+    """
 
     inputs: Arrays
     examples: Batch
     splits: Splits
     source_indices: Sequence[int]
 
-    def take(self, positions: Sequence[int]) -> Arrays:
-        """The inputs at these positions, in memory."""
-        return {name: np.asarray(values[positions]) for name, values in self.inputs.items()}
+    def take(self, indices: Sequence[int]) -> Arrays:
+        """The inputs at these indices, in memory."""
+        return {name: np.asarray(values[indices]) for name, values in self.inputs.items()}
 
 
 def prepare_dataset(
-    task: Task, examples: Batch, config: TrainingConfig, work: Path, progress: Progress
+    task: Task, examples: Batch, config: TrainingConfig, folder: Path, progress: Progress
 ) -> tuple[Task, Dataset]:
-    """The task as it learned from the examples, and the examples encoded once into `work`, divided."""
+    """Adapt the task to the examples, encode them into `folder`, and split them.
+
+    Raises DataError, TrainingError.
+    """
     task = task.adapt(examples, config)
-    inputs, kept = _encode_examples(task, examples, work, progress)
-    if not kept:
-        raise DataError(f"none of the {len(examples)} examples could be read")
-    good = examples.take(kept)
-    task = task.adapt(good, config)
-    for note in hooks_of(task).notes(good, inputs):
+    inputs, readable = _encode_examples(task, examples, folder, progress)
+    if not readable:
+        raise DataError(f"none of the {len(examples)} examples can be read")
+    examples = examples.take(readable)
+    task = task.adapt(examples, config)
+    for note in hooks_of(task).notes(examples, inputs):
         progress.log(f"note: {note}")
-    parts = task.split(good, inputs, config)
-    for name, positions in (("train", parts.train), ("val", parts.val)):
-        if not len(positions):
-            raise DataError(f"no examples to {'train on' if name == 'train' else 'choose by'}")
+    splits = task.split(examples, inputs, config)
+    for name, indices in (("training", splits.train), ("validation", splits.val)):
+        if not len(indices):
+            raise DataError(f"no {name} examples")
     progress.log(
-        f"{len(parts.train)} examples to train on, {len(parts.val)} to choose by, {len(parts.test)} to judge by"
+        f"{len(splits.train)} training examples, {len(splits.val)} for validation, "
+        f"{len(splits.test)} for testing"
     )
-    return task, Dataset(inputs, good, parts, kept)
+    return task, Dataset(inputs, examples, splits, readable)
 
 
-def _encode_examples(task: Task, examples: Batch, work: Path, progress: Progress) -> tuple[Arrays, list[int]]:
-    """Memory-mapped inputs of the examples that can be read, and the positions of these."""
-    record, key = work / INPUTS_FILE, _inputs_key(task, examples)
-    if record.is_file():
-        found = json.loads(record.read_text())
-        if found["key"] == key:
-            return _open_maps(work, found["names"], len(found["kept"])), found["kept"]
-        if last_epoch(work):
-            raise TrainingError(
-                f"{work}: the data is not what this run began with; restore it, or remove that folder and train "
-                "anew"
-            )
-        record.unlink()
-    files: dict[str, np.memmap] = {}
-    kept: list[int] = []
+def _encode_examples(
+    task: Task, examples: Batch, folder: Path, progress: Progress
+) -> tuple[Arrays, list[int]]:
+    """Memory-mapped inputs of the readable examples, and the indices of these examples."""
+    key = _inputs_key(task, examples)
+    if record := _read_record(folder, key):
+        return _open_maps(folder, record["names"], len(record["readable"])), record["readable"]
+    maps: dict[str, np.memmap] = {}
+    readable: list[int] = []
     size = max(CHUNK_SIZE, task.batch_size)
-    chunks = [range(at, min(at + size, len(examples))) for at in range(0, len(examples), size)]
-    encode = _chunk_encoder(task, examples)
+    chunks = [range(start, min(start + size, len(examples))) for start in range(0, len(examples), size)]
+
+    def encode(chunk: range) -> tuple[Arrays, dict[int, DataError]]:
+        return task.encode(examples.take(chunk).inputs)
+
     for chunk, (inputs, failures) in zip(chunks, parallel_map(encode, chunks), strict=True):
-        good = [position for i, position in enumerate(chunk) if i not in failures]
+        indices = [index for i, index in enumerate(chunk) if i not in failures]
         for name, values in inputs.items():
-            if name not in files:
-                files[name] = _new_map(work / f"{name}.npy", values, len(examples))
-            files[name][len(kept) : len(kept) + len(good)] = values
+            if name not in maps:
+                maps[name] = _new_map(folder / f"{name}.npy", values, len(examples))
+            maps[name][len(readable) : len(readable) + len(indices)] = values
         for error in failures.values():
             progress.log(f"skipped: {error}")
-        kept += good
+        readable += indices
         progress.update("reading", chunk[-1] + 1, len(examples))
-    for values in files.values():
-        values.flush()
-    write_json(record, {"key": key, "names": list(files), "kept": kept})
-    return _open_maps(work, list(files), len(kept)), kept
+    for rows in maps.values():
+        rows.flush()
+    write_json(folder / INPUTS_FILE, {"key": key, "names": list(maps), "readable": readable})
+    return _open_maps(folder, list(maps), len(readable)), readable
 
 
-def _chunk_encoder(task: Task, examples: Batch):
-    return lambda chunk: task.encode(examples.take(chunk).inputs)
+def _read_record(folder: Path, key: str) -> dict:
+    """The record of inputs that were encoded with this key; empty if there are none. Raises TrainingError."""
+    path = folder / INPUTS_FILE
+    if not path.is_file():
+        return {}
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record["key"] == key:
+        return record
+    if last_epoch(folder):
+        raise TrainingError(
+            f"{folder}: the data has changed since this run started; restore it, or remove the folder and "
+            "start training again"
+        )
+    path.unlink()
+    return {}
 
 
 def _new_map(path: Path, values: np.ndarray, count: int) -> np.memmap:
-    """A new .npy of this many rows; its disk space is taken now, as a full disk later would kill the process."""
+    """A new .npy of `count` rows like those of `values`.
+
+    Its disk space is allocated now: a write to a mapped file on a full disk would kill the process.
+    """
     shape = (count, *values.shape[1:])
     rows = np.lib.format.open_memmap(path, mode="w+", dtype=values.dtype, shape=shape)
     if hasattr(os, "posix_fallocate"):
@@ -110,20 +134,20 @@ def _new_map(path: Path, values: np.ndarray, count: int) -> np.memmap:
     return rows
 
 
-def _open_maps(work: Path, names: list[str], count: int) -> Arrays:
-    return {name: np.load(work / f"{name}.npy", mmap_mode="r")[:count] for name in names}
+def _open_maps(folder: Path, names: list[str], count: int) -> Arrays:
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r")[:count] for name in names}
 
 
 def _inputs_key(task: Task, examples: Batch) -> str:
-    """Changes when the files or what the task makes of them do."""
-    seen = hashlib.sha256(f"{task!r} {len(examples)}".encode())
+    """A hash that changes when the files change, or what the task makes of them."""
+    digest = hashlib.sha256(f"{task!r} {len(examples)}".encode())
     for content in save_assets(task).values():
-        seen.update(content)
-    for origin in () if examples.files else examples.source_names:
-        seen.update(origin.encode(errors="surrogateescape"))
-    for raw in examples.files or examples.inputs:
-        if isinstance(raw, str | os.PathLike):
-            with suppress(OSError):  # what is gone is told when it is read
-                status = os.stat(raw)
-                seen.update(f"{status.st_size} {status.st_mtime_ns}".encode())
-    return seen.hexdigest()
+        digest.update(content)
+    for name in () if examples.files else examples.source_names:
+        digest.update(name.encode(errors="surrogateescape"))
+    for source in examples.files or examples.inputs:
+        if isinstance(source, str | os.PathLike):
+            with suppress(OSError):  # a missing file is reported when it is read
+                status = Path(source).stat()
+                digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()

@@ -1,209 +1,264 @@
-"""The training loop: epochs, the schedule of the learning rate, the best by the validation part."""
+"""The training loop: epochs, the learning rate schedule, and the best epoch by validation."""
 
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dltasks.config import TrainingConfig
 from dltasks.errors import TrainingError
-from dltasks.files import write_json
 from dltasks.litert.runtime import Arrays
 from dltasks.progress import Progress
 from dltasks.protocols import hooks_of
 from dltasks.task import Task
 from dltasks.training.checkpoints import (
-    RUN_FILE,
     TrainingState,
     load_checkpoint,
     prune_checkpoints,
-    read_run,
     save_checkpoint,
+    save_state,
     weights_path,
 )
 from dltasks.training.dataset import Dataset
 
 WARM_UP = 0.1
-"""Share of a run over which the learning rate rises; then it falls to nothing in a straight line."""
+"""Fraction of a run over which the learning rate rises; after it the learning rate falls linearly to zero."""
+
+PREFETCHED_BATCHES = 3
+"""Number of batches prepared ahead of their use."""
 
 
 def fit(
     task: Task,
-    network,
-    data: Dataset,
+    network: Any,
+    dataset: Dataset,
     config: TrainingConfig,
-    work: Path,
+    folder: Path,
     state: TrainingState,
     progress: Progress,
     started: float,
 ) -> TrainingState:
-    """Train `network` in place; its weights are then the best by the validation part."""
-    targets = task.target(data.examples.labels)
-    train_targets = {name: values[data.splits.train] for name, values in targets.items()}
+    """Train `network` in place, and leave it with the weights of the best epoch.
+
+    folder: of the run, for checkpoints. state: new, or that of a run to resume; it is updated. started:
+    time.monotonic() at the start of the run. Raises TrainingError.
+    """
+    splits = dataset.splits
+    targets = task.target(dataset.examples.labels)
+    train_targets = _take_rows(targets, splits.train)
     clock = Clock(config, started - state.seconds)
     if not state.epoch:
-        hooks_of(task).warm_start(network, config, data.take(data.splits.train), train_targets)
-    training_model = task.training_model(network, config, train_targets)
-    training_model.optimizer.build(training_model.trainable_variables)
-    val = data.take(data.splits.val), {k: v[data.splits.val] for k, v in targets.items()}
-    if state.epoch:
-        load_checkpoint(training_model, weights_path(work, state.epoch))
-        progress.log(f"going on after epoch {state.epoch}")
-    else:
-        _validate(task, training_model, val, config, work, state, progress, clock)
-    try:
-        while state.epoch < config.epochs and not _is_over(config, state, clock):
-            _epoch(task, training_model, data, targets, config, state, progress, clock)
-            _validate(task, training_model, val, config, work, state, progress, clock)
-    except KeyboardInterrupt:
-        state.interrupted = True
-        progress.log(f"interrupted; taking the best so far, of epoch {state.best_epoch}")
-    load_checkpoint(training_model, weights_path(work, state.best_epoch), weights_only=True)
+        hooks_of(task).warm_start(network, config, dataset.take(splits.train), train_targets)
+    model = task.training_model(network, config, train_targets)
+    model.optimizer.build(model.trainable_variables)
+    validation = dataset.take(splits.val), _take_rows(targets, splits.val)
+    epochs = config.epochs or config.length.epochs_for(len(splits.train))
+    loop = TrainingLoop(
+        task, model, dataset, targets, validation, config, epochs, folder, state, clock, progress
+    )
+    loop.run()
     return state
 
 
 @dataclass(frozen=True)
 class Clock:
-    """How much of a run's time is gone. Of a budget some is kept for writing and scoring the bundle."""
+    """The time of a run; `started` is on the clock of time.monotonic()."""
 
     config: TrainingConfig
     started: float
 
     def seconds(self) -> float:
+        """Seconds since the start."""
         return time.monotonic() - self.started
 
-    def share(self) -> float:
-        """Share of the time budget that is gone; 0 without one."""
+    def fraction(self) -> float:
+        """Fraction of the time budget that is used, 0 to 1; 0 without a budget.
+
+        Up to 45 seconds of the budget are reserved for the bundle.
+        """
         if not self.config.time_limit:
             return 0.0
         budget = 60 * self.config.time_limit
         return min(1.0, self.seconds() / (budget - min(45, 0.3 * budget)))
 
 
-def _is_over(config: TrainingConfig, state: TrainingState, clock: Clock) -> bool:
-    waited = state.epoch - state.best_epoch
-    return clock.share() >= 1 or waited >= config.patience
+@dataclass(frozen=True)
+class TrainingLoop:
+    """One run of the training loop.
 
+    Attributes:
+        task: the adapted task.
+        model: the compiled Keras model that is trained.
+        dataset: inputs and splits.
+        targets: of all examples, by name.
+        validation: inputs and targets of the validation split.
+        config: the training config.
+        epochs: maximum number of epochs.
+        folder: of the run.
+        state: updated after each epoch.
+        clock: the time budget.
+        progress: gets a line for each epoch.
+    """
 
-def learning_rate_factor(progress: float) -> float:
-    """Share of the plan's learning rate when `progress` (0 to 1) of the run is done."""
-    if progress < WARM_UP:
-        return max(0.05, progress / WARM_UP)
-    return max(0.001, (1 - progress) / (1 - WARM_UP))
+    task: Task
+    model: Any
+    dataset: Dataset
+    targets: Arrays
+    validation: tuple[Arrays, Arrays]
+    config: TrainingConfig
+    epochs: int
+    folder: Path
+    state: TrainingState
+    clock: Clock
+    progress: Progress
 
+    def run(self) -> None:
+        """Train to the last epoch, an interrupt or a limit; then load the weights of the best epoch."""
+        state = self.state
+        if state.epoch:
+            load_checkpoint(self.model, weights_path(self.folder, state.epoch))
+            self.progress.log(f"resuming after epoch {state.epoch}")
+        else:
+            self.validate()
+        try:
+            while state.epoch < self.epochs and not self.is_over():
+                self.train_epoch()
+                self.validate()
+        except KeyboardInterrupt:
+            state.interrupted = True
+            self.progress.log(f"interrupted; the best epoch so far, {state.best_epoch}, is used")
+        load_checkpoint(self.model, weights_path(self.folder, state.best_epoch), weights_only=True)
 
-def _epoch(
-    task,
-    training_model,
-    data: Dataset,
-    targets,
-    config: TrainingConfig,
-    state: TrainingState,
-    progress,
-    clock,
-) -> None:
-    """One pass over the training part, or what the time budget leaves of it."""
-    size = min(config.batch_size, len(data.splits.train))
-    steps = len(data.splits.train) // size
-    whole = steps * config.epochs
-    augmentation = hooks_of(task).augmentation(config, state.done)
-    _reseed(augmentation, config.seed, state.epoch)
-    losses, began, examples = [], time.monotonic(), 0
-    for step, (inputs, wanted) in enumerate(
-        _prefetch(_batches(data, targets, config.seed, state.epoch, size, augmentation))
-    ):
-        state.done = max((state.epoch * steps + step) / whole, clock.share())
-        if state.done >= 1:
-            break
-        training_model.optimizer.learning_rate = config.peak_learning_rate() * learning_rate_factor(
-            state.done
+    def is_over(self) -> bool:
+        """Whether the time limit or the patience is used up."""
+        waited = self.state.epoch - self.state.best_epoch
+        return self.clock.fraction() >= 1 or waited >= self.config.patience
+
+    def train_epoch(self) -> None:
+        """Train on the training split once, or as far as the time limit allows. Raises TrainingError."""
+        state, config = self.state, self.config
+        count = len(self.dataset.splits.train)
+        batch_size = min(config.batch_size, count)
+        steps = count // batch_size
+        augmentation = hooks_of(self.task).augmentation(config, state.completed)
+        _reseed(augmentation, config.seed, state.epoch)
+        losses: list[float] = []
+        started, examples = time.monotonic(), 0
+        batches = prefetch(self.batches(batch_size, augmentation), PREFETCHED_BATCHES)
+        for step, (inputs, targets) in enumerate(batches):
+            completed = (state.epoch * steps + step) / (steps * self.epochs)
+            state.completed = max(completed, self.clock.fraction())
+            if state.completed >= 1:
+                break
+            self.model.optimizer.learning_rate = config.peak_learning_rate() * learning_rate_factor(
+                state.completed
+            )
+            metrics = self.model.train_on_batch(inputs, targets, return_dict=True)
+            losses.append(float(metrics["loss"]))
+            examples += batch_size
+            self.progress.update(f"epoch {state.epoch + 1}", step + 1, steps)
+        state.epoch += 1
+        state.history.append(
+            {
+                "epoch": state.epoch,
+                "loss": float(np.mean(losses)) if losses else float("nan"),
+                "examples_per_second": examples / (time.monotonic() - started),
+            }
         )
-        losses.append(float(training_model.train_on_batch(inputs, wanted, return_dict=True)["loss"]))
-        examples += size
-        progress.update(f"epoch {state.epoch + 1}", step + 1, steps)
-    state.epoch += 1
-    state.history.append(
-        {
-            "epoch": state.epoch,
-            "loss": float(np.mean(losses)) if losses else float("nan"),
-            "examples_per_second": examples / (time.monotonic() - began),
-        }
-    )
-    if losses and not np.isfinite(losses[-1]):
-        raise TrainingError(
-            f"the loss became {losses[-1]} in epoch {state.epoch}; try a lower --learning-rate"
+        if losses and not np.isfinite(losses[-1]):
+            raise TrainingError(
+                f"the loss became {losses[-1]} in epoch {state.epoch}; try a lower --learning-rate"
+            )
+
+    def batches(self, batch_size: int, augmentation: Any) -> Iterator[tuple[Arrays, Arrays]]:
+        """Shuffled batches of inputs and targets; the order depends only on the seed and the epoch."""
+        random = np.random.default_rng((self.config.seed, self.state.epoch))
+        order = random.permutation(self.dataset.splits.train)
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            indices = np.sort(order[start : start + batch_size])
+            inputs = _take_rows(self.dataset.inputs, indices)
+            targets = _take_rows(self.targets, indices)
+            if augmentation is not None:
+                augmented = augmentation.predict_on_batch(inputs | targets)
+                inputs = {name: augmented[name] for name in inputs}
+                targets = {name: augmented[name] for name in targets}
+            yield inputs, targets
+
+    def validate(self) -> None:
+        """Score the validation split, and save all that a resumed run needs.
+
+        The record names the epochs, so it is written after their checkpoints.
+        """
+        state, folder = self.state, self.folder
+        metrics = self.validation_metrics()
+        save_checkpoint(self.model, weights_path(folder, state.epoch))
+        is_best = state.best_metrics is None or self.rank(metrics) > self.rank(state.best_metrics)
+        if is_best:
+            state.best_metrics, state.best_epoch = metrics, state.epoch
+        state.seconds = self.clock.seconds()
+        if state.epoch:
+            state.history[-1] |= {f"val_{name}": value for name, value in metrics.items()}
+            save_state(folder, state)
+            prune_checkpoints(folder, state)
+            self.progress.log(self.epoch_line(metrics, is_best))
+        elif np.isfinite(metrics["loss"]):
+            monitor = self.task.monitor
+            self.progress.log(f"before training: validation {monitor} {metrics[monitor]:.4f}")
+
+    def validation_metrics(self) -> dict[str, float]:
+        """Loss and metrics of the model on the validation split."""
+        inputs, targets = self.validation
+        batch_size = max(64, self.config.batch_size)
+        metrics = self.model.evaluate(inputs, targets, batch_size=batch_size, verbose=0, return_dict=True)
+        return {name: float(value) for name, value in metrics.items()}
+
+    def rank(self, metrics: dict[str, float]) -> tuple[float, float]:
+        """What epochs are compared by: the monitored metric, then the loss."""
+        return metrics[self.task.monitor], -metrics["loss"]
+
+    def epoch_line(self, metrics: dict[str, float], is_best: bool) -> str:
+        """The line that reports an epoch."""
+        state, monitor = self.state, self.task.monitor
+        last = state.history[-1]
+        completed = max(state.epoch / self.epochs, self.clock.fraction())
+        left = self.clock.seconds() / max(completed, 1e-9) * (1 - completed)
+        return (
+            f"epoch {state.epoch}/{self.epochs}  loss {last['loss']:.4f}  "
+            f"validation {monitor} {metrics[monitor]:.4f}{' (best)' if is_best else ''}  "
+            f"{last['examples_per_second']:.0f} examples/s  {format_duration(left)} left"
         )
 
 
-def _batches(data: Dataset, targets: Arrays, seed: int, epoch: int, size: int, augmentation):
-    """Shuffled batches of inputs and targets; the order depends on seed and epoch alone."""
-    order = np.random.default_rng((seed, epoch)).permutation(data.splits.train)
-    for start in range(0, len(order) - size + 1, size):
-        rows = np.sort(order[start : start + size])
-        inputs = {name: values[rows] for name, values in data.inputs.items()}
-        wanted = {name: values[rows] for name, values in targets.items()}
-        if augmentation is not None:
-            mixed = augmentation.predict_on_batch(inputs | wanted)
-            inputs = {name: mixed[name] for name in inputs}
-            wanted = {name: mixed[name] for name in wanted}
-        yield inputs, wanted
+def learning_rate_factor(completed: float) -> float:
+    """Fraction of the peak learning rate after this fraction (0 to 1) of the run."""
+    if completed < WARM_UP:
+        return max(0.05, completed / WARM_UP)
+    return max(0.001, (1 - completed) / (1 - WARM_UP))
 
 
-def _prefetch(items: Iterator, count: int = 3) -> Iterator:
-    """The items, made on one other thread a few ahead of their use."""
+def prefetch(items: Iterator[Any], count: int) -> Iterator[Any]:
+    """The items, prepared on another thread up to `count` ahead of their use."""
     end = object()
     with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(next, items, end) for _ in range(count)]
-        while (item := waiting.pop(0).result()) is not end:
-            waiting.append(pool.submit(next, items, end))
+        pending = [pool.submit(next, items, end) for _ in range(count)]
+        while (item := pending.pop(0).result()) is not end:
+            pending.append(pool.submit(next, items, end))
             yield item
 
 
-def _reseed(augmentation, seed: int, epoch: int) -> None:
-    """Random numbers depend on seed and epoch alone, so a run that goes on goes as one that was not cut."""
-    for position, layer in enumerate(augmentation.layers if augmentation else ()):
+def _take_rows(arrays: Arrays, indices: Any) -> Arrays:
+    return {name: values[indices] for name, values in arrays.items()}
+
+
+def _reseed(augmentation: Any, seed: int, epoch: int) -> None:
+    """Seed the random layers from the seed and the epoch, so that a resumed run equals an unbroken one."""
+    for index, layer in enumerate(augmentation.layers if augmentation else ()):
         if hasattr(layer, "random"):
-            layer.random.state.assign([seed * 1000 + position, epoch])
-
-
-def _validate(
-    task, training_model, val, config, work: Path, state: TrainingState, progress: Progress, clock
-) -> None:
-    """Score the validation part, and keep all that going on needs; the record names the epochs, so that it is written last."""
-    inputs, targets = val
-    size = max(64, config.batch_size)
-    found = training_model.evaluate(inputs, targets, batch_size=size, verbose=0, return_dict=True)
-    found = {name: float(value) for name, value in found.items()}
-    save_checkpoint(training_model, weights_path(work, state.epoch))
-    better = state.best is None or _rank(task, found) > _rank(task, state.best)
-    if better:
-        state.best, state.best_epoch = found, state.epoch
-    state.seconds = clock.seconds()
-    if state.epoch:
-        state.history[-1] |= {f"val_{name}": value for name, value in found.items()}
-        write_json(work / RUN_FILE, read_run(work) | {"state": asdict(state)})
-        prune_checkpoints(work, state)
-        progress.log(_epoch_line(task, state, config, found, better, clock))
-    elif np.isfinite(found["loss"]):
-        progress.log(f"before training: validation {task.monitor} {found[task.monitor]:.4f}")
-
-
-def _rank(task: Task, scores: dict[str, float]) -> tuple[float, float]:
-    return scores[task.monitor], -scores["loss"]
-
-
-def _epoch_line(task, state: TrainingState, config: TrainingConfig, found, better: bool, clock) -> str:
-    last = state.history[-1]
-    done = max(state.epoch / config.epochs, clock.share())
-    left = clock.seconds() / max(done, 1e-9) * (1 - done)
-    return (
-        f"epoch {state.epoch}/{config.epochs}  loss {last['loss']:.4f}  "
-        f"validation {task.monitor} {found[task.monitor]:.4f}{' (best)' if better else ''}  "
-        f"{last['examples_per_second']:.0f} examples/s  {format_duration(left)} left"
-    )
+            layer.random.state.assign([seed * 1000 + index, epoch])
 
 
 def format_duration(seconds: float) -> str:

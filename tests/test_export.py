@@ -1,4 +1,4 @@
-"""Exports: what LiteRT has not built in is refused with the layer's name; a bad agreement names the cure."""
+"""Exports: operations that LiteRT lacks are refused with the layer's name, low agreement with a fix."""
 
 import resource
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from dltasks.errors import ExportError
-from dltasks.export import convert
-from dltasks.export import parity as parities
+from dltasks.export.convert import to_saved_model, to_tflite
+from dltasks.export.parity import Parity, check_parity
+from dltasks.export.runners import predict_in_batches
 from dltasks.protocols import default_signature
 
 
-def with_layer(layer):
+def network_with(layer):
     """A network of one input and one output around this layer."""
     import keras
 
@@ -27,7 +28,7 @@ def test_an_operation_that_would_need_flex_is_refused_with_its_layer():
             return keras.ops.erfinv(numbers)
 
     with pytest.raises(ExportError, match="layer odd_one needs Erfinv, which LiteRT does not have built in"):
-        convert.to_tflite(with_layer(Odd(name="odd_one")), "none", {})
+        to_tflite(network_with(Odd(name="odd_one")), "none", {})
 
 
 def test_names_of_inputs_and_outputs_are_those_of_the_network():
@@ -35,29 +36,26 @@ def test_names_of_inputs_and_outputs_are_those_of_the_network():
 
     from dltasks.litert.runtime import Runtime
 
-    network = with_layer(keras.layers.Dense(5, activation="relu"))
-    runtime = Runtime(convert.to_tflite(network, "none", {}))
-    numbers = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    given, expected = (
-        runtime.run({"numbers": numbers}),
-        convert.predict_in_batches(network, {"numbers": numbers}),
-    )
-    assert list(given) == ["answer"]
-    assert np.abs(given["answer"] - expected["answer"]).max() < 1e-5
+    network = network_with(keras.layers.Dense(5, activation="relu"))
+    runtime = Runtime(to_tflite(network, "none", {}))
+    inputs = {"numbers": np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)}
+    outputs, expected = runtime.run(inputs), predict_in_batches(network, inputs)
+    assert list(outputs) == ["answer"]
+    assert np.abs(outputs["answer"] - expected["answer"]).max() < 1e-5
 
 
-def parity(level: str, agreement: float) -> parities.Parity:
-    return parities.Parity(level, agreement, 0.1, 500, 1000, 1.0)
+def parity(quantize: str, agreement: float) -> Parity:
+    return Parity(quantize, agreement, 0.1, 500, 1000, 1.0)
 
 
 @pytest.mark.parametrize(
-    "level, next_level",
+    "mode, next_mode",
     [("int8", "dynamic"), ("dynamic", "weight-int8"), ("weight-int8", "float16"), ("float16", "none")],
 )
-def test_a_level_below_the_floor_names_the_next_to_try(level, next_level):
-    with pytest.raises(ExportError, match=f"97.0% of 500 examples.*try --quantize {next_level}"):
-        parities.check_parity(parity(level, 0.97), 0.98)
-    parities.check_parity(parity(level, 0.98), 0.98)
+def test_a_mode_below_the_threshold_names_the_next_to_try(mode, next_mode):
+    with pytest.raises(ExportError, match=f"97.0% of 500 examples.*try --quantize {next_mode}"):
+        check_parity(parity(mode, 0.97), 0.98)
+    check_parity(parity(mode, 0.98), 0.98)
 
 
 def test_a_model_saved_in_float16_has_equal_bytes_for_equal_weights(tmp_path):
@@ -65,23 +63,23 @@ def test_a_model_saved_in_float16_has_equal_bytes_for_equal_weights(tmp_path):
 
     from dltasks.export.networks import save_network
 
-    network = with_layer(keras.layers.Dense(64))
+    network = network_with(keras.layers.Dense(64))
     save_network(network, tmp_path / "one.keras", "float16")
     save_network(network, tmp_path / "two.keras", "float16")
     assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
-    again = keras.saving.load_model(tmp_path / "one.keras", compile=False)
-    for ours, theirs in zip(network.get_weights(), again.get_weights(), strict=True):
-        assert (ours == theirs).all()
+    loaded = keras.saving.load_model(tmp_path / "one.keras", compile=False)
+    for saved, restored in zip(network.get_weights(), loaded.get_weights(), strict=True):
+        assert (saved == restored).all()
 
 
-def test_a_disk_that_is_full_while_a_network_is_converted_is_told(tmp_path):
+def test_a_full_disk_during_a_conversion_is_reported(tmp_path):
     import keras
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    network = with_layer(keras.layers.Dense(1000))
+    network = network_with(keras.layers.Dense(1000))
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
     try:
         with pytest.raises(ExportError, match="can't be written"):
-            convert.to_saved_model(default_signature(network), tmp_path)
+            to_saved_model(default_signature(network), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
