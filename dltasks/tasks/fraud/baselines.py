@@ -29,7 +29,8 @@ class Baseline:
     Attributes:
         name: for people.
         module: that it needs.
-        predict: from training features (rows, columns), their labels, and test features to probabilities (test rows,).
+        predict: from training features (rows, columns), their labels (rows,) and test features to
+            probabilities of the test rows.
     """
 
     name: str
@@ -93,8 +94,9 @@ def _random_forest(train: np.ndarray, fraud: np.ndarray, test: np.ndarray) -> np
 def _gradient_boosting(train: np.ndarray, fraud: np.ndarray, test: np.ndarray) -> np.ndarray:
     """XGBoost's.
 
-    Its newer defaults, tree_method="hist" and a fitted base_score, lose much where frauds are rare and would make the
-    network look better than it is; the other settings were the best on weeks before those of the benchmark.
+    Its newer defaults, tree_method="hist" and a fitted base_score, lose much where frauds are rare and would
+    make the network look better than it is; the other settings were the best on weeks before those of the
+    benchmark.
     """
     from xgboost import XGBClassifier
 

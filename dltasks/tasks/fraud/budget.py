@@ -42,8 +42,8 @@ class DayResult:
 class BudgetSimulation:
     """The cards with the highest probabilities are checked each day.
 
-    A card that was detected is not checked on later days (Fraud Detection Handbook, chapter 4, card precision top-k).
-    probabilities: (count,).
+    A card that was detected is not checked on later days (Fraud Detection Handbook, chapter 4, card precision
+    top-k). probabilities: (count,).
     """
 
     probabilities: np.ndarray

@@ -1,16 +1,44 @@
 """Fits of a trained network to the validation examples: its trees, its calibration, and error quantiles."""
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
 import keras
 import numpy as np
 
+from dltasks.data.batch import Batch
 from dltasks.litert.runtime import Arrays
+from dltasks.tasks.fraud.config import FraudConfig
 from dltasks.tasks.fraud.layers import EPSILON
 from dltasks.tasks.fraud.trees import BoostedTrees
+
+if TYPE_CHECKING:  # the task imports this module
+    from dltasks.tasks.fraud.task import FraudTask
 
 PRIOR_SLOPES = (0.2, 0.8)
 """Weights of the log-odds of the ensemble and of the trees, which the validation examples adjust."""
 
+ANOMALY_THRESHOLD = 0.999
+"""Anomaly score from which an unsupervised model alerts."""
+
 BATCH_SIZE = 8192
+
+
+def calibrate(
+    task: "FraudTask", network: Any, config: FraudConfig, encoded: Arrays, examples: Batch
+) -> "FraudTask":
+    """The task once the network is fitted to the validation examples, which `encoded` holds too."""
+    if task.unsupervised:
+        quantiles = error_quantiles(network, encoded)
+        return replace(task, error_quantiles=quantiles, threshold=ANOMALY_THRESHOLD)
+    table, validation = examples.inputs.table, examples.inputs.indices
+    train = np.flatnonzero(table.splits == "train")
+    fit_trees(network, table.features[train], table.labels.fraud[train], config.seed)
+    fit_calibration(network, encoded, examples.labels.fraud)
+    # Nothing else is chosen by the validation split from here on, and frauds are few.
+    rows = np.sort(np.concatenate([train, validation]))
+    fit_trees(network, table.features[rows], table.labels.fraud[rows], config.seed)
+    return task
 
 
 def fit_trees(network: keras.Model, features: np.ndarray, fraud: np.ndarray, seed: int) -> None:
@@ -38,8 +66,8 @@ def fit_stacking(
 ) -> tuple[np.ndarray, float]:
     """Slopes (parts,) of log-odds (count, parts), and an offset, of the lowest log loss (Platt, 1999).
 
-    Found by Newton's method with a weak prior around `prior_slopes` and 0. The prior counts as ten transactions: a fit to
-    few frauds must not reverse the probabilities.
+    Found by Newton's method with a weak prior around `prior_slopes` and 0. The prior counts as ten
+    transactions: a fit to few frauds must not reverse the probabilities.
     """
     inputs = np.concatenate([odds, np.ones((len(odds), 1))], axis=1)
     prior = np.array([*prior_slopes, 0.0])

@@ -28,7 +28,8 @@ def check_columns(frame: pl.DataFrame, layout: Layout, dropped: Sequence[Dropped
             "constant column",
             WARNING,
             len(constant),
-            f"{count_of(len(constant), 'column is', 'columns are')} constant or missing in the whole training set",
+            f"{count_of(len(constant), 'column is', 'columns are')} constant or missing in the whole "
+            "training set",
             "left out of the training; remove it, or find out why it is empty",
             tuple(map(repr, constant)),
         )
@@ -37,7 +38,8 @@ def check_columns(frame: pl.DataFrame, layout: Layout, dropped: Sequence[Dropped
             "target leakage",
             WARNING,
             len(leaking),
-            f"{count_of(len(leaking), 'column predicts', 'columns predict')} the label by itself, as if derived from it",
+            f"{count_of(len(leaking), 'column predicts', 'columns predict')} the label by itself, as if "
+            "derived from it",
             "left out of the training; --number or --category keeps one that is known before the label is",
             tuple(f"{column.column!r} (ROC AUC {column.auc:.4f})" for column in leaking),
         )

@@ -42,7 +42,8 @@ class FraudConfig(TrainingConfig):
     )
     amount_by: tuple[str, ...] = setting(
         (),
-        "Entity to aggregate amounts by (default: the card; amounts of terminals are mostly noise). Repeatable.",
+        "Entity to aggregate amounts by (default: the card; amounts of terminals are mostly noise). "
+        "Repeatable.",
     )
     fraud_rate_by: tuple[str, ...] = setting(
         (), "Entity whose past fraud rate is a feature (default: all but the card). Repeatable."
@@ -64,8 +65,8 @@ class FraudConfig(TrainingConfig):
     windows: str = setting("1d,7d,30d", "Lengths of the windows over an entity's past, separated by commas.")
     label_delay: str | None = setting(
         None,
-        "Time until the label of a transaction is known (default: 7d, or none if the table spans less than four "
-        "weeks).",
+        "Time until the label of a transaction is known (default: 7d, or none if the table spans less than "
+        "four weeks).",
     )
     train_from: str | None = setting(
         None, "Start of the training period: a date, or a number in the time column's unit."
@@ -75,7 +76,8 @@ class FraudConfig(TrainingConfig):
     test_to: str | None = setting(None, "End of the test period; a date includes the whole day.")
     exclude_known_fraud: bool | None = setting(
         None,
-        "Exclude cards from a test day that were known as defrauded before it (default: if there is a card column).",
+        "Exclude cards from a test day that were known as defrauded before it (default: if there is a card "
+        "column).",
     )
     budget: int = setting(100, "Cards that can be checked in a day.", minimum=1, changeable_on_resume=True)
     alert_cost: float = setting(

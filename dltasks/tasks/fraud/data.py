@@ -11,18 +11,17 @@ import polars as pl
 from dltasks.data import tables
 from dltasks.data.batch import Batch
 from dltasks.data.tables import FILE_COLUMN, ROW_COLUMN
-from dltasks.errors import ConfigError, DataError
+from dltasks.errors import DataError
 from dltasks.tasks.fraud import layout as layouts
 from dltasks.tasks.fraud import split
-from dltasks.tasks.fraud.config import DEFAULT_LABEL_DELAY, FraudConfig
+from dltasks.tasks.fraud.config import FraudConfig
 from dltasks.tasks.fraud.features import FeaturePipeline
 from dltasks.tasks.fraud.layout import LABEL_NAMES, MAX_VOCABULARY, SPLIT_COLUMN, Layout
 from dltasks.tasks.fraud.leakage import DroppedColumn, find_dropped_columns
 from dltasks.tasks.fraud.parsing import RowProblem, TypedTable, parse_columns
 from dltasks.tasks.fraud.split import TimeSplit
 from dltasks.tasks.fraud.times import DAY, SECOND, TimeParser, infer_time_parser, parse_duration
-from dltasks.tasks.fraud.transactions import TransactionTable, Transactions, build_table
-from dltasks.tasks.fraud.windows import FRAUD, TIMESTAMP
+from dltasks.tasks.fraud.transactions import Transactions, TransactionTable, build_table
 
 if TYPE_CHECKING:  # the task imports this module
     from dltasks.tasks.fraud.task import FraudTask
@@ -99,8 +98,8 @@ def split_table(table: ParsedTable) -> SplitTable:
     """The splits of the usable rows. Raises DataError."""
     layout, parser, config = table.layout, table.time_parser, table.config
     frame = table.typed.without_problems().frame
-    delay, delay_notes = _resolve_label_delay(frame, layout, config)
-    splits, time_split, split_notes = _assign_splits(frame, layout, parser, config, delay)
+    delay, delay_notes = split.resolve_label_delay(frame, layout, config)
+    splits, time_split, split_notes = split.assign_splits(frame, layout, parser, config, delay)
     dropped = tuple(find_dropped_columns(frame.filter(splits == "train"), layout, config))
     names = [column.column for column in dropped]
     columns = [*table.typed.original.columns, FILE_COLUMN, ROW_COLUMN]
@@ -108,7 +107,8 @@ def split_table(table: ParsedTable) -> SplitTable:
     notes += [*table.notes, *(column.reason() for column in dropped), *delay_notes, *split_notes]
     if layout.time and not parser.has_dates:
         notes.append(
-            f"0 of {layout.time!r} is taken for midnight, and weekends are unknown; --time-origin gives its date"
+            f"0 of {layout.time!r} is taken for midnight, and weekends are unknown; --time-origin gives its "
+            "date"
         )
     return SplitTable(delay, splits, time_split, dropped, tuple(notes))
 
@@ -201,8 +201,8 @@ def require_both_classes(fraud: np.ndarray, layout: Layout, where: str) -> None:
     """Raises DataError where training labels are missing or all the same. fraud: 1, 0 or nan."""
     if np.isnan(fraud).any():
         raise DataError(
-            f"{where}: {int(np.isnan(fraud).sum())} training transactions have no {layout.label}; label them, or end the "
-            "training before them with --train-to"
+            f"{where}: {int(np.isnan(fraud).sum())} training transactions have no {layout.label}; label "
+            "them, or end the training before them with --train-to"
         )
     if len(np.unique(fraud)) < 2:
         only = "frauds" if fraud.any() else "genuine transactions"
@@ -218,51 +218,6 @@ def _ignore_label(frame: pl.DataFrame, config: FraudConfig) -> tuple[FraudConfig
     if label in (*config.number, *config.category):
         return config, []
     return replace(config, ignore=(*config.ignore, label)), [f"{label!r} left out: it looks like the label"]
-
-
-def _resolve_label_delay(frame: pl.DataFrame, layout: Layout, config: FraudConfig) -> tuple[int, list[str]]:
-    """Microseconds until a label is known, and a note where the table is too short for the default."""
-    delay = parse_duration(config.label_delay or DEFAULT_LABEL_DELAY, "--label-delay")
-    if config.label_delay or not layout.time:
-        return delay, []
-    timestamps = frame[TIMESTAMP].to_numpy()
-    span = int(timestamps.max()) - int(timestamps.min())
-    if span >= 4 * delay:
-        return delay, []
-    return 0, [
-        f"the table spans only {span / DAY:.1f} days: labels count as known at once; --label-delay sets a delay"
-    ]
-
-
-def _assign_splits(
-    frame: pl.DataFrame, layout: Layout, parser: TimeParser, config: FraudConfig, delay: int
-) -> tuple[np.ndarray, TimeSplit | None, list[str]]:
-    """Splits, periods or None, and notes."""
-    has_periods = any((config.train_from, config.train_to, config.test_from, config.test_to))
-    if has_periods and not layout.time:
-        raise ConfigError(
-            "--train-from, --train-to, --test-from and --test-to need a time column: name it with --time"
-        )
-    timestamps = frame[TIMESTAMP].to_numpy()
-    if SPLIT_COLUMN in frame.columns and not has_periods:
-        splits = split.read_split_column(frame[SPLIT_COLUMN].to_list())
-        if (splits == "train").any():
-            inferred = split.infer_time_split(splits, timestamps) if layout.time else None
-            return splits, inferred, [f"split by the column {SPLIT_COLUMN!r}"]
-    if not layout.time:
-        splits = split.split_at_random(frame[FRAUD].fill_null(0).to_numpy(), config.test_split, config.seed)
-        note = (
-            "no time column: split at random, stratified by fraud; name the time with --time if there is one"
-        )
-        return splits, None, [note]
-    time_split = split.choose_time_split(timestamps, parser, config, delay)
-    notes = [time_split.describe(parser)]
-    if time_split.test_from < time_split.train_to + delay:
-        notes.append(
-            f"labels are known {delay / DAY:g} days later, so some training labels were not known when the test begins and "
-            "the scores are inflated; leave that gap with --train-to or --test-from"
-        )
-    return split.split_by_time(timestamps, time_split), time_split, notes
 
 
 def _fit_pipeline(
@@ -297,8 +252,8 @@ def _require_features(
         )
     if config.unsupervised and not pipeline.features:
         raise DataError(
-            f"{where}: --unsupervised reconstructs numbers, and there are only categories; add a number or a time, or name "
-            "a --label and leave out --unsupervised"
+            f"{where}: --unsupervised reconstructs numbers, and there are only categories; add a number or "
+            "a time, or name a --label and leave out --unsupervised"
         )
 
 

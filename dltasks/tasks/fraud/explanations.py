@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dltasks.litert.runtime import Arrays
+from dltasks.litert.runtime import Arrays, Run
 from dltasks.tasks.fraud.features import FeaturePipeline
+
+if TYPE_CHECKING:  # the task imports this module
+    from dltasks.tasks.fraud.task import FraudTask
 
 ORDER_PAIRS = 2
 """Pairs of orders, one the reverse of the other, in which groups of features are added."""
@@ -17,9 +21,37 @@ MIN_CONTRIBUTION = 0.1
 MAX_REASONS = 3
 """Maximum number of reasons."""
 
+MIN_ANOMALY_SCORE = 0.95
+"""Minimum anomaly score that is explained."""
+
 HISTORY = "history"
+"""Group of the card's last transactions."""
 
 Predict = Callable[[Arrays], np.ndarray]
+
+
+def explain_risky(task: "FraudTask", risks: np.ndarray, encoded: Arrays, run: Run) -> np.ndarray:
+    """Phrases, object (count,), for transactions riskier than the average; None for the others.
+
+    Of an unsupervised model, e / (1 + e) of the unbounded error e stands for a probability.
+    """
+
+    def predict(inputs: Arrays) -> np.ndarray:
+        outputs = run(inputs)
+        if not task.unsupervised:
+            return outputs["probability"]
+        return outputs["reconstruction_error"] / (1 + outputs["reconstruction_error"])
+
+    reasons = np.full(len(risks), None, object)
+    least = MIN_ANOMALY_SCORE if task.unsupervised else task.prior
+    risky = np.flatnonzero(risks > least) if task.with_reasons else ()
+    if len(risky):
+        baseline, scale = np.asarray(task.baseline, np.float32), np.asarray(task.scale, np.float32)
+        explainer = Explainer(task.pipeline, baseline, scale, predict)
+        selected = {name: values[risky] for name, values in encoded.items()}
+        for index, phrases in zip(risky, explainer.explain(selected), strict=True):
+            reasons[index] = phrases
+    return reasons
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +73,8 @@ class Explainer:
     def explain(self, inputs: Arrays) -> list[tuple[str, ...]]:
         """At most MAX_REASONS phrases for each row of `inputs`, the strongest first.
 
-        Contributions are Shapley values of groups of features that describe the same thing, estimated over antithetic
-        orders (Castro, Gomez and Tejada, 2009; Mitchell et al., 2022).
+        Contributions are Shapley values of groups of features that describe the same thing, estimated over
+        antithetic orders (Castro, Gomez and Tejada, 2009; Mitchell et al., 2022).
         """
         groups = feature_groups(self.pipeline, HISTORY in inputs)
         names = list(groups)

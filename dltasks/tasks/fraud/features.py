@@ -114,7 +114,7 @@ class FeaturePipeline:
         return features
 
     def _window_computations(self, frame: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, Compute]]:
-        """Rows in an entity's order, and a function that computes their features; in the order of `features`."""
+        """Rows in an entity's order, and what computes their features, in the order of `features`."""
         lengths = self.windows
         for entity in self.layout.ordered_entities:
             rows = windows.sort_by_entity(frame, entity)
@@ -136,7 +136,7 @@ class FeaturePipeline:
         return columns
 
     def compute_category_ids(self, frame: pl.DataFrame) -> np.ndarray:
-        """int32 (count, categories): the position of each value in its vocabulary, from 1; 0 where it is unknown."""
+        """int32 (count, categories): position in the vocabulary, from 1; 0 for unknown values."""
         category_ids = np.zeros((frame.height, len(self.vocabularies)), np.int32)
         for i, (name, values) in enumerate(self.vocabularies.items()):
             column = frame[name].replace_strict(

@@ -105,7 +105,8 @@ def _check_labels(
             "label missing",
             ERROR,
             unlabeled.height,
-            f"{count_of(unlabeled.height, 'training row has', 'training rows have')} no {table.layout.label!r}",
+            f"{count_of(unlabeled.height, 'training row has', 'training rows have')} no "
+            f"{table.layout.label!r}",
             "label or remove them (--fix)",
             tuple(name_rows(unlabeled)),
             locate(unlabeled, paths),

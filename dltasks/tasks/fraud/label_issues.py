@@ -13,15 +13,16 @@ MIN_CLASS_ROWS = 20
 """Minimum number of rows of either label."""
 
 MIN_AVERAGE_PRECISION = 0.5
-"""Minimum average precision of the trees; below it the columns do not predict frauds well enough to doubt a label."""
+"""Minimum average precision of the trees for a label to be doubted."""
 
 
 def find_label_issues(columns: pl.DataFrame, is_fraud: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Indices of rows that are labeled genuine and look like frauds, and of rows labeled fraud that look genuine.
+    """Indices of rows labeled genuine that look like fraud, and of those labeled fraud that look genuine.
 
-    columns: numbers, and texts of few values. is_fraud: bool (rows,). A label is an issue if the probability of the
-    other one is at least what rows of that label have on average (Northcutt, Jiang and Chuang, 2021, Confident Learning),
-    by trees trained on other rows. None where there are too few rows, or frauds cannot be predicted well enough.
+    columns: numbers, and texts of few values. is_fraud: bool (rows,). A label is an issue if the probability
+    of the other one is at least what rows of that label have on average (Northcutt, Jiang and Chuang, 2021,
+    Confident Learning), by trees trained on other rows. None where there are too few rows, or frauds cannot
+    be predicted well enough.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import average_precision_score

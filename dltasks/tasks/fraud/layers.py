@@ -29,11 +29,11 @@ EPSILON = 1e-6
 class PiecewiseLinearEncoding(layers.Layer):
     """Features (batch, features) to (batch, features * VALUES_PER_FEATURE).
 
-    Each feature is encoded by how far it reaches into each piece between two edges, 0 to 1 (Gorishniy, Rubachev and
-    Babenko, 2022, On Embeddings for Numerical Features in Tabular Deep Learning); the edges are those of a small tree
-    that predicts frauds by this feature alone. Narrow pieces at the edges let the network express "above 220". Pieces that
-    few transactions reach are amplified, or a few epochs would not be enough to learn from them. The last value is sign(x)
-    log(1 + |x|), standardized and clipped to 6.
+    Each feature is encoded by how far it reaches into each piece between two edges, 0 to 1 (Gorishniy,
+    Rubachev and Babenko, 2022, On Embeddings for Numerical Features in Tabular Deep Learning); the edges are
+    those of a small tree that predicts frauds by this feature alone. Narrow pieces at the edges let the
+    network express "above 220". Pieces that few transactions reach are amplified, or a few epochs would not
+    be enough to learn from them. The last value is sign(x) log(1 + |x|), standardized and clipped to 6.
     """
 
     def build(self, shape: Any) -> None:
@@ -72,7 +72,10 @@ class PiecewiseLinearEncoding(layers.Layer):
 
 
 def _find_edges(values: np.ndarray, is_fraud: np.ndarray) -> np.ndarray:
-    """Edges from the lowest to nearly the highest value, at most MAX_PIECES - 1 between, where the fraud rate changes most."""
+    """Edges from the lowest to nearly the highest value.
+
+    At most MAX_PIECES - 1 lie between, where the fraud rate changes most.
+    """
     from sklearn.tree import DecisionTreeClassifier
 
     tree = DecisionTreeClassifier(
@@ -108,8 +111,9 @@ def _standardized_logs(layer: Any, features: Any) -> Any:
 class BatchEnsembleDense(layers.Layer):
     """A dense layer of an ensemble that shares its kernel.
 
-    (batch, inputs) or (batch, ensemble, inputs) to (batch, ensemble, units). Each member has its own scales of inputs and
-    outputs and its own bias (Wen, Tran and Ba, 2020, BatchEnsemble; Gorishniy, Kotelnikov and Babenko, 2024, TabM).
+    (batch, inputs) or (batch, ensemble, inputs) to (batch, ensemble, units). Each member has its own scales
+    of inputs and outputs and its own bias (Wen, Tran and Ba, 2020, BatchEnsemble; Gorishniy, Kotelnikov and
+    Babenko, 2024, TabM).
     """
 
     def __init__(self, ensemble_size: int, units: int, **options: Any):
@@ -164,10 +168,10 @@ class EnsembleLogits(layers.Layer):
 
 @keras.saving.register_keras_serializable("dltasks.fraud")
 class CalibratedProbability(layers.Layer):
-    """Logits (batch, ensemble), and those of the trees (batch, 1) if any, to a calibrated probability (batch, 1).
+    """Logits (batch, ensemble), and trees' (batch, 1) if any, to a calibrated probability (batch, 1).
 
-    The log-odds of the ensemble's mean probability and those of the trees are weighted (Wolpert, 1992, stacking) and
-    shifted (Platt, 1999).
+    The log-odds of the ensemble's mean probability and those of the trees are weighted (Wolpert, 1992,
+    stacking) and shifted (Platt, 1999).
     """
 
     def build(self, shapes: Any) -> None:
@@ -218,8 +222,8 @@ class CategoryEmbeddings(layers.Layer):
 class HistoryAttention(layers.Layer):
     """The card's last transactions (batch, steps, features), summarized for the newest: (batch, units).
 
-    Scaled dot-product attention of the newest transaction over all (Vaswani et al., 2017); where the mask (batch, steps) is
-    0 there is no transaction, and it has no weight.
+    Scaled dot-product attention of the newest transaction over all (Vaswani et al., 2017); where the mask
+    (batch, steps) is 0 there is no transaction, and it has no weight.
     """
 
     def __init__(self, units: int, **options: Any):
@@ -231,7 +235,7 @@ class HistoryAttention(layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"units": self.units}
 
-    def build(self, history_shape: Any, mask_shape: Any) -> None:
+    def build(self, history_shape: Any, history_mask_shape: Any) -> None:
         _, steps, features = history_shape
         self.encoding.build((None, features))
         self.key.build((None, features * VALUES_PER_FEATURE))
@@ -248,7 +252,7 @@ class HistoryAttention(layers.Layer):
         weights = ops.softmax(weights, axis=-1)
         return ops.sum(weights[..., None] * self.value(keys), axis=1)
 
-    def compute_output_shape(self, history_shape: Any, mask_shape: Any) -> tuple[Any, ...]:
+    def compute_output_shape(self, history_shape: Any, history_mask_shape: Any) -> tuple[Any, ...]:
         return (history_shape[0], self.units)
 
 

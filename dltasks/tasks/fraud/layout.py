@@ -45,6 +45,9 @@ ATTRIBUTE_NAMES = ("category", "type", "name", "lat", "long", "city", "state", "
 """Words of columns that describe an entity and do not identify it."""
 SPLIT_COLUMN = "split"
 
+LIST_ROLES = ("entities", "amount_by", "fraud_rate_by", "numbers", "categories")
+"""Roles of several columns."""
+
 MAX_VOCABULARY = 50
 """Maximum number of known values of a category; rarer ones share the id of unknown values."""
 
@@ -84,7 +87,7 @@ class Layout:
     categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("entities", "amount_by", "fraud_rate_by", "numbers", "categories"):
+        for name in LIST_ROLES:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def validate(self) -> str:
@@ -98,7 +101,7 @@ class Layout:
 
     @property
     def ordered_entities(self) -> tuple[str, ...]:
-        """The entities, the card first: its amounts show which frauds at other entities a leaked card explains."""
+        """The entities, the card first: its amounts show which frauds elsewhere a leaked card explains."""
         return tuple(sorted(self.entities, key=lambda name: name != self.card))
 
     def required_columns(self) -> list[str]:
@@ -158,8 +161,8 @@ def detect_layout(frame: pl.DataFrame, config: FraudConfig, where: str) -> Layou
     label = config.label or (None if config.unsupervised else find_column(free, LABEL_NAMES))
     if label is None and not config.unsupervised:
         raise DataError(
-            f"{where}: no column looks like a fraud label; name it with --label ({', '.join(columns)}), or train without "
-            "labels with --unsupervised"
+            f"{where}: no column looks like a fraud label; name it with --label ({', '.join(columns)}), or "
+            "train without labels with --unsupervised"
         )
     free = [name for name in free if name != label]
     time = config.time or _find_time(frame, free)
@@ -222,10 +225,9 @@ def without_names(columns: Sequence[str], names: Sequence[str | None] = ()) -> l
 def describe_columns(layout: Layout, columns: Sequence[str], dropped: Sequence[str]) -> list[str]:
     """Notes on the role of each column; `dropped` are left out for reasons reported elsewhere."""
     roles = {name: getattr(layout, name) for name in ("label", "time", "amount", "card", "id")}
+    lists = {name: getattr(layout, name) for name in LIST_ROLES}
     parts = [f"{role} {name!r}" for role, name in roles.items() if name]
-    for role in ("entities", "amount_by", "fraud_rate_by", "numbers", "categories"):
-        if names := getattr(layout, role):
-            parts.append(f"{role} {', '.join(map(repr, names))}")
+    parts += [f"{role} {', '.join(map(repr, names))}" for role, names in lists.items() if names]
     used = {*filter(None, roles.values()), *layout.entities, *layout.numbers, *layout.categories}
     unused = without_names(columns, (SPLIT_COLUMN, *used, *dropped))
     notes = [f"columns: {'; '.join(parts)} (options of the same names change this)"]

@@ -31,8 +31,8 @@ class DroppedColumn:
         if self.auc is None:
             return f"{self.column!r} left out: it is constant or missing in the whole training set"
         return (
-            f"{self.column!r} left out: it predicts the label by itself (ROC AUC {self.auc:.4f}), as if derived from it; "
-            f"--number {self.column} or --category {self.column} keeps it"
+            f"{self.column!r} left out: it predicts the label by itself (ROC AUC {self.auc:.4f}), as if "
+            f"derived from it; --number {self.column} or --category {self.column} keeps it"
         )
 
 

@@ -21,9 +21,10 @@ def describe(task: "FraudTask") -> Description:
 
 def _describe_tensors(task: "FraudTask") -> dict[str, TensorDescription]:
     features = ", ".join(feature.name for feature in task.pipeline.features)
+    categories = ", ".join(task.vocabularies)
     texts = {
         "features": f"features of a transaction: {features}",
-        "category_ids": f"positions in the vocabularies of {', '.join(task.vocabularies)}, from 1; 0 for other values",
+        "category_ids": f"positions in the vocabularies of {categories}, from 1; 0 for other values",
         "history": "the features of the card's last transactions, the newest last",
         "history_mask": "1 where the card has such a transaction, else 0",
         "probability": "probability of fraud, 0 to 1",
@@ -42,13 +43,14 @@ def limitations(task: "FraudTask") -> str:
         else ""
     )
     paragraphs = [
-        f"The network sees {len(pipeline.features)} features of a transaction{windows}. Without that past (`--history`, "
-        "`--state`) a transaction looks like the first of its card."
+        f"The network sees {len(pipeline.features)} features of a transaction{windows}. Without that past "
+        "(`--history`, `--state`) a transaction looks like the first of its card."
     ]
     if layout.fraud_rate_by:
         paragraphs.append(
-            f"A fraud counts as known {task.label_delay / DAY:g} days after it happened. In the fraud rates of "
-            f"{_join(layout.fraud_rate_by)}, a transaction that was not labeled as fraud by then counts as genuine."
+            f"A fraud counts as known {task.label_delay / DAY:g} days after it happened. In the fraud rates "
+            f"of {_join(layout.fraud_rate_by)}, a transaction that was not labeled as fraud by then counts "
+            "as genuine."
         )
     if task.exclude_known_fraud:
         paragraphs.append("Cards known as defrauded before a test day are excluded from it.")
@@ -57,16 +59,17 @@ def limitations(task: "FraudTask") -> str:
 
 
 _UNSUPERVISED = (
-    "The network was trained without labels. Its anomaly score is the fraction of usual transactions that are less unusual; "
-    "one in a thousand of these would be an alert. Unusual does not mean fraud."
+    "The network was trained without labels. Its anomaly score is the fraction of usual transactions that "
+    "are less unusual; one in a thousand of these would be an alert. Unusual does not mean fraud."
 )
 
 
 def _supervised(task: "FraudTask") -> str:
     return (
-        f"Without a budget, an alert is a probability of {task.threshold:g} or more. Intervals are bootstrapped over cards. "
-        f"Card precision is the fraction of defrauded cards among the {task.budget} riskiest of a day; a detected card is not "
-        "checked again. Fraud changes: retrain when the scores on new labels fall."
+        f"Without a budget, an alert is a probability of {task.threshold:g} or more. Intervals are "
+        "bootstrapped over cards. Card precision is the fraction of defrauded cards among the "
+        f"{task.budget} riskiest of a day; a detected card is not checked again. Fraud changes: retrain "
+        "when the scores on new labels fall."
     )
 
 

@@ -32,8 +32,8 @@ def evaluate(
 ) -> Evaluation:
     """Scores with 95 % intervals, bootstrapped over cards, and a row for each day.
 
-    probabilities: (count,). budget: cards that can be checked a day. alert_cost: of one check. is_probability: whether
-    these are probabilities and not scores of another kind.
+    probabilities: (count,). budget: cards that can be checked a day. alert_cost: of one check.
+    is_probability: whether these are probabilities and not scores of another kind.
     """
     known = np.flatnonzero(~np.isnan(labels.fraud))
     unlabeled = len(labels) - len(known)
@@ -48,7 +48,9 @@ def evaluate(
     scores = _bootstrap_scores(simulation, budget, alert_cost, is_probability)
     if is_probability:
         scores |= _threshold_scores(probabilities >= threshold, labels.fraud == 1)
-    results = (_day_table(simulation, budget, alert_cost, format_day),) if labels.has_card_days else ()
+    results: tuple[Table, ...] = (
+        (_day_table(simulation, budget, alert_cost, format_day),) if labels.has_card_days else ()
+    )
     if is_probability:
         results += (_calibration_table(probabilities, labels.fraud == 1),)
     notes += _notes(simulation, budget)
@@ -66,7 +68,8 @@ def _notes(simulation: BudgetSimulation, budget: int) -> tuple[str, ...]:
     cards = np.bincount(simulation.cards["day"] - simulation.cards["day"].min())
     if simulation.labels.has_card_days and budget >= np.median(cards[cards > 0]):
         notes.append(
-            f"the budget of {budget} checks nearly every card of a day; --budget sets a smaller one when training"
+            f"the budget of {budget} checks nearly every card of a day; --budget sets a smaller one when "
+            "training"
         )
     if not (simulation.labels.fraud == 1).any():
         notes.append("no frauds here: average precision and ROC AUC mean nothing")

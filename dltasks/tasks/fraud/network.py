@@ -26,9 +26,10 @@ from dltasks.tasks.fraud.trees import BoostedTrees
 def classifier(
     features: int, vocabulary_sizes: list[int], history_length: int, config: FraudConfig
 ) -> keras.Model:
-    """features (batch, features) and category_ids (batch, categories), where there are any, to probability (batch, 1).
+    """A model of features (batch, features) and category_ids (batch, categories) to probability (batch, 1).
 
-    With a history length also from history (batch, steps, features) and history_mask (batch, steps).
+    An input without columns is absent. With a history length there are also history (batch, steps, features)
+    and history_mask (batch, steps).
     """
     inputs = _inputs(features, vocabulary_sizes, history_length)
     x = _encode(inputs, vocabulary_sizes)
@@ -49,8 +50,8 @@ def classifier(
 def autoencoder(features: int, vocabulary_sizes: list[int], config: FraudConfig) -> keras.Model:
     """features (batch, features) to reconstruction_error (batch, 1).
 
-    The mean squared error of the standardized features, reconstructed from noisy ones through width / 8 values (Vincent
-    et al., 2008, denoising autoencoders). Categories are inputs, and are not reconstructed.
+    The mean squared error of the standardized features, reconstructed from noisy ones through width / 8
+    values (Vincent et al., 2008, denoising autoencoders). Categories are inputs, and are not reconstructed.
     """
     inputs = _inputs(features, vocabulary_sizes, 0)
     target = LogStandardization(name="standardized")(inputs["features"])
@@ -121,7 +122,8 @@ def training_model(network: keras.Model, config: FraudConfig, targets: Arrays) -
     """The compiled network: each member has its own log loss; the autoencoder's loss is its error."""
     if config.unsupervised:
         model, output = network, "reconstruction_error"
-        loss, metric = _mean_error, NegativeError(name="likelihood")
+        loss: Callable[[Any, Any], Any] = _mean_error
+        metric: keras.metrics.Metric = NegativeError(name="likelihood")
     else:
         logits, output = network.get_layer("logits").output, "probability"
         model = keras.Model(network.inputs, {output: logits}, name="training_model")

@@ -104,8 +104,8 @@ def parse_columns(
 ) -> TypedTable:
     """The frame with its columns as numbers, timestamps and texts.
 
-    positive_label: the value that means fraud, where it is not one of FRAUD_VALUES. latest: a timestamp; later ones lie in
-    the future. Raises DataError for labels of more than two kinds.
+    positive_label: the value that means fraud, where it is not one of FRAUD_VALUES. latest: a timestamp;
+    later ones lie in the future. Raises DataError for labels of more than two kinds.
     """
     original, frame = frame.drop(FILE_COLUMN, ROW_COLUMN), frame.with_row_index(INDEX)
     if layout.id and layout.id not in frame.columns:
@@ -193,7 +193,10 @@ def _check_repeated_ids(frame: pl.DataFrame, name: str, log: _ProblemLog) -> Non
 def parse_labels(
     frame: pl.DataFrame, layout: Layout, positive_label: str | None, log: _ProblemLog | None = None
 ) -> pl.Series:
-    """FRAUD as 1, 0 or null. Raises DataError for labels of more than two kinds; `log` takes a few stray ones."""
+    """FRAUD as 1, 0 or null.
+
+    log: takes a few stray labels. Raises DataError for labels of more than two kinds.
+    """
     unknown = _constant(None, pl.Float64, frame.height).alias(FRAUD)
     name = layout.label
     if not name or name not in frame.columns:
@@ -227,8 +230,8 @@ def _label_values(
     unknown = [value for value in values if value not in (*FRAUD_VALUES, *GENUINE_VALUES)]
     if len(values) > 2 or (unknown and len(values) != 2):
         raise DataError(
-            f"{where}: {name} has {len(values)} values ({shown}); expected two, 1 for fraud and 0 for none (or name the "
-            "one that means fraud with --positive-label when training)"
+            f"{where}: {name} has {len(values)} values ({shown}); expected two, 1 for fraud and 0 for none "
+            "(or name the one that means fraud with --positive-label when training)"
         )
     if unknown:
         raise DataError(

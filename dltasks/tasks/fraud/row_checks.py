@@ -1,4 +1,4 @@
-"""Findings about rows: repeated and contradicting ones, outliers of time and amount, and labels that look wrong."""
+"""Findings about rows: repeated and contradicting ones, outliers, and labels that look wrong."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -155,8 +155,8 @@ def check_label_issues(
                 "label issue",
                 NOTE,
                 len(indices),
-                f"{count_of(len(indices), 'row is', 'rows are')} labeled as {label} and {verb} like {other} to trees "
-                "trained on the other rows",
+                f"{count_of(len(indices), 'row is', 'rows are')} labeled as {label} and {verb} like {other} "
+                "to trees trained on the other rows",
                 "check them by hand",
                 tuple(name_rows(labeled[indices])),
             )

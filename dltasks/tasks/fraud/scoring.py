@@ -66,7 +66,7 @@ class ScoredTable:
             print(f"{file}: {' '.join(prediction.display_rows()[0])}{note}")
 
     def write(self, out: str) -> None:
-        """Write the table with "probability" (or "anomaly_score"), "alert" and three reasons added. Raises DataError."""
+        """Write the table with risk, alert and three reasons added. Raises DataError."""
         name = "anomaly_score" if self.predictions.unsupervised else "probability"
         added = pl.DataFrame(
             [
@@ -130,8 +130,8 @@ class Scorer:
     def score_with_state(self, sources: list[Any], path: str, history: list[Any] | None, labels: Any) -> bool:
         """Score a table after all that the state has seen; whether a row could not be scored.
 
-        The state takes the table in once its predictions are output. history: earlier transactions that the state takes in
-        first. labels: a table of ids and labels that became known. Raises DataError.
+        The state takes the table in once its predictions are output. history: earlier transactions that the
+        state takes in first. labels: a table of ids and labels that became known. Raises DataError.
         """
         with State(Path(path), self.model.task).open() as state:
             if history:

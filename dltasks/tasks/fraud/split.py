@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from dltasks.data.labeled_files import SPLIT_NAMES
 from dltasks.errors import ConfigError, DataError
-from dltasks.tasks.fraud.config import FraudConfig
+from dltasks.tasks.fraud.config import DEFAULT_LABEL_DELAY, FraudConfig
 from dltasks.tasks.fraud.labels import Labels
-from dltasks.tasks.fraud.times import DAY, TimeParser
+from dltasks.tasks.fraud.layout import SPLIT_COLUMN, Layout
+from dltasks.tasks.fraud.times import DAY, TimeParser, parse_duration
+from dltasks.tasks.fraud.windows import FRAUD, TIMESTAMP
 
 NO_SPLIT = ""
 """The split of rows that only feed the features of others."""
@@ -33,13 +36,59 @@ class TimeSplit:
         return f"trained on {train_from} until {train_to}, tested on {test_from} until {test_to}"
 
 
+def resolve_label_delay(frame: pl.DataFrame, layout: Layout, config: FraudConfig) -> tuple[int, list[str]]:
+    """Microseconds until a label is known, and a note where the table is too short for the default."""
+    delay = parse_duration(config.label_delay or DEFAULT_LABEL_DELAY, "--label-delay")
+    if config.label_delay or not layout.time:
+        return delay, []
+    timestamps = frame[TIMESTAMP].to_numpy()
+    span = int(timestamps.max()) - int(timestamps.min())
+    if span >= 4 * delay:
+        return delay, []
+    return 0, [
+        f"the table spans only {span / DAY:.1f} days: labels count as known at once; --label-delay sets a "
+        "delay"
+    ]
+
+
+def assign_splits(
+    frame: pl.DataFrame, layout: Layout, parser: TimeParser, config: FraudConfig, delay: int
+) -> tuple[np.ndarray, TimeSplit | None, list[str]]:
+    """Splits, periods or None, and notes."""
+    has_periods = any((config.train_from, config.train_to, config.test_from, config.test_to))
+    if has_periods and not layout.time:
+        raise ConfigError(
+            "--train-from, --train-to, --test-from and --test-to need a time column: name it with --time"
+        )
+    timestamps = frame[TIMESTAMP].to_numpy()
+    if SPLIT_COLUMN in frame.columns and not has_periods:
+        splits = read_split_column(frame[SPLIT_COLUMN].to_list())
+        if (splits == "train").any():
+            inferred = infer_time_split(splits, timestamps) if layout.time else None
+            return splits, inferred, [f"split by the column {SPLIT_COLUMN!r}"]
+    if not layout.time:
+        splits = split_at_random(frame[FRAUD].fill_null(0).to_numpy(), config.test_split, config.seed)
+        note = (
+            "no time column: split at random, stratified by fraud; name the time with --time if there is one"
+        )
+        return splits, None, [note]
+    time_split = choose_time_split(timestamps, parser, config, delay)
+    notes = [time_split.describe(parser)]
+    if time_split.test_from < time_split.train_to + delay:
+        notes.append(
+            f"labels are known {delay / DAY:g} days later, so some training labels were not known when the "
+            "test begins and the scores are inflated; leave that gap with --train-to or --test-from"
+        )
+    return split_by_time(timestamps, time_split), time_split, notes
+
+
 def choose_time_split(
     timestamps: np.ndarray, time_parser: TimeParser, config: FraudConfig, delay: int
 ) -> TimeSplit:
     """The periods of the config, completed.
 
-    By default the last `test_split` of the time is for testing, and what was known when it began for training. Raises
-    ConfigError, DataError.
+    By default the last `test_split` of the time is for testing, and what was known when it began for
+    training. Raises ConfigError, DataError.
     """
 
     def parse(text: str | None, end: bool = False) -> int | None:
@@ -67,8 +116,9 @@ def _check_periods(
     """Raises ConfigError for periods that are empty or overlap, DataError for those without transactions."""
     if time_split.train_to <= time_split.train_from:
         raise ConfigError(
-            f"no time is left to train on: {time_split.describe(time_parser)}, and a label is known {delay / DAY:g} days "
-            "later; set --train-from, --train-to, --test-from, --test-to or a shorter --label-delay"
+            f"no time is left to train on: {time_split.describe(time_parser)}, and a label is known "
+            f"{delay / DAY:g} days later; set --train-from, --train-to, --test-from, --test-to or a shorter "
+            "--label-delay"
         )
     if time_split.test_from < time_split.train_to:
         raise ConfigError(f"--test-from lies before --train-to: {time_split.describe(time_parser)}")
@@ -83,8 +133,8 @@ def _check_periods(
                 for timestamp in (start, end, int(timestamps.min()), int(timestamps.max()) + 1)
             )
             raise DataError(
-                f"no transactions to {purpose} from {start_text} until {end_text}; the table has those from {first} until "
-                f"{last}"
+                f"no transactions to {purpose} from {start_text} until {end_text}; the table has those from "
+                f"{first} until {last}"
             )
 
 
@@ -148,10 +198,10 @@ def exclude_known_fraud(
     time_split: TimeSplit,
     delay: int,
 ) -> tuple[np.ndarray, int]:
-    """`splits` without test transactions of cards known as defrauded before that day, and the number of these.
+    """`splits` without test transactions of cards known as defrauded, and the number of these.
 
-    Known is a fraud since the training began whose label was available when the day began (Fraud Detection Handbook,
-    chapter 5).
+    Known on a day is a fraud since the training began whose label was available when that day began (Fraud
+    Detection Handbook, chapter 5).
     """
     is_fraud = (labels.fraud == 1) & (timestamps >= time_split.train_from)
     first_fraud = np.full(int(labels.card.max()) + 1, np.iinfo(np.int64).max)

@@ -1,7 +1,8 @@
 """Scored transactions on disk: tomorrow's file is scored as if yesterday's came before it.
 
-A SQLite file of typed transactions, as far back as the features look. The rows of a file are added once its predictions
-are written, all of them or none; a file that comes again gets the same predictions, and its rows are not added twice.
+A SQLite file of typed transactions, as far back as the features look. The rows of a file are added once its
+predictions are written, all of them or none; a file that comes again gets the same predictions, and its rows
+are not added twice.
 """
 
 import hashlib
@@ -69,7 +70,8 @@ class State:
         existing = self._database.execute("select name from sqlite_master where type = 'table'").fetchall()
         if existing and ("metadata",) not in existing:
             raise DataError(
-                f"{self.path}: the database of another program; expected a file written by --state, or a new name"
+                f"{self.path}: the database of another program; expected a file written by --state, or a "
+                "new name"
             )
         self.is_new = not existing
         columns = [f"{_quote(name)} text" for name in self._texts]
@@ -126,7 +128,10 @@ class State:
         return True
 
     def _prune(self) -> None:
-        """Delete what no feature looks back to: two of the longest windows and a delay, with a margin for late files."""
+        """Delete what no feature looks back to.
+
+        That is two of the longest windows and a delay, and as much again for late files.
+        """
         margin = 3 * max(self.task.window_lengths, default=0) + 2 * self.task.label_delay
         latest = f"(select max({_quote(TIMESTAMP)}) from rows)"
         self._database.execute(f"delete from rows where {_quote(TIMESTAMP)} < {latest} - ?", (margin,))
@@ -150,8 +155,8 @@ class State:
             )
         if pairs and not changed.rowcount:
             raise DataError(
-                f"{tables.source_name(source)}: none of its {len(pairs)} labeled ids ({pairs[0][1]!r} ...) is in "
-                f"{self.path}"
+                f"{tables.source_name(source)}: none of its {len(pairs)} labeled ids ({pairs[0][1]!r} ...) "
+                f"is in {self.path}"
             )
         return changed.rowcount
 

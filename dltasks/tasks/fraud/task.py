@@ -27,12 +27,6 @@ if TYPE_CHECKING:  # predictions need neither inspections nor, of a frame, the p
 MAX_WINDOW = 100 * 366 * 86_400_000_000
 """Maximum length of a window and of the label delay, in microseconds."""
 
-ANOMALY_THRESHOLD = 0.999
-"""Anomaly score from which an unsupervised model alerts."""
-
-MIN_EXPLAINED_ANOMALY = 0.95
-"""Minimum anomaly score that is explained."""
-
 
 @dataclass(frozen=True)
 class FraudTask(TrainingHooks, Task):
@@ -210,19 +204,9 @@ class FraudTask(TrainingHooks, Task):
         adapt_layers(network, encoded, targets)
 
     def calibrate(self, network: Any, config: FraudConfig, encoded: Arrays, examples: Batch) -> "FraudTask":
-        from dltasks.tasks.fraud.calibration import error_quantiles, fit_calibration, fit_trees
+        from dltasks.tasks.fraud.calibration import calibrate
 
-        if self.unsupervised:
-            quantiles = error_quantiles(network, encoded)
-            return replace(self, error_quantiles=quantiles, threshold=ANOMALY_THRESHOLD)
-        table, validation = examples.inputs.table, examples.inputs.indices
-        train = np.flatnonzero(table.splits == "train")
-        fit_trees(network, table.features[train], table.labels.fraud[train], config.seed)
-        fit_calibration(network, encoded, examples.labels.fraud)
-        # Nothing else is chosen by the validation split from here on, and frauds are few.
-        rows = np.sort(np.concatenate([train, validation]))
-        fit_trees(network, table.features[rows], table.labels.fraud[rows], config.seed)
-        return self
+        return calibrate(self, network, config, encoded, examples)
 
     # Predictions
 
@@ -241,6 +225,8 @@ class FraudTask(TrainingHooks, Task):
 
     def predict(self, inputs: Any, run: Run) -> Sequence[Any]:
         """As every task, with the row and the reasons of each."""
+        from dltasks.tasks.fraud.explanations import explain_risky
+
         if not isinstance(inputs, Columns):
             return list(inputs)
         rows: Any = inputs
@@ -248,32 +234,11 @@ class FraudTask(TrainingHooks, Task):
         encoded, _ = self.encode(inputs)
         predictions = self.decode(run(encoded))
         ids = predictions.ids if table.ids is None else table.ids[indices].astype(object)
-        reasons = self._reasons(predictions.risks, encoded, run)
+        reasons = explain_risky(self, predictions.risks, encoded, run)
         return replace(predictions, rows=table.rows[indices], ids=ids, reasons=reasons)
 
-    def _reasons(self, risks: np.ndarray, encoded: Arrays, run: Run) -> np.ndarray:
-        """Phrases for transactions riskier than the average; None for the others."""
-        from dltasks.tasks.fraud.explanations import Explainer
-
-        reasons = np.full(len(risks), None, object)
-        least = MIN_EXPLAINED_ANOMALY if self.unsupervised else self.prior
-        risky = np.flatnonzero(risks > least) if self.with_reasons else ()
-        if len(risky):
-            baseline, scale = np.asarray(self.baseline, np.float32), np.asarray(self.scale, np.float32)
-            explainer = Explainer(self.pipeline, baseline, scale, lambda inputs: self._to_unit(run(inputs)))
-            selected = {name: values[risky] for name, values in encoded.items()}
-            for index, phrases in zip(risky, explainer.explain(selected), strict=True):
-                reasons[index] = phrases
-        return reasons
-
-    def _to_unit(self, outputs: Arrays) -> np.ndarray:
-        """The output to be explained, from 0 to 1; of an unsupervised model e / (1 + e) of the unbounded error e."""
-        if not self.unsupervised:
-            return outputs["probability"]
-        return outputs["reconstruction_error"] / (1 + outputs["reconstruction_error"])
-
     def same_prediction(self, first: FraudPrediction, second: FraudPrediction) -> bool:
-        """Whether both are alerts or neither, and the risks differ by at most 0.01 or a tenth of the larger."""
+        """Whether both are alerts or neither, with risks at most 0.01 or a tenth of the larger apart."""
         is_close = abs(first.risk - second.risk) <= max(0.01, 0.1 * max(first.risk, second.risk))
         return first.alert == second.alert and is_close
 

@@ -13,7 +13,7 @@ from dltasks.errors import ConfigError, DataError
 from dltasks.tasks.fraud.config import FraudConfig
 
 SECOND = 1_000_000
-"""Microseconds of a second. Timestamps count them since 1970 where dates are known, else since the column's zero."""
+"""Microseconds of a second; timestamps count them since 1970, or since 0 of a column without dates."""
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 
 UNITS = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6, "min": 60e6, "h": 3600e6, "d": 86_400e6}
@@ -217,8 +217,8 @@ def _infer_date_order(column: pl.Series, configured: str | None, where: str) -> 
     if day == month:
         example = texts.drop_nulls()[0]
         raise DataError(
-            f"{where}: {column.name} holds dates such as {example!r}, and every row could have the day or the month "
-            "first; name the order with --date-order day-first or --date-order month-first"
+            f"{where}: {column.name} holds dates such as {example!r}, and every row could have the day or "
+            "the month first; name the order with --date-order day-first or --date-order month-first"
         )
     return "day-first" if day > month else "month-first"
 
@@ -231,7 +231,7 @@ def _normalize_texts(column: pl.Series) -> pl.Series:
 def _parsed_fraction(parsed: pl.Series, column: pl.Series) -> float:
     """Fraction of the present values that could be parsed."""
     present = column.is_not_null()
-    return float((parsed.is_not_null() & present).sum() / max(1, present.sum()))
+    return int((parsed.is_not_null() & present).sum()) / max(1, int(present.sum()))
 
 
 def _formats(date_order: str) -> list[str]:

@@ -20,8 +20,8 @@ class TransactionTable:
     Attributes:
         features: float32 (count, features).
         category_ids: int32 (count, categories).
-        history: int32 (count, history length), rows of the card's last transactions up to this one, the newest
-            last; -1 where there is none.
+        history: int32 (count, history length), rows of the card's last transactions up to this one, the
+            newest last; -1 where there is none.
         files: file names.
         rows: row numbers in the file, from 1.
         ids: identifiers of the table, or None.
@@ -59,8 +59,8 @@ class Transactions(Columns):
         return cast(Labels, self.table.labels.take(self.indices))
 
     @property
-    def files(self) -> np.ndarray:
-        """The file names of these rows."""
+    def files(self) -> Any:
+        """The file names of these rows, an array."""
         return self.table.files[self.indices]
 
 

@@ -60,10 +60,10 @@ class ObliviousTrees:
 def grow_trees(features: np.ndarray, is_fraud: np.ndarray, count: int, seed: int) -> ObliviousTrees:
     """`count` boosted trees that predict fraud: features float32 (rows, features), is_fraud bool (rows,).
 
-    Oblivious trees (Prokhorenkova et al., 2018, CatBoost) are steadier than others where frauds are few, and the index of a
-    leaf is the binary number of its splits. Newton steps on the log loss, on a sample of rows and columns for each tree
-    (Friedman, 2002; Chen and Guestrin, 2016). They start from even odds: from the fraud rate, small leaves of nothing but
-    frauds would have too little curvature to split off.
+    Oblivious trees (Prokhorenkova et al., 2018, CatBoost) are steadier than others where frauds are few, and
+    the index of a leaf is the binary number of its splits. Newton steps on the log loss, on a sample of rows
+    and columns for each tree (Friedman, 2002; Chen and Guestrin, 2016). They start from even odds: from the
+    fraud rate, small leaves of nothing but frauds would have too little curvature to split off.
     """
     random = np.random.default_rng(seed)
     if len(is_fraud) > MAX_ROWS:
@@ -120,7 +120,7 @@ def candidate_thresholds(values: np.ndarray, is_fraud: np.ndarray) -> np.ndarray
 
 
 def _choose_splits(bins: np.ndarray, slopes: np.ndarray, curvatures: np.ndarray) -> list[Split]:
-    """At most DEPTH splits, the best first. bins: (rows, columns), the number of thresholds below each value."""
+    """At most DEPTH splits, the best first. bins: (rows, columns), thresholds below each value."""
     count, width = bins.shape[1], int(bins.max(initial=0)) + 1
     keys = bins + width * np.arange(count)
     weights = [np.repeat(terms, count) for terms in (slopes, curvatures)]
@@ -159,8 +159,8 @@ def _leaf_indices(bins: np.ndarray, splits: Iterable[Split]) -> np.ndarray:
 class BoostedTrees(layers.Layer):
     """Features (batch, features) to the log-odds (batch, 1) of `count` trees; 0 before they are grown.
 
-    The results of a tree's splits are the bits of a leaf's index (Popov, Morozov and Babenko, 2019, Neural Oblivious
-    Decision Ensembles).
+    The results of a tree's splits are the bits of a leaf's index (Popov, Morozov and Babenko, 2019, Neural
+    Oblivious Decision Ensembles).
     """
 
     def __init__(self, count: int, **options: Any):

@@ -1,8 +1,8 @@
 """Windows over the past of an entity: what a customer or a terminal did before a transaction.
 
-Polars computes all of it over rows sorted by entity and timestamp. A window of length w at a timestamp t holds what
-happened after t - w, up to the transaction itself; a window of known labels ends a label delay earlier. Transactions of
-one entity at the same timestamp are in the order of their rows.
+Polars computes all of it over rows sorted by entity and timestamp. A window of length w at a timestamp t
+holds what happened after t - w, up to the transaction itself; a window of known labels ends a label delay
+earlier. Transactions of one entity at the same timestamp are in the order of their rows.
 """
 
 from typing import Any
@@ -68,8 +68,8 @@ def _days_since_last(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFram
 def spending_features(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
     """The frequency features, and the statistics of amounts in each window.
 
-    "sum", "mean" and "deviation" include this transaction; "ratio" and "z-score" compare its amount with those
-    before it, and are 1 and 0 where there were none.
+    "sum", "mean" and "deviation" include this transaction; "ratio" and "z-score" compare its amount with
+    those before it, and are 1 and 0 where there were none.
     """
     counts, statistics = [], []
     amount = pl.col(AMOUNT)
@@ -102,8 +102,8 @@ def spending_features(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFra
 def add_amount_ratio(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
     """The rows with MEDIAN_AMOUNT and AMOUNT_RATIO.
 
-    The median, unlike the mean, is not moved by single high amounts. It is taken over the longest window without this
-    transaction; where nothing came before, it is this amount.
+    The median, unlike the mean, is not moved by single high amounts. It is taken over the longest window
+    without this transaction; where nothing came before, it is this amount.
     """
     amount, median = pl.col(AMOUNT), pl.col(MEDIAN_AMOUNT)
     earlier_median = amount.rolling_median_by(TIMESTAMP, f"{max(lengths.values())}i", closed="left").over(KEY)
@@ -112,7 +112,8 @@ def add_amount_ratio(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFram
 
 
 def amount_features(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
-    """The median amount and the amount ratio; in each window the highest ratio and the number of high amounts.
+    """The median amount and the amount ratio; in each window the highest ratio and the number of high
+    amounts.
 
     rows: with the columns of `add_amount_ratio`.
     """
@@ -131,11 +132,11 @@ def amount_features(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame
 def known_fraud_features(rows: pl.DataFrame, lengths: dict[str, int], delay: int) -> pl.DataFrame:
     """The entity's frauds that are known when a transaction happens.
 
-    delay: microseconds after which a label is known. A transaction without a fraud label by then counts as genuine.
-    For each window: "known count", the transactions older than the delay, and "fraud rate", the proportion of frauds in
-    them. Where `rows` has AMOUNT_RATIO, also "ordinary frauds", the number of frauds whose amount was not high for
-    the card, which a leaked card does not explain, and "days since first ordinary fraud" in the longest window. The rest
-    are those of `_recent_label_features`.
+    delay: microseconds after which a label is known. A transaction without a fraud label by then counts as
+    genuine. For each window: "known count", the transactions older than the delay, and "fraud rate", the
+    proportion of frauds in them. Where `rows` has AMOUNT_RATIO, also "ordinary frauds", the number of frauds
+    whose amount was not high for the card, which a leaked card does not explain, and "days since first
+    ordinary fraud" in the longest window. The rest are those of `_recent_label_features`.
     """
     longest, has_ratio = max(lengths.values()), AMOUNT_RATIO in rows.columns
     is_ordinary = (pl.col(FRAUD) == 1) & (pl.col(AMOUNT_RATIO) < HIGH_RATIO)
@@ -161,9 +162,9 @@ def known_fraud_features(rows: pl.DataFrame, lengths: dict[str, int], delay: int
 def _recent_label_features(rows: pl.DataFrame, length: int, delay: int) -> pl.DataFrame:
     """The known labels of the entity's most recent transactions in a window.
 
-    "fraud rate of last 3" and "... 10"; "fraud streak", the number of frauds at the end of the window without a genuine
-    transaction between them; "streak days" since the first of these; "days since fraud" since the latest fraud. Where there
-    is none, days are those of the window and the delay.
+    "fraud rate of last 3" and "... 10"; "fraud streak", the number of frauds at the end of the window without
+    a genuine transaction between them; "streak days" since the first of these; "days since fraud" since the
+    latest fraud. Where there is none, days are those of the window and the delay.
     """
     numbered = rows.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("position"))
     window = _rolling(numbered, length, delay).agg(pl.col("position").first(), pl.len().alias("count"))
