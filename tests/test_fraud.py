@@ -1,4 +1,4 @@
-"""The fraud task: parsing of tables, windows without leaks, splits, scores, explanations, and the state file."""
+"""The fraud task: parsing, windows without leaks, splits, scores, explanations, and the state file."""
 
 import gzip
 import json
@@ -139,7 +139,7 @@ def test_rows_need_no_order_and_keep_theirs(table):
 
 @pytest.mark.skipif(not HANDBOOK.exists(), reason="the Fraud Detection Handbook's data is not in ../shared")
 def test_features_equal_those_of_the_handbook():
-    """Except for two transactions that share customer and second with another: the handbook's sorting swaps them."""
+    """Except for two that share customer and second with another: the handbook's sorting swaps them."""
     frame = pl.read_parquet(HANDBOOK / "transactions.parquet").drop("split", "scenario")
     frame = frame.with_columns(
         pl.lit("t").cast(pl.Categorical).alias(tables.FILE_COLUMN),

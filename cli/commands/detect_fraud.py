@@ -68,18 +68,18 @@ def command(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Score the transactions of each TABLE: the probability of fraud, whether it is an alert, and the reasons.
+    """Score the transactions of each TABLE: probability of fraud, whether it is an alert, and the reasons.
 
-    A TABLE is a CSV or Parquet file, which may be gzipped, a folder of them, or - for CSV on standard input. Several
-    are read as one.
+    A TABLE is a CSV or Parquet file, which may be gzipped, a folder of them, or - for CSV on standard input.
+    Several are read as one.
 
-    The features describe the past of each customer. It comes from the table itself, from --history, or from earlier
-    runs with the same --state.
+    The features describe the past of each customer. It comes from the table itself, from --history, or from
+    earlier runs with the same --state.
 
     \b
     Examples:
       dltasks detect-fraud tomorrow.csv --history transactions.csv --alerts
-      dltasks detect-fraud -m runs/fraud today.parquet --state fraud.sqlite --budget 100/day -o scored.parquet
+      dltasks detect-fraud today.parquet -m runs/fraud --state fraud.sqlite --budget 9/day -o scored.csv
     """
     _check_usage(tables, state, labels, out, budget, threshold, as_json, as_csv)
     from dltasks.tasks.fraud.budget import parse_budget
