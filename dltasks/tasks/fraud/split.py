@@ -139,7 +139,7 @@ def _check_periods(
 
 
 def split_by_time(timestamps: np.ndarray, time_split: TimeSplit) -> np.ndarray:
-    """ "train", "test" or NO_SPLIT of each timestamp."""
+    """The split of each timestamp: "train", "test" or NO_SPLIT."""
     splits = np.full(len(timestamps), NO_SPLIT, "<U5")
     splits[(timestamps >= time_split.train_from) & (timestamps < time_split.train_to)] = "train"
     splits[(timestamps >= time_split.test_from) & (timestamps < time_split.test_to)] = "test"

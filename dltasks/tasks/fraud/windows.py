@@ -112,8 +112,7 @@ def add_amount_ratio(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFram
 
 
 def amount_features(rows: pl.DataFrame, lengths: dict[str, int]) -> pl.DataFrame:
-    """The median amount and the amount ratio; in each window the highest ratio and the number of high
-    amounts.
+    """The median amount and the amount ratio; in each window the highest ratio and the count of high amounts.
 
     rows: with the columns of `add_amount_ratio`.
     """
