@@ -3,8 +3,8 @@
     python benchmarks/fraud.py ../shared/data/fraud_handbook_sim [--seeds 5] [--only A] [TRAINING OPTIONS]
 
 Protocol A trains on 2018-07-25 to 31, waits 7 days, and tests on 2018-08-08 to 14, without cards known as
-defrauded. Protocol B (prequential) does so for four weeks one after the other; the last is A's. Nothing was chosen
-on these weeks; settings were chosen on the four weeks before (--only tuning).
+defrauded. Protocol B (prequential) does so for four weeks one after the other; the last is A's. Nothing was
+chosen on these weeks; settings were chosen on the four weeks before (--only tuning).
 """
 
 import argparse
@@ -101,7 +101,7 @@ def summarize(folds: list[list[Scores]]) -> list[str]:
 
 
 def measure_speed(data: Path, bundle: Path, folder: Path) -> None:
-    """A million transactions from Parquet to Parquet on two cores, and single ones beside gradient boosting."""
+    """A million transactions from Parquet to Parquet on two cores, and single ones beside boosted trees."""
     import numpy as np
     import polars as pl
 
