@@ -28,8 +28,8 @@ def check_columns(frame: pl.DataFrame, layout: Layout, dropped: Sequence[Dropped
             "constant column",
             WARNING,
             len(constant),
-            f"{count_of(len(constant), 'column is', 'columns are')} constant or missing in the whole "
-            "training set",
+            f"{count_of(len(constant), 'column is', 'columns are')} constant or missing throughout "
+            "the training split",
             "left out of the training; remove it, or find out why it is empty",
             tuple(map(repr, constant)),
         )

@@ -25,8 +25,8 @@ class Rule:
 
 
 def _lacks_card(task: "FraudTask") -> bool:
-    card = task.pipeline.layout.card
-    return bool((task.history_length and not card) or (task.exclude_known_fraud and not card))
+    needs_card = task.history_length > 0 or task.exclude_known_fraud
+    return needs_card and not task.pipeline.layout.card
 
 
 def _has_repeated_value(task: "FraudTask") -> bool:

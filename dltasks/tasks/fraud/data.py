@@ -248,7 +248,7 @@ def _require_features(
     if not pipeline.features and not pipeline.vocabularies:
         why = f" ({'; '.join(column.reason() for column in dropped)})" if dropped else ""
         raise DataError(
-            f"{where}: no column to learn from{why}; expected numbers or categories beside the label"
+            f"{where}: no column to learn from{why}; expected a number or a category besides the label"
         )
     if config.unsupervised and not pipeline.features:
         raise DataError(

@@ -29,7 +29,7 @@ class DroppedColumn:
     def reason(self) -> str:
         """For people."""
         if self.auc is None:
-            return f"{self.column!r} left out: it is constant or missing in the whole training set"
+            return f"{self.column!r} left out: it is constant or missing throughout the training split"
         return (
             f"{self.column!r} left out: it predicts the label by itself (ROC AUC {self.auc:.4f}), as if "
             f"derived from it; --number {self.column} or --category {self.column} keeps it"

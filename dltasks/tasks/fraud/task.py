@@ -20,7 +20,7 @@ from dltasks.task import Description, LoadPretrained, Task
 from dltasks.tasks.fraud.config import DEFAULT_LABEL_DELAY, FraudConfig
 from dltasks.tasks.fraud.prediction import FraudPrediction, FraudPredictions
 
-if TYPE_CHECKING:  # predictions need neither inspections nor, of a frame, the pipeline at import
+if TYPE_CHECKING:  # imported when they are used
     from dltasks.doctor.findings import Inspection
     from dltasks.tasks.fraud.features import FeaturePipeline
 
