@@ -1,10 +1,10 @@
-"""The Fraud Detection Handbook's protocols: the network against its peers on the same features, and how fast it scores.
+"""The Fraud Detection Handbook's protocols: the network beside baselines on the same features, and speed.
 
-    python benchmarks/fraud.py ../shared/data/fraud_handbook_sim [--seeds 5] [--only A] [OPTIONS OF dltasks train fraud]
+    python benchmarks/fraud.py ../shared/data/fraud_handbook_sim [--seeds 5] [--only A] [TRAINING OPTIONS]
 
-Protocol A trains on 2018-07-25 to 31, waits 7 days, and judges 2018-08-08 to 14, without cards known as defrauded. Protocol B
-(prequential) does so for four weeks one after the other, of which A's is the last. Nothing was chosen on these weeks; what
-was chosen was on the four before (--only choosing).
+Protocol A trains on 2018-07-25 to 31, waits 7 days, and tests on 2018-08-08 to 14, without cards known as
+defrauded. Protocol B (prequential) does so for four weeks one after the other; the last is A's. Nothing was
+chosen on these weeks; settings were chosen on the four weeks before (--only tuning).
 """
 
 import argparse
@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from measured import COMMAND, measured, progress
 
@@ -25,161 +27,132 @@ from dltasks.bundle.storage import read_manifest
 
 FOLDS = {
     "A": [date(2018, 7, 25)],
-    "B": [date(2018, 7, 4) + timedelta(weeks=each) for each in range(4)],
-    "choosing": [date(2018, 6, 6) + timedelta(weeks=each) for each in range(4)],
+    "B": [date(2018, 7, 4) + timedelta(weeks=week) for week in range(4)],
+    "tuning": [date(2018, 6, 6) + timedelta(weeks=week) for week in range(4)],
 }
+"""First training days of each protocol."""
+PERIODS = {"train-from": 0, "train-to": 6, "test-from": 14, "test-to": 20}
+"""Days of the periods after the first training day."""
 SCORES = ("average_precision", "roc_auc", "card_precision")
-WEEK, TWO_WEEKS, THREE_WEEKS = (timedelta(days=each) for each in (6, 14, 20))
+
+Scores = dict[str, float]
 
 
-def trained(data: Path, start: date, seed: int, out: Path, more: list[str]) -> dict:
-    """The record of a bundle trained on the week that starts so."""
-    window = {
-        "train-from": start,
-        "train-to": start + WEEK,
-        "test-from": start + TWO_WEEKS,
-        "test-to": start + THREE_WEEKS,
-    }
-    options = [f"--{name}={value}" for name, value in window.items()]
-    command = [
-        COMMAND,
-        "train",
-        "fraud",
-        str(data / "transactions.parquet"),
-        "--out",
-        str(out),
-        "--seed",
-        str(seed),
-    ]
-    # The peers do not depend on the seed.
-    command += [
-        "--time-origin=2018-04-01",
-        "--ignore=scenario",
-        *options,
-        *(["--no-baselines"] if seed else []),
-        *more,
-    ]
+def train(data: Path, start: date, seed: int, out: Path, options: list[str]) -> dict[str, Any]:
+    """The manifest of a bundle trained on the week from `start`."""
+    dates = [f"--{name}={start + timedelta(days=days)}" for name, days in PERIODS.items()]
+    command = [COMMAND, "train", "fraud", str(data / "transactions.parquet"), "--out", str(out)]
+    command += [f"--seed={seed}", "--time-origin=2018-04-01", "--ignore=scenario", *dates]
+    # The baselines do not depend on the seed.
+    command += [*(["--no-baselines"] if seed else []), *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "2"}
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if ran.returncode:
-        sys.exit(ran.stderr)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if result.returncode:
+        sys.exit(result.stderr)
     return read_manifest(out)
 
 
-def found(record: dict) -> dict[str, dict[str, float]]:
-    """Scores of the network and of each peer."""
-    rows = {"network": {each: record["evaluation"]["scores"][each]["value"] for each in SCORES}}
-    for table in record["evaluation"]["tables"]:
-        if table["title"].startswith("Others"):
-            for name, *values in table["rows"]:
-                rows[name] = dict(zip(SCORES, (float(each.split()[0]) for each in values), strict=True))
-    return rows
+def scores_by_method(manifest: dict[str, Any]) -> dict[str, Scores]:
+    """Scores of the network and of each baseline."""
+    evaluation = manifest["evaluation"]
+    scores = {"network": {name: evaluation["scores"][name]["value"] for name in SCORES}}
+    for table in evaluation["tables"]:
+        if table["title"].startswith("Baselines"):
+            for method, *cells in table["rows"]:
+                values = (float(cell.split()[0]) for cell in cells)
+                scores[method] = dict(zip(SCORES, values, strict=True))
+    return scores
 
 
-def protocol(name: str, data: Path, seeds: int, folder: Path, jobs: int, more: list[str]) -> dict:
+def run_protocol(
+    name: str, data: Path, seeds: int, folder: Path, jobs: int, options: list[str]
+) -> dict[str, Any]:
     """Scores by method and fold, over the seeds."""
     runs = [(start, seed) for start in FOLDS[name] for seed in range(seeds)]
     with ThreadPoolExecutor(jobs) as pool:
-        records = list(
-            pool.map(lambda run: trained(data, *run, folder / f"{name}-{run[0]}-{run[1]}", more), runs)
+        manifests = list(
+            pool.map(lambda run: train(data, *run, folder / f"{name}-{run[0]}-{run[1]}", options), runs)
         )
-    by_fold: dict[str, dict[str, list[dict]]] = {}
-    for (start, _), record in zip(runs, records, strict=True):
-        for method, scores in found(record).items():
-            by_fold.setdefault(method, {}).setdefault(str(start), []).append(scores)
-    rows, result = [], {}
-    for method, folds in by_fold.items():
-        result[method] = folds
-        cells = []
-        for score in SCORES:
-            means = [statistics.mean(each[score] for each in one) for one in folds.values()]
-            spread = statistics.mean(
-                statistics.pstdev([each[score] for each in one]) for one in folds.values()
-            )
-            cells.append(f"{statistics.mean(means):.4f} ± {spread:.4f}")
-        each = " ".join(
-            f"{statistics.mean(s['average_precision'] for s in one):.3f}" for one in folds.values()
-        )
-        rows.append((method, *cells, each))
-    counts = {
-        str(start): record["evaluation"]["count"] for (start, _), record in zip(runs, records, strict=True)
-    }
-    columns = ("method", *(each.replace("_", " ") for each in SCORES), "average precision of each week")
-    progress(f"fraud_{name}", {"seeds": seeds, "transactions": counts, "methods": result}, rows, columns)
+    methods: dict[str, dict[str, list[Scores]]] = {}
+    counts = {}
+    for (start, _), manifest in zip(runs, manifests, strict=True):
+        counts[str(start)] = manifest["evaluation"]["count"]
+        for method, scores in scores_by_method(manifest).items():
+            methods.setdefault(method, {}).setdefault(str(start), []).append(scores)
+    rows = [(method, *summarize(list(folds.values()))) for method, folds in methods.items()]
+    columns = ("method", *(score.replace("_", " ") for score in SCORES), "average precision of each week")
+    progress(f"fraud_{name}", {"seeds": seeds, "transactions": counts, "methods": methods}, rows, columns)
     print(
-        f"protocol {name}: mean over weeks and {seeds} seeds, ± standard deviation over seeds; {counts} transactions"
+        f"protocol {name}: mean over weeks and {seeds} seeds, ± standard deviation over seeds; "
+        f"{counts} transactions"
     )
-    return result
+    return methods
 
 
-def speed(data: Path, bundle: Path, folder: Path) -> None:
-    """A million transactions from Parquet to Parquet on two cores, and one at a time beside the trees."""
+def summarize(folds: list[list[Scores]]) -> list[str]:
+    """Mean and deviation of each score, and the average precision of each fold."""
+    cells = []
+    for score in SCORES:
+        values = [[scores[score] for scores in fold] for fold in folds]
+        mean = statistics.mean(map(statistics.mean, values))
+        cells.append(f"{mean:.4f} ± {statistics.mean(map(statistics.pstdev, values)):.4f}")
+    weeks = (statistics.mean(scores["average_precision"] for scores in fold) for fold in folds)
+    return [*cells, " ".join(f"{mean:.3f}" for mean in weeks)]
+
+
+def measure_speed(data: Path, bundle: Path, folder: Path) -> None:
+    """A million transactions from Parquet to Parquet on two cores, and single ones beside boosted trees."""
     import numpy as np
     import polars as pl
 
     table = folder / "million.parquet"
-    pl.read_parquet(data / "transactions.parquet").head(1_000_000).drop(
-        "fraud", "scenario", "split"
-    ).write_parquet(table)
-    two = sorted(os.sched_getaffinity(0))[:2]
-    scored = [
-        COMMAND,
-        "detect-fraud",
-        str(table),
-        "--model",
-        str(bundle),
-        "--no-reasons",
-        "--out",
-        str(folder / "s.parquet"),
-    ]
-    runs = [measured(["taskset", "-c", ",".join(map(str, two)), *scored]) for _ in range(3)]
+    frame = pl.read_parquet(data / "transactions.parquet").head(1_000_000)
+    frame.drop("fraud", "scenario", "split").write_parquet(table)
+    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
+    command = ["taskset", "-c", cores, COMMAND, "detect-fraud", str(table), "--model", str(bundle)]
+    command += ["--no-reasons", "--out", str(folder / "scored.parquet")]
+    runs = [measured(command) for _ in range(3)]
     model = dltasks.load(bundle)
-    width = len(model.task.usual)
+    width = len(model.task.baseline)
     row = np.random.default_rng(0).normal(size=(1, width)).astype(np.float32)
-    times = {"network": per_call(lambda: model.runtime.run({"numbers": row}))}
-    times |= {name: per_call(lambda f=f: f(row)) for name, f in trees(width)}
-    million = statistics.median(each.wall for each in runs)
-    rows = [("a million transactions, two cores", f"{million:.1f} s, {max(r.memory for r in runs):.0f} MB")]
-    rows += [(f"one transaction, {name}", f"{1e3 * value:.3f} ms") for name, value in times.items()]
+    times = {"network": time_call(lambda: model.runtime.run({"features": row}))}
+    times |= {name: time_call(lambda predict=predict: predict(row)) for name, predict in boosters(width)}
+    million, memory = statistics.median(run.wall for run in runs), max(run.memory for run in runs)
+    rows = [("a million transactions, two cores", f"{million:.1f} s, {memory:.0f} MB")]
+    rows += [(f"one transaction, {name}", f"{1e3 * seconds:.3f} ms") for name, seconds in times.items()]
     progress("fraud_speed", {"million_seconds": million, "single_seconds": times}, rows, ("what", "time"))
 
 
-def trees(width: int):
-    """Single-row predictions of the gradient boosters that are installed, of as many trees as the peers have."""
+def boosters(width: int) -> Iterator[tuple[str, Callable[[Any], Any]]]:
+    """Names and predictions of the installed gradient boosters, with as many trees as the baselines have."""
     import numpy as np
 
     random = np.random.default_rng(0)
-    known = random.normal(size=(20_000, width)).astype(np.float32)
-    fraud = (known[:, 0] + random.normal(size=20_000) > 3).astype(int)
+    features = random.normal(size=(20_000, width)).astype(np.float32)
+    is_fraud = (features[:, 0] + random.normal(size=20_000) > 3).astype(int)
     try:
         from xgboost import XGBClassifier
 
-        yield (
-            "XGBoost",
-            XGBClassifier(n_estimators=150, max_depth=5, n_jobs=1).fit(known, fraud).predict_proba,
-        )
+        model = XGBClassifier(n_estimators=150, max_depth=5, n_jobs=1)
+        yield "XGBoost", model.fit(features, is_fraud).predict_proba
     except ImportError:
         pass
     try:
         from lightgbm import LGBMClassifier
 
-        yield (
-            "LightGBM",
-            LGBMClassifier(n_estimators=150, num_leaves=31, n_jobs=1, verbose=-1)
-            .fit(known, fraud)
-            .predict_proba,
-        )
+        model = LGBMClassifier(n_estimators=150, num_leaves=31, n_jobs=1, verbose=-1)
+        yield "LightGBM", model.fit(features, is_fraud).predict_proba
     except ImportError:
         pass
 
 
-def per_call(function, rounds: int = 300) -> float:
+def time_call(function: Callable[[], Any], rounds: int = 300) -> float:
     """Median seconds of a call."""
     times = []
     for _ in range(rounds):
-        began = time.perf_counter()
+        start = time.perf_counter()
         function()
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
@@ -189,15 +162,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=(*FOLDS, "speed"))
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2))
-    given, more = parser.parse_known_args()
+    arguments, options = parser.parse_known_args()
+    selected = [arguments.only] if arguments.only else ["A", "B", "speed"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for each in ("A", "B") if given.only is None else (given.only,) if given.only in FOLDS else ():
-            protocol(each, given.data, given.seeds, folder, given.jobs, more)
-        if given.only in (None, "speed"):
+        for protocol in FOLDS:
+            if protocol in selected:
+                run_protocol(protocol, arguments.data, arguments.seeds, folder, arguments.jobs, options)
+        if "speed" in selected:
             bundle = folder / "speed"
-            trained(given.data, date(2018, 7, 11), 0, bundle, ["--epochs=1", "--no-baselines"])
-            speed(given.data, bundle, folder)
+            train(arguments.data, date(2018, 7, 11), 0, bundle, ["--epochs=1", "--no-baselines"])
+            measure_speed(arguments.data, bundle, folder)
 
 
 if __name__ == "__main__":

@@ -1,104 +1,134 @@
-"""Which of these transactions look like fraud, and why."""
+"""The command that finds fraud in tables of transactions."""
 
 import math
-import os
 import sys
+from pathlib import Path
+from typing import Any
 
 import click
 
 from dltasks.cli import options
 
 
-@click.command(short_help="Which of these transactions look like fraud, and why.")
+@click.command(short_help="Find fraud in a table of transactions, with reasons.")
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
-@click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; cards if not given.")
-@click.option("--history", multiple=True, metavar="TABLE", help="Earlier transactions; may be given again.")
+@click.option(
+    "-m",
+    "--model",
+    default="cards",
+    show_default=True,
+    help="A bundled model's name, a bundle folder, or a .tflite.",
+)
+@click.option("--history", multiple=True, metavar="TABLE", help="Earlier transactions. Repeatable.")
 @click.option(
     "--state",
     type=click.Path(dir_okay=False),
-    help="File that keeps what was scored, so that no --history is needed.",
+    help="File that records scored transactions, in place of --history; created if missing.",
 )
 @click.option(
     "--labels",
-    "known",
     metavar="TABLE",
-    help="Ids and labels of transactions in the --state that became known.",
+    help="Ids and labels that became known, for transactions in the --state.",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False), help="Write the table with its answers, .parquet or .csv."
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False),
+    help="Write the table with predictions added, as .parquet or .csv.",
 )
 @click.option(
     "--budget",
-    metavar="N/day",
-    help="Alert on the riskiest N cards an hour, a day or a week: on one transaction of each.",
+    metavar="N/PERIOD",
+    help="Alert on the N riskiest cards per hour, day or week (100/day), on one transaction of each.",
 )
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
-    help="Alert from this probability on; the model's own if not given.",
+    help="Alert from this probability (default: the model's threshold).",
 )
-@click.option("--alerts", "only_alerts", is_flag=True, help="Print alerts only.")
-@click.option("--reasons/--no-reasons", "explained", default=True, help="Say why; takes most of the time.")
+@click.option("--alerts", "alerts_only", is_flag=True, help="Print only alerts.")
+@click.option(
+    "--reasons/--no-reasons", default=True, help="Explain risky transactions; takes most of the time."
+)
 @options.threads
 @options.JSON
-@click.option("--csv", "as_csv", is_flag=True, help="CSV: one row a transaction.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV: one row per transaction.")
 def command(
-    tables,
-    model,
-    history,
-    state,
-    known,
-    out,
-    budget,
-    threshold,
-    only_alerts,
-    explained,
-    threads,
-    as_json,
-    as_csv,
-):
-    """Score the transactions of each TABLE (CSV, Parquet, .gz, a folder of them, or - for CSV on standard input): the
-    probability of fraud, whether it is an alert, and what raised it most. All tables given together are one.
+    tables: tuple[str, ...],
+    model: str,
+    history: tuple[str, ...],
+    state: str | None,
+    labels: str | None,
+    out: str | None,
+    budget: str | None,
+    threshold: float | None,
+    alerts_only: bool,
+    reasons: bool,
+    threads: int | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Score the transactions of each TABLE: probability of fraud, whether it is an alert, and the reasons.
 
-    Windows over a customer's past need that past: in the table itself, with --history, or from what was scored before
-    with --state.
+    A TABLE is a CSV or Parquet file, which may be gzipped, a folder of them, or - for CSV on standard input.
+    Several are read as one.
+
+    The features describe the past of each customer. It comes from the table itself, from --history, or from
+    earlier runs with the same --state.
 
     \b
-    dltasks detect-fraud samples/fraud/tomorrow.csv --history samples/fraud/transactions.csv --alerts
-    dltasks detect-fraud --model runs/fraud today.parquet --state fraud.sqlite --budget 100/day --out scored.parquet
+    Examples:
+      dltasks detect-fraud tomorrow.csv --history transactions.csv --alerts
+      dltasks detect-fraud today.parquet -m runs/fraud --state fraud.sqlite --budget 9/day -o scored.csv
     """
+    _check_usage(tables, state, labels, out, budget, threshold, as_json, as_csv)
+    from dltasks.tasks.fraud.budget import parse_budget
+    from dltasks.tasks.fraud.scoring import ScoredTable, Scorer, load_model
+
+    format = "json" if as_json else "csv" if as_csv else "lines"
+
+    def output(scored: ScoredTable) -> None:
+        if out:
+            scored.write(out)
+        else:
+            scored.print(format, alerts_only)
+        scored.print_summary()
+
+    loaded = load_model(model, threshold, reasons)
+    scorer = Scorer(loaded, parse_budget(budget) if budget else None, threads, output)
+    sources: list[Any] = [sys.stdin.buffer.read() if table == "-" else table for table in tables]
+    earlier = list(history) or None
+    if state:
+        has_problems = scorer.score_with_state(sources, state, earlier, labels)
+    else:
+        has_problems = scorer.score_with_history(sources, earlier)
+    sys.exit(1 if has_problems else 0)
+
+
+def _check_usage(
+    tables: tuple[str, ...],
+    state: str | None,
+    labels: str | None,
+    out: str | None,
+    budget: str | None,
+    threshold: float | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Raises UsageError for options that exclude each other, or an output that cannot be written."""
     if as_json and as_csv:
         raise click.UsageError("--json or --csv, not both")
     if budget and threshold is not None:
         raise click.UsageError("--budget or --threshold, not both")
-    if known and not state:
-        raise click.UsageError("--labels tells a --state what became of its transactions; name the --state")
-    if out and not out.endswith((".parquet", ".csv")):
-        raise click.UsageError(f"--out {out}: wanted a name that ends in .parquet or .csv")
-    if out and any(
-        os.path.exists(out) and os.path.samefile(out, each) for each in tables if os.path.exists(each)
-    ):
-        raise click.UsageError(f"--out {out}: that is a table to be scored; choose another name")
+    if labels and not state:
+        raise click.UsageError("--labels updates a --state; name the --state")
     if threshold is not None and math.isnan(threshold):
-        raise click.UsageError("--threshold nan: wanted 0 to 1")
-    from dltasks.tasks.fraud import scoring
+        raise click.UsageError("--threshold nan: expected 0 to 1")
+    if out and not out.endswith((".parquet", ".csv")):
+        raise click.UsageError(f"--out {out}: expected a name that ends in .parquet or .csv")
+    if out and any(_is_same_file(Path(out), Path(table)) for table in tables):
+        raise click.UsageError(f"--out {out}: this is a table to be scored; choose another name")
 
-    bundle = scoring.loaded(model or "cards", threshold, explained)
-    limit = scoring.budget_of(budget)
-    sources = [sys.stdin.buffer.read() if each == "-" else each for each in tables]
-    form = "json" if as_json else "csv" if as_csv else "lines"
 
-    def told(scored):
-        if out:
-            scored.write(out)
-        else:
-            scored.show(form, only_alerts)
-        scored.summarise()
-
-    if state:
-        failed = scoring.with_state(
-            bundle, sources, state, list(history) or None, known, limit, threads, told
-        )
-    else:
-        failed = scoring.with_history(bundle, sources, list(history) or None, limit, threads, told)
-    sys.exit(1 if failed else 0)
+def _is_same_file(first: Path, second: Path) -> bool:
+    return first.exists() and second.exists() and first.samefile(second)

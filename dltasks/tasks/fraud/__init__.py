@@ -1,3 +1,5 @@
-from dltasks.tasks.fraud.task import FraudTask
+"""The task of finding fraud in a table of transactions."""
 
-TASK = FraudTask
+from dltasks.tasks.fraud.task import FraudTask as TASK
+
+__all__ = ["TASK"]

@@ -6,7 +6,7 @@ from typing import ClassVar
 from dltasks.config import QUANTIZATION_MODES, EpochSchedule, TrainingConfig, setting
 
 DEFAULT_LABEL_DELAY = "7d"
-"""Of labels, where nobody says another."""
+"""Delay of labels where neither the config nor a short table sets another."""
 
 TIME_UNITS = ("s", "ms", "us", "ns", "min", "h", "d")
 
@@ -21,81 +21,90 @@ class FraudConfig(TrainingConfig):
     batch_size: int = setting(512, "Examples per step.", minimum=1)
     quantize: str = setting(
         "none",
-        "Level of the bundle's own .tflite; float16 has no place for numbers beyond 65,504.",
+        "Quantization mode of the bundle's .tflite; float16 cannot hold numbers above 65,504.",
         choices=QUANTIZATION_MODES,
         changeable_on_resume=True,
     )
     learning_rate: float = setting(0.003, "Highest learning rate of the schedule.", above=0)
     weight_decay: float = setting(0.6, "Weight decay, decoupled from the gradient.", minimum=0)
 
-    label: str | None = setting(None, "Column that says what was fraud; guessed from names if not given.")
-    positive: str | None = setting(None, "Its value that says fraud; 1, true, yes or fraud if not given.")
-    time: str | None = setting(None, "Column of the time; guessed if not given.")
-    amount: str | None = setting(None, "Column of the amount; guessed if not given.")
+    label: str | None = setting(None, "Column of the fraud label (default: guessed from its name).")
+    positive_label: str | None = setting(
+        None, "Value of the label that means fraud (default: 1, true, yes or fraud)."
+    )
+    time: str | None = setting(None, "Column of the time (default: guessed).")
+    amount: str | None = setting(None, "Column of the amount (default: guessed).")
     entity: tuple[str, ...] = setting(
-        (), "Column of one side of a payment (customer, terminal); may be given again."
+        (), "Column that identifies one side of a payment: a customer, a terminal. Repeatable."
     )
     card: str | None = setting(
-        None, "The entity that a budget of checks counts; guessed from names if not given."
+        None, "Entity that is checked within a budget (default: guessed from its name)."
     )
     amount_by: tuple[str, ...] = setting(
         (),
-        "Entity whose amounts are summed up in windows; the card if not given, as those of terminals are mostly noise. May "
-        "be given again.",
+        "Entity to aggregate amounts by (default: the card; amounts of terminals are mostly noise). "
+        "Repeatable.",
     )
     fraud_rate_by: tuple[str, ...] = setting(
-        (), "Entity whose rate of past frauds is used; all but the card if not given. May be given again."
+        (), "Entity whose past fraud rate is a feature (default: all but the card). Repeatable."
     )
-    id: str | None = setting(None, "Column that names each transaction; guessed if not given.")
-    number: tuple[str, ...] = setting((), "Column to take for a number; may be given again.")
-    category: tuple[str, ...] = setting((), "Column to take for a category; may be given again.")
-    ignore: tuple[str, ...] = setting((), "Column to leave out; may be given again.")
+    id: str | None = setting(None, "Column that identifies each transaction (default: guessed).")
+    number: tuple[str, ...] = setting((), "Column to read as a number. Repeatable.")
+    category: tuple[str, ...] = setting((), "Column to read as a category. Repeatable.")
+    ignore: tuple[str, ...] = setting((), "Column to leave out. Repeatable.")
     time_unit: str | None = setting(
-        None, "Unit of a time in numbers; seconds if not given.", choices=TIME_UNITS
+        None, "Unit of a time column of numbers (default: seconds).", choices=TIME_UNITS
     )
-    time_origin: str | None = setting(None, "Date of a time of 0 (2018-04-01).")
+    time_origin: str | None = setting(None, "Date of 0 in a time column of numbers, such as 2018-04-01.")
     date_order: str | None = setting(
-        None, "Whether 03/04/2018 is the third of April.", choices=("day-first", "month-first")
+        None,
+        "Order of dates such as 03/04/2018 (default: guessed from all rows).",
+        choices=("day-first", "month-first"),
     )
-    timezone: str = setting("UTC", "Time zone of nights, weekends and days (Europe/Brussels).")
+    timezone: str = setting("UTC", "Time zone of nights, weekends and days, such as Europe/Brussels.")
     windows: str = setting("1d,7d,30d", "Lengths of the windows over an entity's past, separated by commas.")
     label_delay: str | None = setting(
         None,
-        "Time after which it is known whether a transaction was fraud; 7d if not given, nothing for a table of less than "
-        "four weeks.",
+        "Time until the label of a transaction is known (default: 7d, or none if the table spans less than "
+        "four weeks).",
     )
-    train_from: str | None = setting(None, "Start of the training, a date or in the time column's units.")
-    train_to: str | None = setting(None, "End of it; a date without a time of day is trained on to its end.")
-    test_from: str | None = setting(None, "Start of what is judged.")
-    test_to: str | None = setting(None, "End of it.")
+    train_from: str | None = setting(
+        None, "Start of the training period: a date, or a number in the time column's unit."
+    )
+    train_to: str | None = setting(None, "End of the training period; a date includes the whole day.")
+    test_from: str | None = setting(None, "Start of the test period.")
+    test_to: str | None = setting(None, "End of the test period; a date includes the whole day.")
     exclude_known_fraud: bool | None = setting(
         None,
-        "Leave cards out of a test day that were known as defrauded before it; done where there is a card column.",
+        "Exclude cards from a test day that were known as defrauded before it (default: if there is a card "
+        "column).",
     )
-    budget: int = setting(100, "Cards that can be checked a day.", minimum=1, changeable_on_resume=True)
+    budget: int = setting(100, "Cards that can be checked in a day.", minimum=1, changeable_on_resume=True)
     alert_cost: float = setting(
-        0.0, "Cost of checking one, in the currency of the amounts.", minimum=0, changeable_on_resume=True
+        0.0, "Cost of one check, in the currency of the amounts.", minimum=0, changeable_on_resume=True
     )
     network: str = setting(
-        "members",
-        "members sees a transaction and its windows; sequence the card's last transactions too.",
-        choices=("members", "sequence"),
+        "ensemble",
+        "ensemble sees a transaction and its windows; sequence also sees the card's last transactions.",
+        choices=("ensemble", "sequence"),
     )
-    history: int = setting(10, "Transactions that --network sequence sees.", minimum=2, maximum=200)
-    unsupervised: bool = setting(False, "Learn without labels what is usual: an autoencoder.")
+    history_length: int = setting(
+        10, "Transactions of the card that --network sequence sees.", minimum=2, maximum=200
+    )
+    unsupervised: bool = setting(False, "Train an autoencoder, without labels, and detect anomalies.")
     baselines: bool = setting(
         True,
-        "Train logistic regression, a random forest and XGBoost, where installed, to stand beside.",
+        "Compare with logistic regression, a random forest and XGBoost, where installed.",
         changeable_on_resume=True,
     )
     ensemble_size: int = setting(4, "Members of the ensemble in the network.", minimum=1, maximum=64)
     width: int = setting(64, "Units of each layer.", minimum=4, maximum=1024)
     trees: int = setting(
-        150, "Boosted trees in the network, beside the members; 0 for none.", minimum=0, maximum=1000
+        150, "Boosted trees in the network, beside the ensemble; 0 for none.", minimum=0, maximum=1000
     )
     validation_split: float = setting(
-        0.1, "Share of the training part's cards to choose by.", minimum=0.01, maximum=0.45
+        0.1, "Fraction of the training period's cards used for validation.", minimum=0.01, maximum=0.45
     )
     test_split: float = setting(
-        0.2, "Share of the time to judge by, where --test-from does not say.", minimum=0, maximum=0.9
+        0.2, "Fraction of the time used for testing, unless --test-from is given.", minimum=0, maximum=0.9
     )

@@ -1,38 +1,77 @@
-"""What a card must say of a model of transactions."""
+"""Description of a model of transactions: its tensors, and the limitations in its card."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dltasks.litert.metadata import TensorDescription
+from dltasks.task import Description
+from dltasks.tasks.fraud.times import DAY
+
+if TYPE_CHECKING:  # the task imports this module
+    from dltasks.tasks.fraud.task import FraudTask
+
+PARITY_SAMPLE_SIZE = 10_000
+"""Number of examples that an exported file is compared on; frauds are few."""
 
 
-def limitations(task) -> str:
-    """Markdown."""
-    recipe = task.recipe
-    parts = [
-        f"It looks at {len(recipe.features)} numbers of a transaction"
-        + (
-            f", among them windows of {', '.join(recipe.windows)} over the past of {_and(recipe.layout.entities)}"
-            if recipe.layout.entities
-            else ""
-        )
-        + ". Without that past (`--history`, `--state`) a transaction looks like the first of its card."
+def describe(task: "FraudTask") -> Description:
+    """The description of a trained task."""
+    return Description(_describe_tensors(task), limitations(task), parity_sample_size=PARITY_SAMPLE_SIZE)
+
+
+def _describe_tensors(task: "FraudTask") -> dict[str, TensorDescription]:
+    features = ", ".join(feature.name for feature in task.pipeline.features)
+    categories = ", ".join(task.vocabularies)
+    texts = {
+        "features": f"features of a transaction: {features}",
+        "category_ids": f"positions in the vocabularies of {categories}, from 1; 0 for other values",
+        "history": "the features of the card's last transactions, the newest last",
+        "history_mask": "1 where the card has such a transaction, else 0",
+        "probability": "probability of fraud, 0 to 1",
+        "reconstruction_error": "mean squared error of the reconstruction; the higher, the more unusual",
+    }
+    return {name: TensorDescription(text) for name, text in texts.items()}
+
+
+def limitations(task: "FraudTask") -> str:
+    """Markdown for the card."""
+    pipeline = task.pipeline
+    layout = pipeline.layout
+    windows = (
+        f", among them windows of {', '.join(pipeline.windows)} over the past of {_join(layout.entities)}"
+        if layout.entities
+        else ""
+    )
+    paragraphs = [
+        f"The network sees {len(pipeline.features)} features of a transaction{windows}. Without that past "
+        "(`--history`, `--state`) a transaction looks like the first of its card."
     ]
-    if recipe.layout.fraud_rate_by:
-        parts.append(
-            f"A fraud counts as known {task.label_delay / 86_400e6:g} days after it happened; what was not called fraud by then counts "
-            f"as genuine, in the rates of {_and(recipe.layout.fraud_rate_by)}."
+    if layout.fraud_rate_by:
+        paragraphs.append(
+            f"A fraud counts as known {task.label_delay / DAY:g} days after it happened. In the fraud rates "
+            f"of {_join(layout.fraud_rate_by)}, a transaction that was not labeled as fraud by then counts "
+            "as genuine."
         )
     if task.exclude_known_fraud:
-        parts.append("Cards known as defrauded before a test day are left out of it.")
-    if task.unsupervised:
-        parts.append(
-            "It was trained without labels: it says how unusual a transaction is, as the share of usual ones that are less so, "
-            "and an alert is one in a thousand of these. Unusual is not fraud."
-        )
-    else:
-        parts.append(
-            f"An alert without a budget is a probability of {task.threshold:g} or more. Intervals are bootstrapped over cards. Card "
-            f"precision is the share of defrauded cards among the {task.budget} riskiest of a day; a card once found is not "
-            "checked again. Fraud changes: train again when the scores of new labels fall."
-        )
-    return "\n\n".join(parts)
+        paragraphs.append("Cards known as defrauded before a test day are excluded from it.")
+    paragraphs.append(_UNSUPERVISED if task.unsupervised else _supervised(task))
+    return "\n\n".join(paragraphs)
 
 
-def _and(names) -> str:
+_UNSUPERVISED = (
+    "The network was trained without labels. Its anomaly score is the fraction of usual transactions that "
+    "are less unusual; one in a thousand of these would be an alert. Unusual does not mean fraud."
+)
+
+
+def _supervised(task: "FraudTask") -> str:
+    return (
+        f"Without a budget, an alert is a probability of {task.threshold:g} or more. Intervals are "
+        "bootstrapped over cards. Card precision is the fraction of defrauded cards among the "
+        f"{task.budget} riskiest of a day; a detected card is not checked again. Fraud changes: retrain "
+        "when the scores on new labels fall."
+    )
+
+
+def _join(names: Iterable[str]) -> str:
     return " and ".join(names)

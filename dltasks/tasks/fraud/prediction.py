@@ -1,4 +1,4 @@
-"""Predictions of fraud: one transaction, and many in columns."""
+"""Predictions of fraud: of one transaction, and of many in columns."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,63 +12,73 @@ from dltasks.data.columns import SHARED, Columns
 class FraudPrediction:
     """Whether a transaction looks like fraud.
 
-    row: in its file, from 1. probability: of fraud, from 0 to 1; of an unsupervised model, None. unusualness: of an
-    unsupervised model, the share of usual transactions that are less unusual. reasons: what raised it most.
+    Attributes:
+        row: number in its file, from 1.
+        probability: of fraud, 0 to 1; None of an unsupervised model.
+        alert: whether the risk reaches the threshold.
+        reasons: what raised the risk most.
+        anomaly_score: of an unsupervised model, the fraction of usual transactions that are less unusual.
+        id: of the transaction, where the table has ids.
     """
 
     row: int
     probability: float | None
     alert: bool
     reasons: tuple[str, ...] = ()
-    unusualness: float | None = None
+    anomaly_score: float | None = None
     id: Any = None
+
+    @property
+    def risk(self) -> float:
+        """The probability, or the anomaly score of an unsupervised model."""
+        risk = self.probability if self.anomaly_score is None else self.anomaly_score
+        assert risk is not None
+        return risk
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        found = {"row": self.row} | ({} if self.id is None else {"id": self.id})
-        if self.unusualness is None:
-            found["probability"] = round(self.probability, 6)
-        else:
-            found["unusualness"] = round(self.unusualness, 6)
-        return found | {"alert": self.alert, "reasons": list(self.reasons)}
-
-    @property
-    def share(self) -> float:
-        """The probability, or the unusualness in its place."""
-        return self.probability if self.unusualness is None else self.unusualness
+        name = "probability" if self.anomaly_score is None else "anomaly_score"
+        return (
+            {"row": self.row}
+            | ({} if self.id is None else {"id": self.id})
+            | {name: round(self.risk, 6), "alert": self.alert, "reasons": list(self.reasons)}
+        )
 
     def display_rows(self) -> list[tuple[str, str]]:
         """Lines for people."""
-        return [
-            (f"row {self.row}" if self.id is None else f"row {self.row} ({self.id})", f"{self.share:.2%}")
-        ]
+        name = f"row {self.row}" if self.id is None else f"row {self.row} ({self.id})"
+        return [(name, f"{self.risk:.2%}")]
 
     def note(self) -> str:
-        """The reasons."""
-        return (
-            ("alert" if self.alert else "")
-            + ("; " if self.alert and self.reasons else "")
-            + "; ".join(self.reasons)
-        )
+        """The alert and the reasons."""
+        return "; ".join([*(["alert"] if self.alert else []), *self.reasons])
 
     @staticmethod
     def csv_columns() -> tuple[str, ...]:
-        """Names of the columns of `records`."""
+        """Column names of `csv_rows`."""
         return "row", "id", "probability", "alert", "reason_1", "reason_2", "reason_3"
 
-    def csv_rows(self) -> list[tuple]:
-        """A row for CSV."""
-        three = (*self.reasons, "", "", "")[:3]
-        name = "" if self.id is None else self.id
-        return [(self.row, name, f"{self.share:.6f}", str(self.alert).lower(), *three)]
+    def csv_rows(self) -> list[tuple[Any, ...]]:
+        """One row of values for CSV."""
+        reasons = (*self.reasons, "", "", "")[:3]
+        id = "" if self.id is None else self.id
+        return [(self.row, id, f"{self.risk:.6f}", str(self.alert).lower(), *reasons)]
 
 
 @dataclass(frozen=True, eq=False)
 class FraudPredictions(Columns):
-    """Answers in columns of one length. shares: float32, of fraud or, `usual`, of usual transactions that are less
-    unusual. reasons: tuples of phrases. ids: None where the table has none."""
+    """Predictions in columns of one length.
 
-    shares: np.ndarray
+    Attributes:
+        risks: float, probabilities of fraud, or anomaly scores of an unsupervised model.
+        alerts: bool.
+        rows: row numbers in the file.
+        reasons: tuples of phrases, or None.
+        ids: of the transactions, or None.
+        unsupervised: whether the risks are anomaly scores.
+    """
+
+    risks: np.ndarray
     alerts: np.ndarray
     rows: np.ndarray
     reasons: np.ndarray
@@ -76,13 +86,12 @@ class FraudPredictions(Columns):
     unsupervised: bool = field(default=False, metadata=SHARED)
 
     def row(self, position: int) -> FraudPrediction:
-        share, number = float(self.shares[position]), int(self.rows[position])
-        name = self.ids[position]
+        risk, id = float(self.risks[position]), self.ids[position]
         return FraudPrediction(
-            number,
-            None if self.unsupervised else share,
-            bool(self.alerts[position]),
-            self.reasons[position] or (),
-            share if self.unsupervised else None,
-            name.item() if isinstance(name, np.generic) else name,
+            row=int(self.rows[position]),
+            probability=None if self.unsupervised else risk,
+            alert=bool(self.alerts[position]),
+            reasons=self.reasons[position] or (),
+            anomaly_score=risk if self.unsupervised else None,
+            id=id.item() if isinstance(id, np.generic) else id,
         )

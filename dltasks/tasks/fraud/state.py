@@ -1,7 +1,8 @@
-"""What was scored before, on disk: tomorrow's file is scored as if yesterday's stood before it.
+"""Scored transactions on disk: tomorrow's file is scored as if yesterday's came before it.
 
-A SQLite file of typed transactions, as far back as the features look. A file's rows go in when its answers are out, all or
-none of them; a file that comes again is answered as the first time, and its rows are not doubled.
+A SQLite file of typed transactions, as far back as the features look. The rows of a file are added once its
+predictions are written, all of them or none; a file that comes again gets the same predictions, and its rows
+are not added twice.
 """
 
 import hashlib
@@ -10,150 +11,165 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from dltasks.data import tables
 from dltasks.errors import DataError, ModelError
-from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, MOMENT
+from dltasks.tasks.fraud.layout import check_columns
+from dltasks.tasks.fraud.parsing import parse_labels
+from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, TIMESTAMP
+
+if TYPE_CHECKING:  # the task is only a type here
+    from dltasks.tasks.fraud.task import FraudTask
 
 SCHEMA = """
-create table if not exists made (what text primary key, value text);
+create table if not exists metadata (name text primary key, value text);
 create table if not exists files (number integer primary key, sha256 text unique, name text);
 """
 
 
 class State:
-    """An open state; see the module. Raises DataError for a file that is not one, or is in use."""
+    """A state file. Raises DataError for another kind of file, or one in use."""
 
-    def __init__(self, path: Path, task):
+    def __init__(self, path: Path, task: "FraudTask"):
         self.path, self.task = path, task
-        layout = task.recipe.layout
+        layout = task.pipeline.layout
         self._texts = [*layout.entities, *([layout.id] if layout.id else [])]
-        self._numbers = [MOMENT, AMOUNT, FRAUD, *(each for each in layout.numbers if each != layout.amount)]
+        self._numbers = [TIMESTAMP, AMOUNT, FRAUD, *(n for n in layout.numbers if n != layout.amount)]
+        self.is_new = False
 
     @contextmanager
-    def opened(self) -> Iterator["State"]:
-        """The changes of the block come to stand together when it ends, or not at all."""
-        with self._failures():
+    def open(self) -> Iterator["State"]:
+        """All changes of the block are committed together at its end, or none."""
+        with self._sqlite_errors():
             self._database = sqlite3.connect(self.path, timeout=5, isolation_level=None)
         try:
-            with self._failures():
+            with self._sqlite_errors():
                 self._database.execute("begin immediate")
                 self._prepare()
             yield self
-            with self._failures():
+            with self._sqlite_errors():
                 self._database.execute("commit")
         finally:
             # What was not committed is rolled back.
             self._database.close()
 
     @contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _sqlite_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
             raise DataError(
-                f"{self.path}: {error}; wanted a state that --state wrote, or a new name"
+                f"{self.path}: {error}; expected a file written by --state, or a new name"
             ) from error
 
     def _prepare(self) -> None:
-        there = {
-            name for (name,) in self._database.execute("select name from sqlite_master where type = 'table'")
-        }
-        if there and "made" not in there:
+        """Create the tables of a new file, and check an old one. Raises DataError, ModelError."""
+        existing = self._database.execute("select name from sqlite_master where type = 'table'").fetchall()
+        if existing and ("metadata",) not in existing:
             raise DataError(
-                f"{self.path}: a database of something else; wanted a state that --state wrote, or a new name"
+                f"{self.path}: the database of another program; expected a file written by --state, or a "
+                "new name"
             )
-        self.new = not there
-        columns = [f"{_quoted(each)} text" for each in self._texts]
-        columns += [f"{_quoted(each)} {'integer' if each == MOMENT else 'real'}" for each in self._numbers]
+        self.is_new = not existing
+        columns = [f"{_quote(name)} text" for name in self._texts]
+        columns += [f"{_quote(name)} {'integer' if name == TIMESTAMP else 'real'}" for name in self._numbers]
         for statement in (
             *SCHEMA.split(";"),
             f"create table if not exists rows (file integer, {', '.join(columns)})",
+            f"create index if not exists by_time on rows ({_quote(TIMESTAMP)})",
         ):
             self._database.execute(statement)
-        self._database.execute(f"create index if not exists by_time on rows ({_quoted(MOMENT)})")
-        if name := self.task.recipe.layout.id:
-            self._database.execute(f"create index if not exists by_id on rows ({_quoted(name)})")
-        wanted = json.dumps([self._texts, self._numbers, list(self.task.lengths), self.task.label_delay])
-        found = self._database.execute("select value from made where what = 'columns'").fetchone()
-        if found is None:
-            self._database.execute("insert into made values ('columns', ?)", (wanted,))
-        elif found[0] != wanted:
+        if name := self.task.pipeline.layout.id:
+            self._database.execute(f"create index if not exists by_id on rows ({_quote(name)})")
+        self._check_columns()
+
+    def _check_columns(self) -> None:
+        """Record the columns and windows of a new file. Raises ModelError where an old one has others."""
+        task = self.task
+        expected = json.dumps([self._texts, self._numbers, list(task.window_lengths), task.label_delay])
+        recorded = self._database.execute("select value from metadata where name = 'columns'").fetchone()
+        if recorded is None:
+            self._database.execute("insert into metadata values ('columns', ?)", (expected,))
+        elif recorded[0] != expected:
             raise ModelError(
-                f"{self.path}: the state of a model with other columns or windows; name a new one"
+                f"{self.path}: the state of a model with other columns or windows; choose a new name"
             )
 
-    def before(self, sha256: str) -> pl.DataFrame:
+    def read_before(self, sha256: str) -> pl.DataFrame:
         """The typed transactions of the files that came before this one."""
         number = self._database.execute("select number from files where sha256 = ?", (sha256,)).fetchone()
         limit = number[0] if number else 2**62
-        names = [*self._texts, *self._numbers]
+        dtypes: dict[str, Any] = dict.fromkeys(self._texts, pl.String) | dict.fromkeys(
+            self._numbers, pl.Float64
+        )
+        dtypes[TIMESTAMP] = pl.Int64
+        columns = ", ".join(map(_quote, [*self._texts, *self._numbers]))
         rows = self._database.execute(
-            f"select {', '.join(map(_quoted, names))} from rows where file < ? order by rowid", (limit,)
+            f"select {columns} from rows where file < ? order by rowid", (limit,)
         ).fetchall()
-        kinds = {each: pl.String for each in self._texts} | {each: pl.Float64 for each in self._numbers}
-        kinds[MOMENT] = pl.Int64
-        return pl.DataFrame(rows, schema=kinds, orient="row")
+        return pl.DataFrame(rows, schema=dtypes, orient="row")
 
     def add(self, sha256: str, name: str, rows: pl.DataFrame) -> bool:
-        """Take a file's typed transactions in; False, and nothing changed, where it was there already."""
+        """Add a file's typed transactions; False, and nothing changed, where it was added before."""
         if self._database.execute("select 1 from files where sha256 = ?", (sha256,)).fetchone():
             return False
-        with self._failures():
+        with self._sqlite_errors():
             number = self._database.execute(
                 "insert into files (sha256, name) values (?, ?)", (sha256, name)
             ).lastrowid
-            texts = [pl.col(each).cast(pl.String) for each in self._texts]
+            texts = [pl.col(column).cast(pl.String) for column in self._texts]
             values = rows.select(pl.lit(number).alias("file"), *texts, *self._numbers)
-            marks = ", ".join("?" * values.width)
-            self._database.executemany(f"insert into rows values ({marks})", values.iter_rows())
-            self._forget()
+            placeholders = ", ".join("?" * values.width)
+            self._database.executemany(f"insert into rows values ({placeholders})", values.iter_rows())
+            self._prune()
         return True
 
-    def _forget(self) -> None:
-        """Drop what no feature looks back to: two of the longest windows and a delay, and as much for what comes late."""
-        oldest = 3 * max(self.task.lengths, default=0) + 2 * self.task.label_delay
-        latest = f"(select max({_quoted(MOMENT)}) from rows)"
-        self._database.execute(f"delete from rows where {_quoted(MOMENT)} < {latest} - ?", (oldest,))
+    def _prune(self) -> None:
+        """Delete what no feature looks back to.
 
-    def tell(self, known: Any) -> int:
-        """Take in what became of transactions, a table of their ids and labels; the number of those that were here.
+        That is two of the longest windows and a delay, and as much again for late files.
+        """
+        margin = 3 * max(self.task.window_lengths, default=0) + 2 * self.task.label_delay
+        latest = f"(select max({_quote(TIMESTAMP)}) from rows)"
+        self._database.execute(f"delete from rows where {_quote(TIMESTAMP)} < {latest} - ?", (margin,))
+
+    def update_labels(self, source: Any) -> int:
+        """Set the labels of transactions by a table of ids and labels; the number of those that were here.
 
         Raises DataError.
         """
-        from dltasks.tasks.fraud import layout, reading
-
-        recipe = self.task.recipe
-        name, label = recipe.layout.id, recipe.layout.label
-        if not name or not label:
+        layout = self.task.pipeline.layout
+        if not layout.id or not layout.label:
             raise DataError("--labels needs a model that was trained with a label and an --id column")
-        frame = tables.read_table(known)
-        layout.require(frame, [name, label], tables.source_name(known))
-        labels = reading.label(frame, recipe.layout, self.task.positive)
-        pairs = [(f, i) for f, i in zip(labels, frame[name].cast(pl.String), strict=True) if f is not None]
-        with self._failures():
+        frame = tables.read_table(source)
+        check_columns(frame, [layout.id, layout.label], tables.source_name(source))
+        labels = parse_labels(frame, layout, self.task.positive_label)
+        ids = frame[layout.id].cast(pl.String)
+        pairs = [(label, id) for label, id in zip(labels, ids, strict=True) if label is not None]
+        with self._sqlite_errors():
             changed = self._database.executemany(
-                f"update rows set {_quoted(FRAUD)} = ? where {_quoted(name)} = ?", pairs
+                f"update rows set {_quote(FRAUD)} = ? where {_quote(layout.id)} = ?", pairs
             )
         if pairs and not changed.rowcount:
             raise DataError(
-                f"{tables.source_name(known)}: none of its {len(pairs)} labelled ids ({pairs[0][1]!r} ...) is in {self.path}"
+                f"{tables.source_name(source)}: none of its {len(pairs)} labeled ids ({pairs[0][1]!r} ...) "
+                f"is in {self.path}"
             )
         return changed.rowcount
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def sha256(source: Any) -> str:
-    """Of all that a source names."""
-    whole = hashlib.sha256()
+def hash_source(source: Any) -> str:
+    """SHA-256 of all files, or the bytes, of a source."""
+    digest = hashlib.sha256()
     for path in tables.files(source):
-        whole.update(path.read_bytes())
+        digest.update(path.read_bytes())
     if isinstance(source, bytes):
-        whole.update(source)
-    return whole.hexdigest()
+        digest.update(source)
+    return digest.hexdigest()

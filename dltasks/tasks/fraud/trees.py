@@ -1,47 +1,55 @@
-"""Boosted trees as a layer of the network: grown in numpy, asked with operations that LiteRT has built in."""
+"""Boosted trees as a layer of the network: grown in numpy, evaluated with operations built into LiteRT."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 DEPTH = 5
-"""Questions that a tree asks."""
+"""Number of splits on a path of a tree."""
 
-PACE = 7.5
-"""Sum of all trees' learning rates: more trees take smaller steps."""
+TOTAL_LEARNING_RATE = 7.5
+"""Sum of the learning rates of all trees: more trees take smaller steps."""
 
-HIGHEST = 0.3
-"""Learning rate of few trees."""
+MAX_LEARNING_RATE = 0.3
+"""Maximum learning rate of one tree."""
 
-ROWS, COLUMNS = 0.7, 0.4
-"""Shares of transactions and of numbers that a tree sees."""
+ROW_FRACTION, COLUMN_FRACTION = 0.7, 0.4
+"""Fractions of transactions and of features that a tree sees."""
 
-WIDEST = 48
-"""Numbers that a tree sees at most."""
+MAX_TREE_COLUMNS = 48
+"""Maximum number of features that a tree sees."""
 
-LEAST = 3.0
-"""Curvature of the log loss on each side of a split, at least."""
+MIN_CURVATURE = 3.0
+"""Minimum curvature of the log loss on each side of a split."""
 
-SHRINKAGE = 1.0
-"""Curvature that is added to that of a leaf, so that few transactions do not say much."""
+REGULARIZATION = 1.0
+"""Curvature added to that of a leaf, which shrinks the values of leaves with few transactions."""
 
-MOST = 100_000
-"""Transactions that trees are grown on at most."""
+MAX_ROWS = 100_000
+"""Maximum number of transactions that trees are grown on."""
 
 QUANTILES = np.concatenate([np.linspace(0, 1, 33)[1:-1], [0.98, 0.99, 0.995, 0.998, 0.999]])
-"""Of a number, where trees may ask: evenly, and often where it is high."""
+"""Quantiles of a feature that are candidate thresholds: evenly spaced, and denser where it is high."""
 
-LEAVES, FEWEST = 16, 8
-"""Of the small tree that finds where else they may ask: leaves, and transactions in each."""
+MAX_THRESHOLD_LEAVES, MIN_THRESHOLD_ROWS = 16, 8
+"""Leaves, and transactions in each, of the small tree that gives the other candidate thresholds."""
+
+Split = tuple[int, int]
+"""A column, and the number of its thresholds that a value must exceed."""
 
 
 @dataclass(frozen=True)
-class Grown:
-    """Trees of DEPTH questions each. columns: int32 (DEPTH, trees), the number that is asked for. thresholds: float32
-    (DEPTH, trees), what it is asked to exceed. values: float32 (trees, 2**DEPTH), log-odds of the leaves; the first question
-    tells the halves apart.
+class ObliviousTrees:
+    """Trees with the same split at all nodes of a level.
+
+    Attributes:
+        columns: int32 (DEPTH, trees), the feature of each split.
+        thresholds: float32 (DEPTH, trees), which it must exceed.
+        values: float32 (trees, 2**DEPTH), log-odds of the leaves; the first split tells the halves apart.
     """
 
     columns: np.ndarray
@@ -49,141 +57,146 @@ class Grown:
     values: np.ndarray
 
 
-def grow(numbers: np.ndarray, fraud: np.ndarray, count: int, seed: int) -> Grown:
-    """`count` boosted trees that tell frauds: numbers float32 (rows, features), fraud bool (rows,).
+def grow_trees(features: np.ndarray, is_fraud: np.ndarray, count: int, seed: int) -> ObliviousTrees:
+    """`count` boosted trees that predict fraud: features float32 (rows, features), is_fraud bool (rows,).
 
-    Each asks the same questions on all of its paths (oblivious trees: Prokhorenkova et al., 2018, CatBoost), which makes
-    them steadier than others where frauds are few, and a leaf the number that its answers spell. Newton steps on the
-    log loss, on some rows and columns each (Friedman, 2002; Chen and Guestrin, 2016). They start from even odds: from the
-    share of frauds, small leaves of nothing but frauds would have too little curvature to split off.
+    Oblivious trees (Prokhorenkova et al., 2018, CatBoost) are steadier than others where frauds are few, and
+    the index of a leaf is the binary number of its splits. Newton steps on the log loss, on a sample of rows
+    and columns for each tree (Friedman, 2002; Chen and Guestrin, 2016). They start from even odds: from the
+    fraud rate, small leaves of nothing but frauds would have too little curvature to split off.
     """
     random = np.random.default_rng(seed)
-    if len(fraud) > MOST:
-        rows = np.sort(random.choice(len(fraud), MOST, replace=False))
-        numbers, fraud = numbers[rows], fraud[rows]
-    edges = [thresholds(values, fraud) for values in numbers.T]
-    codes = np.stack([np.searchsorted(*each) for each in zip(edges, numbers.T, strict=True)], axis=1)
-    drawn = min(WIDEST, max(1, round(COLUMNS * len(edges))))
-    rate, odds, trees = min(HIGHEST, PACE / count), np.zeros(len(fraud)), []
+    if len(is_fraud) > MAX_ROWS:
+        rows = np.sort(random.choice(len(is_fraud), MAX_ROWS, replace=False))
+        features, is_fraud = features[rows], is_fraud[rows]
+    edges = [candidate_thresholds(values, is_fraud) for values in features.T]
+    bins = np.stack([np.searchsorted(*pair) for pair in zip(edges, features.T, strict=True)], axis=1)
+    sampled = min(MAX_TREE_COLUMNS, max(1, round(COLUMN_FRACTION * len(edges))))
+    rate = min(MAX_LEARNING_RATE, TOTAL_LEARNING_RATE / count)
+    odds, trees = np.zeros(len(is_fraud)), []
     for _ in range(count):
-        given = 1 / (1 + np.exp(-odds))
-        slopes, curvatures = fraud - given, given * (1 - given)
-        rows = np.flatnonzero(random.random(len(fraud)) < ROWS)
-        columns = np.sort(random.choice(len(edges), drawn, replace=False))
-        asked = _questions(codes[np.ix_(rows, columns)], slopes[rows], curvatures[rows])
-        splits = [(columns[column], code) for column, code in asked]
-        leaf = _leaf(codes, splits)
-        sums = [np.bincount(leaf[rows], each[rows], 2 ** len(splits)) for each in (slopes, curvatures)]
-        values = np.float32(rate * sums[0] / (sums[1] + SHRINKAGE))
-        odds += values[leaf]
+        probabilities = 1 / (1 + np.exp(-odds))
+        slopes, curvatures = is_fraud - probabilities, probabilities * (1 - probabilities)
+        rows = np.flatnonzero(random.random(len(is_fraud)) < ROW_FRACTION)
+        columns = np.sort(random.choice(len(edges), sampled, replace=False))
+        best = _choose_splits(bins[np.ix_(rows, columns)], slopes[rows], curvatures[rows])
+        splits = [(int(columns[column]), threshold) for column, threshold in best]
+        leaves = _leaf_indices(bins, splits)
+        slope_sums, curvature_sums = (
+            np.bincount(leaves[rows], terms[rows], 2 ** len(splits)) for terms in (slopes, curvatures)
+        )
+        values = np.asarray(rate * slope_sums / (curvature_sums + REGULARIZATION), np.float32)
+        odds += values[leaves]
         trees.append((splits, values))
-    return _written(trees, edges)
+    return _pack_trees(trees, edges)
 
 
-def _written(trees: list[tuple[list[tuple[int, int]], np.ndarray]], edges: list[np.ndarray]) -> Grown:
-    """Trees as splits, of a column and a code each, and values of the leaves."""
+def _pack_trees(trees: list[tuple[list[Split], np.ndarray]], edges: list[np.ndarray]) -> ObliviousTrees:
+    """Trees as splits and values of the leaves, in arrays."""
     columns = np.zeros((DEPTH, len(trees)), np.int32)
-    asked = np.zeros((DEPTH, len(trees)), np.float32)
+    thresholds = np.zeros((DEPTH, len(trees)), np.float32)
     for tree, (splits, _) in enumerate(trees):
-        for level, (column, code) in enumerate(splits):
-            columns[level, tree], asked[level, tree] = column, edges[column][code - 1]
-    # Questions that were not needed change nothing.
-    values = [np.repeat(each, 2**DEPTH // len(each)) for _, each in trees]
-    return Grown(columns, asked, np.stack(values))
+        for level, (column, bin) in enumerate(splits):
+            columns[level, tree], thresholds[level, tree] = column, edges[column][bin - 1]
+    # Levels without a split have the same values on both sides.
+    values = [np.repeat(leaf_values, 2**DEPTH // len(leaf_values)) for _, leaf_values in trees]
+    return ObliviousTrees(columns, thresholds, np.stack(values))
 
 
-def thresholds(values: np.ndarray, fraud: np.ndarray) -> np.ndarray:
-    """Ascending float32, where trees may ask for a number: at quantiles, and where the share of frauds changes most."""
+def candidate_thresholds(values: np.ndarray, is_fraud: np.ndarray) -> np.ndarray:
+    """Ascending float32 thresholds of a feature: quantiles, and where the fraud rate changes most."""
     from sklearn.tree import DecisionTreeClassifier
 
     tree = DecisionTreeClassifier(
-        max_leaf_nodes=LEAVES, min_samples_leaf=FEWEST, criterion="entropy", random_state=0
+        max_leaf_nodes=MAX_THRESHOLD_LEAVES,
+        min_samples_leaf=MIN_THRESHOLD_ROWS,
+        criterion="entropy",
+        random_state=0,
     )
-    tree = tree.fit(values[:, None], fraud).tree_
-    found = [*tree.threshold[tree.feature >= 0], *np.quantile(values, QUANTILES)]
-    found = np.unique(np.float32(found))
-    return found[(found >= values.min()) & (found < values.max())]
+    tree = tree.fit(values[:, None], is_fraud).tree_
+    candidates = [*tree.threshold[tree.feature >= 0], *np.quantile(values, QUANTILES)]
+    thresholds = np.unique(np.asarray(candidates, np.float32))
+    return thresholds[(thresholds >= values.min()) & (thresholds < values.max())]
 
 
-def _questions(codes: np.ndarray, slopes: np.ndarray, curvatures: np.ndarray) -> list[tuple[int, int]]:
-    """Columns, and the codes they are asked to reach: DEPTH of them at most, the best first.
-
-    codes: (rows, columns), how many thresholds lie below each number.
-    """
-    count, width = codes.shape[1], int(codes.max(initial=0)) + 1
-    keys = codes + width * np.arange(count)
-    weights = [np.repeat(each, count) for each in (slopes, curvatures)]
-    leaf, found = np.zeros(len(codes), np.int64), []
+def _choose_splits(bins: np.ndarray, slopes: np.ndarray, curvatures: np.ndarray) -> list[Split]:
+    """At most DEPTH splits, the best first. bins: (rows, columns), thresholds below each value."""
+    count, width = bins.shape[1], int(bins.max(initial=0)) + 1
+    keys = bins + width * np.arange(count)
+    weights = [np.repeat(terms, count) for terms in (slopes, curvatures)]
+    leaves, splits = np.zeros(len(bins), np.int64), []
     for level in range(DEPTH):
         shape = (2**level, count, width)
-        places = (leaf[:, None] * (count * width) + keys).ravel()
-        gains = _gains(*(np.bincount(places, each, np.prod(shape)).reshape(shape) for each in weights))
-        column, code = np.unravel_index(gains.argmax(), gains.shape)
-        if gains[column, code] <= 0:
+        cells = (leaves[:, None] * (count * width) + keys).ravel()
+        sums = (np.bincount(cells, terms, int(np.prod(shape))).reshape(shape) for terms in weights)
+        gains = _split_gains(*sums)
+        column, bin = np.unravel_index(gains.argmax(), gains.shape)
+        if gains[column, bin] <= 0:
             break
-        found.append((int(column), int(code)))
-        leaf = 2 * leaf + (codes[:, column] >= code)
-    return found
+        splits.append((int(column), int(bin)))
+        leaves = 2 * leaves + (bins[:, column] >= bin)
+    return splits
 
 
-def _gains(slopes: np.ndarray, curvatures: np.ndarray) -> np.ndarray:
-    """What asking for each code of each column gains over all leaves, (columns, codes), of sums (leaves, columns, codes)."""
-    up, weight_up = (each[..., ::-1].cumsum(-1)[..., ::-1] for each in (slopes, curvatures))
-    all_, weight = up[..., :1], weight_up[..., :1]
-    down, weight_down = all_ - up, weight - weight_up
-    gains = up**2 / (weight_up + SHRINKAGE) + down**2 / (weight_down + SHRINKAGE)
-    gains -= all_**2 / (weight + SHRINKAGE)
-    return np.where(np.minimum(weight_up, weight_down) >= LEAST, gains, 0.0).sum(axis=0)
+def _split_gains(slopes: np.ndarray, curvatures: np.ndarray) -> np.ndarray:
+    """Gain of each split over all leaves, (columns, bins), from sums (leaves, columns, bins)."""
+    above, curvature_above = (sums[..., ::-1].cumsum(-1)[..., ::-1] for sums in (slopes, curvatures))
+    total, curvature = above[..., :1], curvature_above[..., :1]
+    below, curvature_below = total - above, curvature - curvature_above
+    gains = above**2 / (curvature_above + REGULARIZATION) + below**2 / (curvature_below + REGULARIZATION)
+    gains -= total**2 / (curvature + REGULARIZATION)
+    return np.where(np.minimum(curvature_above, curvature_below) >= MIN_CURVATURE, gains, 0.0).sum(axis=0)
 
 
-def _leaf(codes: np.ndarray, splits: list[tuple[int, int]]) -> np.ndarray:
-    leaf = np.zeros(len(codes), np.int64)
-    for column, code in splits:
-        leaf = 2 * leaf + (codes[:, column] >= code)
-    return leaf
+def _leaf_indices(bins: np.ndarray, splits: Iterable[Split]) -> np.ndarray:
+    leaves = np.zeros(len(bins), np.int64)
+    for column, bin in splits:
+        leaves = 2 * leaves + (bins[:, column] >= bin)
+    return leaves
 
 
 @keras.saving.register_keras_serializable("dltasks.fraud")
-class Trees(layers.Layer):
-    """Numbers (batch, features) to the log-odds (batch, 1) that `count` grown trees say; 0 before they are grown.
+class BoostedTrees(layers.Layer):
+    """Features (batch, features) to the log-odds (batch, 1) of `count` trees; 0 before they are grown.
 
-    Answers are the bits of a leaf's number (Popov, Morozov and Babenko, 2019, Neural Oblivious Decision Ensembles).
+    The results of a tree's splits are the bits of a leaf's index (Popov, Morozov and Babenko, 2019, Neural
+    Oblivious Decision Ensembles).
     """
 
-    def __init__(self, count: int, **options):
+    def __init__(self, count: int, **options: Any):
         super().__init__(**options)
         self.count = count
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"count": self.count}
 
-    def build(self, shape):
-        def constant(name, shape, dtype="float32"):
+    def build(self, shape: Any) -> None:
+        def constant(name: str, shape: tuple[int, ...], dtype: str = "float32") -> Any:
             return self.add_weight(shape=shape, dtype=dtype, initializer="zeros", trainable=False, name=name)
 
         self.columns = constant("columns", (DEPTH, self.count), "int32")
         self.thresholds = constant("thresholds", (DEPTH, self.count))
         self.values = constant("values", (self.count, 2**DEPTH))
 
-    def adapt(self, numbers: np.ndarray, fraud: np.ndarray, seed: int) -> None:
-        """Grow the trees: (rows, features) and bool (rows,)."""
-        grown = grow(numbers, fraud, self.count, seed)
-        self.columns.assign(grown.columns)
-        self.thresholds.assign(grown.thresholds)
-        self.values.assign(grown.values)
+    def adapt(self, features: np.ndarray, is_fraud: np.ndarray, seed: int) -> None:
+        """Grow the trees: features (rows, features), is_fraud bool (rows,)."""
+        trees = grow_trees(features, is_fraud, self.count, seed)
+        self.columns.assign(trees.columns)
+        self.thresholds.assign(trees.thresholds)
+        self.values.assign(trees.values)
 
-    def call(self, numbers):
+    def call(self, features: Any) -> Any:
         # LiteRT copies whole rows much faster than single numbers.
-        rows = ops.transpose(numbers)  # (features, batch)
-        leaf = 0.0
+        rows = ops.transpose(features)  # (features, batch)
+        leaves: Any = 0.0
         for level in range(DEPTH):
-            beyond = ops.take(rows, self.columns[level], axis=0) - self.thresholds[level][:, None]
+            excess = ops.take(rows, self.columns[level], axis=0) - self.thresholds[level][:, None]
             # 1 above the threshold, 0 elsewhere; LiteRT's comparisons are slower.
-            leaf = 2.0 * leaf + ops.ceil(ops.clip(beyond, 0.0, 1.0))  # (trees, batch)
-        first = 2.0**DEPTH * np.arange(self.count, dtype="float32")[:, None]
-        places = ops.cast(leaf + first, "int32")
-        values = ops.take(ops.reshape(self.values, (-1,)), places, axis=0)
+            leaves = 2.0 * leaves + ops.ceil(ops.clip(excess, 0.0, 1.0))  # (trees, batch)
+        first_leaves = 2.0**DEPTH * np.arange(self.count, dtype="float32")[:, None]
+        indices = ops.cast(leaves + first_leaves, "int32")
+        values = ops.take(ops.reshape(self.values, (-1,)), indices, axis=0)
         return ops.sum(values, axis=0)[:, None]
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Any) -> tuple[Any, ...]:
         return (shape[0], 1)
