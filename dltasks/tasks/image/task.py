@@ -71,7 +71,8 @@ class ImageTask(TrainingHooks, Task):
         return (
             f"A prediction with a probability below {self.threshold} is reported as uncertain. On the "
             "validation split this is the lowest threshold above which at least "
-            f"{MIN_CONFIDENT_ACCURACY:.0%} of the predictions are correct and the error rate is at most half of the overall one."
+            f"{MIN_CONFIDENT_ACCURACY:.0%} of the predictions are correct and the error rate is at "
+            "most half of the overall one."
         )
 
     # Data
