@@ -12,8 +12,8 @@ from dltasks.cli import options
 def command(inputs, known, threads, form, top_k, model):
     """Classify each photo: its most probable labels and their probabilities.
 
-    INPUT is a photo (JPEG, PNG, WebP, GIF, BMP or TIFF), a folder of photos, @LIST (a text file with one path per
-    line), or - for standard input.
+    INPUT is a photo (JPEG, PNG, WebP, GIF, BMP or TIFF), a folder of photos, @LIST (a text file with one
+    path per line), or - for standard input.
 
     \b
     dltasks classify samples/image/coffee.jpg
