@@ -17,12 +17,12 @@ HEAD_WEIGHT_DECAY = 1e-3
 """Weight decay of the head on frozen features."""
 
 
-def build_network(classes: int, size: int, backbone: keras.Model, name: str = "image") -> keras.Model:
+def build_network(classes: int, size: int, backbone: keras.Model) -> keras.Model:
     """uint8 "pixels" (batch, size, size, 3) to float32 "probabilities" (batch, classes)."""
     pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
     logits = _logits_layer(classes)(layers.Dropout(0.1, name="dropout")(backbone(pixels)))
     probabilities = layers.Softmax(name="probabilities", dtype="float32")(logits)
-    return keras.Model({"pixels": pixels}, {"probabilities": probabilities}, name=name)
+    return keras.Model({"pixels": pixels}, {"probabilities": probabilities}, name="image")
 
 
 def _logits_layer(classes: int) -> layers.Dense:
