@@ -1,4 +1,4 @@
-"""What the contract suite needs to know of the image task: a data set, settings, and a bad input."""
+"""The image task in the contract suite: a data set, settings, a bad input and corrupt files."""
 
 from pathlib import Path
 
@@ -8,19 +8,19 @@ SETTINGS = {"backbone": "none", "size": 32, "epochs": 3, "batch_size": 16, "lear
 
 
 def make(path: Path) -> Path:
-    """A labelled data set."""
+    """A labeled data set."""
     return drawings.folder(path, 24)
 
 
 def bad_input(path: Path) -> Path:
-    """A file that is not what it says."""
+    """A file with the name of a photo and other content."""
     bad = path / "bad.jpg"
     bad.write_text("not a photo")
     return bad
 
 
 def spoil(data: Path) -> int:
-    """Put things to be moved out of the way into a data set; gives how many."""
+    """Add files to a data set that `--fix` removes; returns their number."""
     photo = next(data.glob("disc/*.jpg"))
     (data / "disc" / "cut.jpg").write_bytes(photo.read_bytes()[:400])
     (data / "disc" / "copy.jpg").write_bytes(photo.read_bytes())

@@ -1,23 +1,23 @@
-"""What is in these photos: labels with their probabilities."""
+"""Classify photos: labels with their probabilities."""
 
 import click
 
 from dltasks.cli import options
 
 
-@click.command(short_help="What is in these photos.")
+@click.command(short_help="Classify photos: labels with their probabilities.")
 @options.prediction
 @options.top_k
-@click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; objects if not given.")
+@click.option("-m", "--model", help="A bundled model, a bundle folder, or a .tflite file (default: objects).")
 def command(inputs, known, threads, form, top_k, model):
-    """Say what each photo shows: labels with their probabilities.
+    """Classify each photo: its most probable labels and their probabilities.
 
-    INPUT is a photo (JPEG, PNG, WebP, GIF, BMP, TIFF), a folder of them, @LIST (a text file of names,
-    one a line), or - for standard input.
+    INPUT is a photo (JPEG, PNG, WebP, GIF, BMP or TIFF), a folder of photos, @LIST (a text file with one
+    path per line), or - for standard input.
 
     \b
     dltasks classify samples/image/coffee.jpg
-    dltasks classify --model runs/flowers --json holiday/ > answers.jsonl
+    dltasks classify -m runs/flowers --json holiday/ > predictions.jsonl
     """
     from dltasks.cli.commands.predict import answer
 

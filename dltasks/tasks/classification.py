@@ -1,18 +1,22 @@
-"""What tasks that choose among labels share: their answers, their loss, and probabilities that mean what they say.
+"""Shared by tasks that choose among labels: predictions, one-hot targets, loss and temperature scaling.
 
 Their network ends in a dense layer named "logits" and a softmax named "probabilities".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+
+CALIBRATION_BATCH_SIZE = 64
+"""Number of inputs predicted at once during temperature scaling."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """A label and its calibrated probability, from 0 to 1."""
+    """A label and its calibrated probability, 0 to 1."""
 
     label: str
     probability: float
@@ -20,9 +24,12 @@ class Label:
 
 @dataclass(frozen=True)
 class ClassPrediction:
-    """An answer among labels.
+    """Probabilities over the labels of a model.
 
-    probabilities: float32 (classes,), of the model's `names`. labels: the `top` most probable.
+    Attributes:
+        names: All labels of the model.
+        probabilities: float32 (classes,), in the order of `names`.
+        top_k: Number of labels in `labels`.
     """
 
     names: tuple[str, ...]
@@ -31,49 +38,60 @@ class ClassPrediction:
 
     @cached_property
     def labels(self) -> tuple[Label, ...]:
+        """The `top_k` most probable labels, the most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")[: self.top_k]
         return tuple(Label(self.names[i], float(self.probabilities[i])) for i in order)
 
-    def agrees(self, other: "ClassPrediction") -> bool:
-        """Whether both hold the same label most probable."""
+    def has_same_label(self, other: "ClassPrediction") -> bool:
+        """Whether both predictions have the same most probable label."""
         return int(self.probabilities.argmax()) == int(other.probabilities.argmax())
 
-    def labels_json(self) -> list[dict[str, object]]:
-        """The labels as plain values."""
-        return [{"label": e.label, "probability": round(e.probability, 4)} for e in self.labels]
+    def labels_to_json(self) -> list[dict[str, object]]:
+        """The labels as plain values, probabilities rounded to four digits."""
+        return [{"label": label.label, "probability": round(label.probability, 4)} for label in self.labels]
 
     def display_rows(self) -> list[tuple[str, str]]:
-        """Lines for people: label and probability."""
-        return [(each.label, f"{each.probability:.1%}") for each in self.labels]
+        """Label and probability of each label, as text."""
+        return [(label.label, f"{label.probability:.1%}") for label in self.labels]
 
-    def ranked(self, more: str) -> list[tuple]:
-        """A row for each label, for CSV: rank, label, probability, and what all rows have in common."""
-        return [(rank, e.label, f"{e.probability:.4f}", more) for rank, e in enumerate(self.labels, 1)]
-
-
-def one_hot(positions: Sequence[int], classes: int) -> np.ndarray:
-    """float32 (count, classes): 1 at each position."""
-    return np.eye(classes, dtype=np.float32)[np.asarray(positions, int)]
+    def rank_labels(self, last_column: str) -> list[tuple]:
+        """A CSV row for each label: rank from 1, label, probability, and `last_column`."""
+        return [
+            (rank, label.label, f"{label.probability:.4f}", last_column)
+            for rank, label in enumerate(self.labels, 1)
+        ]
 
 
-def compile_classifier(model, optimizer, config, targets: np.ndarray) -> None:
-    """Compile a model that gives logits by the name "probabilities". targets: of the training part."""
+def one_hot(indices: Sequence[int], classes: int) -> np.ndarray:
+    """float32 (count, classes), 1 at each index and 0 elsewhere."""
+    return np.eye(classes, dtype=np.float32)[np.asarray(indices, int)]
+
+
+def compile_classifier(model: Any, optimizer: Any, config: Any, targets: np.ndarray) -> None:
+    """Compile a Keras model whose output "probabilities" holds logits.
+
+    targets: float32 (count, classes), those of the training split.
+    """
     import keras
 
-    # Scales and offsets are not to shrink.
-    optimizer.exclude_from_weight_decay([each for each in model.trainable_variables if len(each.shape) < 2])
+    # Scales and offsets should not decay.
+    optimizer.exclude_from_weight_decay(
+        [variable for variable in model.trainable_variables if len(variable.shape) < 2]
+    )
     model.compile(
         optimizer=optimizer,
-        loss={"probabilities": cross_entropy(config, targets)},
+        loss={"probabilities": build_loss(config, targets)},
         metrics={"probabilities": [keras.metrics.CategoricalAccuracy(name="accuracy")]},
         jit_compile=keras.backend.backend() == "jax",
     )
 
 
-def cross_entropy(config, targets: np.ndarray):
-    """The loss from logits, with plan.label_smoothing; each class weighed by its rarity if plan.balance.
+def build_loss(config: Any, targets: np.ndarray) -> Callable[[Any, Any], Any]:
+    """Cross-entropy on logits with config.label_smoothing.
 
-    targets: float32 (count, classes) of the training part.
+    With config.balance, classes are weighted by their inverse frequency.
+
+    targets: float32 (count, classes), those of the training split.
     """
     from keras import ops
 
@@ -82,40 +100,49 @@ def cross_entropy(config, targets: np.ndarray):
     weights = len(targets) / (classes * np.maximum(counts, 1)) if config.balance else np.ones(classes)
     weights = weights.astype("float32")
 
-    def loss(target, logits):
+    def loss(target: Any, logits: Any) -> Any:
         smooth = target * (1 - config.label_smoothing) + config.label_smoothing / classes
         return -ops.sum(smooth * weights * ops.log_softmax(logits, axis=-1), axis=-1)
 
     return loss
 
 
-def fit_temperature(network, inputs: dict[str, np.ndarray], truths: np.ndarray) -> np.ndarray:
-    """Fold the temperature that fits `truths`, int (count,), best into the network; its probabilities then.
+def fit_temperature(network: Any, inputs: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """Scale the logits of the network in place for the lowest log loss; returns the probabilities after that.
 
-    Temperature scaling (Guo et al., 2017) on examples that were not trained on. Gives float64 (count, classes).
+    Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", 2017), on examples not
+    used for training.
+
+    labels: int (count,). Returns float64 (count, classes).
     """
-    chunks = [
-        network.predict_on_batch({name: values[start : start + 64] for name, values in inputs.items()})
-        for start in range(0, len(truths), 64)
+    outputs = [
+        network.predict_on_batch(
+            {name: values[start : start + CALIBRATION_BATCH_SIZE] for name, values in inputs.items()}
+        )
+        for start in range(0, len(labels), CALIBRATION_BATCH_SIZE)
     ]
-    logits = np.log(np.concatenate([each["probabilities"] for each in chunks]).astype(np.float64) + 1e-30)
-    factor = inverse_temperature(logits, truths)
+    probabilities = np.concatenate([output["probabilities"] for output in outputs])
+    logits = np.log(probabilities.astype(np.float64) + 1e-30)
+    factor = fit_inverse_temperature(logits, labels)
     layer = network.get_layer("logits")
     layer.set_weights([weights * factor for weights in layer.get_weights()])
     return softmax(factor * logits)
 
 
-def inverse_temperature(logits: np.ndarray, truths: np.ndarray) -> float:
-    """The factor from 0.2 to 5 on the logits that gives the lowest log loss."""
+def fit_inverse_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The factor on the logits, 0.2 to 5, with the lowest log loss.
 
-    def loss(factor):
-        return -np.log(softmax(factor * logits)[np.arange(len(truths)), truths] + 1e-30).mean()
+    logits: float64 (count, classes); labels: int (count,).
+    """
+
+    def loss(factor: float) -> float:
+        return -np.log(softmax(factor * logits)[np.arange(len(labels)), labels] + 1e-30).mean()
 
     factors = np.geomspace(0.2, 5, 161)
     return float(min(factors, key=loss))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """float64 (count, classes)"""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    """Probabilities (count, classes) in the dtype of the logits."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

@@ -1,3 +1,5 @@
+"""Image classification."""
+
 from dltasks.tasks.image.task import ImageTask
 
 TASK = ImageTask

@@ -1,65 +1,71 @@
-"""Settings of a training run on photos."""
+"""Training settings of image classification."""
 
 from dataclasses import dataclass
 
 from dltasks.config import TrainingConfig, setting
 from dltasks.errors import ConfigError
 
-PRETRAINED_RATE, RANDOM_RATE = 0.02, 0.05
+PRETRAINED_LEARNING_RATE, RANDOM_LEARNING_RATE = 0.02, 0.05
+"""Default peak learning rates of a pretrained backbone and of random weights."""
+
+MAX_HELD_OUT_FRACTION = 0.9
+"""Maximum fraction of the data for validation and test together."""
 
 
 @dataclass(frozen=True)
 class ImageConfig(TrainingConfig):
-    """All settings of a training run on photos."""
+    """Training settings of image classification."""
 
-    learning_rate: float | None = setting(
+    # None here, as the default depends on the backbone.
+    learning_rate: float | None = setting(  # type: ignore[assignment]
         None,
-        f"Highest learning rate of the schedule; if not given {PRETRAINED_RATE} from a trained backbone, which it "
-        f"must not wash out, and {RANDOM_RATE} from random weights.",
+        f"Peak learning rate (default: {PRETRAINED_LEARNING_RATE} for a pretrained backbone, "
+        f"{RANDOM_LEARNING_RATE} for random weights).",
         above=0,
     )
-    size: int = setting(96, "Side of the network's square input, in pixels.", minimum=16)
+    size: int = setting(96, "Side length of the network's square input, in pixels.", minimum=16)
     backbone: str = setting(
         "objects",
-        "Where the network begins: a bundled model, none (random weights), the name of a network of "
+        "Initial weights: a bundled model, none (random weights), the name of a network of "
         "keras.applications (its ImageNet weights are downloaded), a bundle, or a .keras file.",
     )
     head_epochs: int = setting(
-        20, "Epochs of the last layer alone, before all layers are trained.", minimum=0
+        20, "Epochs for the last layer alone, before all layers are trained.", minimum=0
     )
     initial_crop_size: int | None = setting(
-        None, "Side of the training crops at the start; 4/7 of --size if not given.", minimum=16
+        None, "Side length of the first training crops (default: 4/7 of --size).", minimum=16
     )
     final_crop_size: int | None = setting(
-        None, "Side of the training crops at the end; 6/7 of --size if not given.", minimum=16
+        None, "Side length of the last training crops (default: 6/7 of --size).", minimum=16
     )
     min_crop_area: float = setting(
-        0.35, "Smallest share of a photo's area that a training crop keeps.", minimum=0.05, maximum=1
+        0.35, "Minimum fraction of a photo's area in a training crop.", minimum=0.05, maximum=1
     )
     color_jitter: float = setting(
-        0.2, "Most that brightness, contrast and saturation change.", minimum=0, maximum=1
+        0.2, "Maximum change of brightness, contrast and saturation.", minimum=0, maximum=1
     )
     mixup_alpha: float = setting(
-        0.2, "Alpha of mixup and CutMix: how strongly photos are mixed; 0 for not at all.", minimum=0
+        0.2, "Alpha of MixUp and CutMix: higher mixes photos more strongly, 0 turns both off.", minimum=0
     )
     label_smoothing: float = setting(
-        0.1, "Share of a target spread over all classes.", minimum=0, maximum=0.9
+        0.1, "Fraction of each target spread over all classes.", minimum=0, maximum=0.9
     )
     validation_split: float = setting(
-        0.1, "Share to choose by, where the data has no such part.", minimum=0.01
+        0.1, "Fraction for validation, where the data declares no such split.", minimum=0.01
     )
     test_split: float = setting(
-        0.1, "Share to judge by, where the data has no such part; 0 for none.", minimum=0
+        0.1, "Fraction for testing, where the data declares no such split; 0 for none.", minimum=0
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        if self.validation_split + self.test_split > 0.9:
+        if self.validation_split + self.test_split > MAX_HELD_OUT_FRACTION:
             raise ConfigError(
-                f"val {self.validation_split} and test {self.test_split} leave too little to train on; at most 0.9 together"
+                f"--validation-split {self.validation_split} and --test-split {self.test_split} leave too "
+                f"little to train on; expected at most {MAX_HELD_OUT_FRACTION} together"
             )
 
     def peak_learning_rate(self) -> float:
         if self.learning_rate is not None:
             return self.learning_rate
-        return RANDOM_RATE if self.backbone == "none" else PRETRAINED_RATE
+        return RANDOM_LEARNING_RATE if self.backbone == "none" else PRETRAINED_LEARNING_RATE

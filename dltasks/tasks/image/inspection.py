@@ -1,10 +1,11 @@
-"""What is wrong with a folder of photos."""
+"""Findings about a data set of photos: unreadable files, duplicates, class balance, unusual photos."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,158 +18,235 @@ from dltasks.errors import DataError
 from dltasks.files import read_file
 from dltasks.progress import Progress
 from dltasks.tasks.image import data, near_duplicates, pixels, split
+from dltasks.tasks.image.config import ImageConfig
 
-SIZE = 64
-"""Side that photos are looked at in."""
+if TYPE_CHECKING:
+    from dltasks.tasks.image.task import ImageTask
 
-FLAT = 2.0
-"""Levels of 255 that the pixels of a photo of nothing differ by, at most."""
+INSPECTED_SIZE = 64
+"""Side length to which photos are scaled for the inspection, in pixels."""
 
-LONG = 4.0
-"""Longer side as a multiple of the shorter one beyond which too little of a photo is seen."""
+MAX_BLANK_DEVIATION = 2.0
+"""Maximum standard deviation of the pixels of a blank photo, in levels of 255."""
 
-RARE = 0.05
-"""Share of the photos that may be of another kind than the rest before that is how these photos are."""
+MAX_ASPECT_RATIO = 4.0
+"""Maximum ratio of the longer to the shorter side; above it, the center square shows too little."""
+
+MAX_UNUSUAL_FRACTION = 0.05
+"""Maximum fraction of unusual photos; with more, they are typical of the data set."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is seen of one photo. flatness: standard deviation of its pixels."""
+class ImageStats:
+    """Properties of one photo.
+
+    Attributes:
+        digest: Hash of its bytes.
+        thumbnail: float32 (8, 8, 3).
+        hash: Difference hash, uint64.
+        deviation: Standard deviation of its pixels, in levels of 255, of the channel with the highest.
+        header: The header of its file.
+    """
 
     digest: bytes
     thumbnail: np.ndarray
-    hash: np.ndarray
-    flatness: float
-    facts: pixels.Facts
+    hash: int
+    deviation: float
+    header: pixels.ImageHeader
+
+    @property
+    def is_blank(self) -> bool:
+        return self.deviation <= MAX_BLANK_DEVIATION
+
+    @property
+    def aspect_ratio(self) -> float:
+        """The longer side divided by the shorter one."""
+        return max(self.header.width, self.header.height) / max(1, min(self.header.width, self.header.height))
+
+    @property
+    def dimensions(self) -> str:
+        return f"{self.header.width} x {self.header.height}"
 
 
-def inspect(task, source, config, progress: Progress) -> Inspection:
-    """Findings of a data set of photos. Raises DataError where none can be looked at."""
+@dataclass(frozen=True)
+class Reference:
+    """The values that photos are compared with.
+
+    size: side length of the network's input. rare_modes: color modes of few photos.
+    """
+
+    size: int
+    rare_modes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A property of single photos that is reported.
+
+    Attributes:
+        kind: Kind of the finding.
+        matches: Whether a photo has the property.
+        message: The property, from its plural verb on; {size} is the side length of the network's input.
+        fix: Recommended action.
+        severity: Severity of the finding.
+        common_severity: Severity if more than MAX_UNUSUAL_FRACTION of the photos match.
+        detail: Text after the name of a photo.
+        is_removable: Whether `--fix` removes these photos.
+    """
+
+    kind: str
+    matches: Callable[[ImageStats, Reference], bool]
+    message: str
+    fix: str
+    severity: str = NOTE
+    common_severity: str = NOTE
+    detail: Callable[[ImageStats], str] = lambda stats: ""
+    is_removable: bool = False
+
+
+RULES = (
+    Rule(
+        "blank",
+        lambda stats, reference: stats.is_blank,
+        "show a single color",
+        "remove them (--fix)",
+        severity=WARNING,
+        common_severity=WARNING,
+        is_removable=True,
+    ),
+    Rule(
+        "small",
+        lambda stats, reference: min(stats.header.width, stats.header.height) < reference.size / 2,
+        "are smaller than half of the network's input, {size} pixels",
+        "use larger photos, or train with a smaller --size",
+        common_severity=WARNING,
+        detail=lambda stats: stats.dimensions,
+    ),
+    Rule(
+        "extreme aspect ratio",
+        lambda stats, reference: stats.aspect_ratio > MAX_ASPECT_RATIO,
+        f"have an aspect ratio above {MAX_ASPECT_RATIO:g}:1; only the center square is used",
+        "crop them to their subject",
+        detail=lambda stats: stats.dimensions,
+    ),
+    Rule(
+        "wrong extension",
+        lambda stats, reference: stats.header.has_wrong_suffix,
+        "have the file extension of another format",
+        "rename them: dltasks reads them, other programs may not",
+        detail=lambda stats: f"is {stats.header.format}",
+    ),
+    Rule(
+        "rare color mode",
+        lambda stats, reference: stats.header.mode in reference.rare_modes,
+        "have a different color mode from most (gray, CMYK, palette, transparency)",
+        "check that they are not all of one class; they are converted to RGB on white",
+        detail=lambda stats: stats.header.mode,
+    ),
+    Rule(
+        "animated image",
+        lambda stats, reference: stats.header.frames > 1,
+        "have several frames",
+        "check that the first frame shows the class; only that one is used",
+    ),
+)
+"""Everything reported of single photos."""
+
+
+def inspect(task: "ImageTask", source: Any, config: ImageConfig, progress: Progress) -> Inspection:
+    """Findings about a data set of photos. Raises DataError where no photo can be inspected."""
     if str(source).startswith("tfds:"):
-        found, examples = None, data.load_examples(source)
+        files, examples = None, data.load_examples(source)
         items = Items("photo", "photos", examples.source_names, examples.labels, examples.splits)
     else:
-        found = labeled_files.find_labeled_files(source, data.PHOTOS)
-        examples, items = found.batch(), class_balance.labeled_items(found)
+        files = labeled_files.find_labeled_files(source, data.PHOTOS)
+        examples, items = files.batch(), class_balance.labeled_items(files)
     task.adapt(examples, config)
-    looks = map_inputs(examples.inputs, _look, progress)
-    kept = [i for i, each in enumerate(looks) if isinstance(each, Look)]
-    failures = {i: each for i, each in enumerate(looks) if isinstance(each, DataError)}
+    results = map_inputs(examples.inputs, _measure, progress)
+    stats = {i: result for i, result in enumerate(results) if isinstance(result, ImageStats)}
+    failures = {i: result for i, result in enumerate(results) if isinstance(result, DataError)}
     findings = [
         *class_balance.unreadable_findings(failures, items),
-        *class_balance.balance_findings(items, kept),
+        *class_balance.balance_findings(items, list(stats)),
     ]
-    if found:
-        findings += class_balance.ignored_file_findings(found, _is_photo)
-    if kept:
-        findings += _copied(looks, kept, items, examples, config)
-        findings += _unusual(looks, kept, items, config)
+    if files:
+        findings += class_balance.ignored_file_findings(files, _is_photo)
+    if stats:
+        findings += _find_duplicates(stats, items, examples, config)
+        findings += _find_unusual(stats, items, config)
     return Inspection("image", len(examples), items.many, tuple(findings))
 
 
-def _look(raws: Sequence) -> list[Look | DataError]:
-    looks, seen = [], []
-    for raw in raws:
+def _measure(photos: Sequence[Any]) -> list[ImageStats | DataError]:
+    """The properties of each photo, or the DataError in its place."""
+    files: list[tuple[bytes, pixels.ImageHeader] | DataError] = []
+    images = []
+    for photo in photos:
         try:
-            seen.append(pixels.load(raw, SIZE))
-            whole = raw if isinstance(raw, bytes) else read_file(Path(raw))
-            looks.append((blake2b(whole, digest_size=16).digest(), pixels.facts(raw)))
+            image = pixels.load(photo, INSPECTED_SIZE)
+            content = photo if isinstance(photo, bytes) else read_file(Path(photo))
+            files.append((blake2b(content, digest_size=16).digest(), pixels.read_header(photo)))
+            images.append(image)
         except DataError as error:
-            looks.append(error)
-    if not seen:
-        return looks
-    stacked = np.stack(seen)
-    described = zip(*near_duplicates.described(stacked), stacked.std(axis=(1, 2)).max(axis=1), strict=True)
-    return [each if isinstance(each, DataError) else _together(each, next(described)) for each in looks]
+            files.append(error)
+    if not images:
+        return [file for file in files if isinstance(file, DataError)]
+    stacked = np.stack(images)
+    deviations = stacked.std(axis=(1, 2)).max(axis=1)
+    measured = zip(*near_duplicates.compute_fingerprints(stacked), deviations, strict=True)
+    return [file if isinstance(file, DataError) else _combine(file, *next(measured)) for file in files]
 
 
-def _together(read, described) -> Look:
-    digest, facts = read
-    thumbnail, hash, flatness = described
-    return Look(digest, thumbnail, hash, float(flatness), facts)
+def _combine(
+    file: tuple[bytes, pixels.ImageHeader], thumbnail: np.ndarray, hash: int, deviation: float
+) -> ImageStats:
+    digest, header = file
+    return ImageStats(digest, thumbnail, hash, float(deviation), header)
 
 
-def _copied(looks, kept: list[int], items: Items, examples: Batch, config) -> Iterator[Finding]:
-    digests = [each.digest if isinstance(each, Look) else None for each in looks]
+def _find_duplicates(
+    stats: dict[int, ImageStats], items: Items, examples: Batch, config: ImageConfig
+) -> Iterator[Finding]:
+    digests = [stats[i].digest if i in stats else None for i in range(len(examples))]
     yield from duplicates.duplicate_findings(group_equal(digests), items, "identical")
-    first = {digests[i]: i for i in reversed(kept)}
-    alone = [i for i in kept if first[digests[i]] == i and looks[i].flatness > FLAT]
-    likenesses, hashes = [looks[i].thumbnail for i in alone], [looks[i].hash for i in alone]
-    picture, near = duplicates.near_duplicate_findings(
-        alone, likenesses, hashes, near_duplicates.LEVELS, items
+    first = {stats[i].digest: i for i in reversed(stats)}
+    distinct = [i for i in stats if first[stats[i].digest] == i and not stats[i].is_blank]
+    thumbnails, hashes = [stats[i].thumbnail for i in distinct], [stats[i].hash for i in distinct]
+    groups, near = duplicates.near_duplicate_findings(
+        distinct, thumbnails, hashes, near_duplicates.MAX_THUMBNAIL_DIFFERENCE, items
     )
     yield from near
+    originals = [first[stats[i].digest] for i in stats]
     try:
-        known = np.array([picture.get(first[digests[i]], first[digests[i]]) for i in kept])
-        split.divide(examples.take(kept), known, config)
+        split.split_photos(
+            examples.take(stats), np.array([groups.get(original, original) for original in originals]), config
+        )
     except DataError as error:
-        yield Finding("too few", ERROR, 1, str(error), "", fatal=True)
+        yield Finding("too few photos", ERROR, 1, str(error), "", fatal=True)
 
 
-def _unusual(looks, kept: list[int], items: Items, config) -> Iterator[Finding]:
-    facts = {i: looks[i].facts for i in kept}
-    small = [i for i in kept if min(facts[i].width, facts[i].height) < config.size / 2]
-    long = [i for i in kept if _ratio(facts[i]) > LONG]
-    flat = [i for i in kept if looks[i].flatness <= FLAT]
-    misnamed = [i for i in kept if facts[i].misnamed]
-    sized = {i: f"{items.names[i]} {facts[i].width} x {facts[i].height}" for i in (*small, *long)}
-    modes = Counter(each.mode for each in facts.values())
-    rare = [i for i in kept if modes[facts[i].mode] <= RARE * len(kept) and facts[i].mode != "RGB"]
-    moving = [i for i in kept if facts[i].frames > 1]
-    for kind, severity, there, told, advice, examples in (
-        ("blank", WARNING, flat, "show nothing but one colour", "take them out (--fix)", None),
-        (
-            "small",
-            WARNING if len(small) > RARE * len(kept) else NOTE,
-            small,
-            f"are smaller than half of what the network sees, {config.size} pixels",
-            "larger ones tell more; or train with a smaller --size",
-            [sized[i] for i in small],
-        ),
-        (
-            "long",
-            NOTE,
-            long,
-            f"are more than {LONG:g} times as long as wide; only the middle square is seen",
-            "crop them to what they show",
-            [sized[i] for i in long],
-        ),
-        (
-            "wrong ending",
-            NOTE,
-            misnamed,
-            "are of another format than the name says",
-            "they are read all the same; other programs may not",
-            [f"{items.names[i]} is {facts[i].format}" for i in misnamed],
-        ),
-        (
-            "rare mode",
-            NOTE,
-            rare,
-            "have other colours than most (grey, CMYK, a palette, transparent)",
-            "they are taken over white, as colours; look whether they are all of one class",
-            [f"{items.names[i]} {facts[i].mode}" for i in rare],
-        ),
-        ("moving", NOTE, moving, "have several pictures", "only the first is seen", None),
-    ):
-        if there:
+def _find_unusual(stats: dict[int, ImageStats], items: Items, config: ImageConfig) -> Iterator[Finding]:
+    limit = MAX_UNUSUAL_FRACTION * len(stats)
+    modes = Counter(photo.header.mode for photo in stats.values())
+    rare_modes = frozenset(mode for mode, count in modes.items() if count <= limit and mode != "RGB")
+    reference = Reference(config.size, rare_modes)
+    for rule in RULES:
+        matches = [i for i, photo in stats.items() if rule.matches(photo, reference)]
+        if matches:
             yield Finding(
-                kind,
-                severity,
-                len(there),
-                items.count_phrase(len(there), told),
-                advice,
-                tuple(examples or (items.names[i] for i in there)),
-                items.removable(there) if kind == "blank" else (),
+                rule.kind,
+                rule.common_severity if len(matches) > limit else rule.severity,
+                len(matches),
+                items.count_phrase(len(matches), rule.message.format(size=config.size)),
+                rule.fix,
+                tuple(f"{items.names[i]} {rule.detail(stats[i])}".rstrip() for i in matches),
+                items.removable(matches) if rule.is_removable else (),
             )
 
 
-def _ratio(facts: pixels.Facts) -> float:
-    return max(facts.width, facts.height) / max(1, min(facts.width, facts.height))
-
-
 def _is_photo(path: Path) -> bool:
+    """Whether the content of a file is a photo, whatever its name."""
     try:
-        return bool(pixels.facts(path))
+        return bool(pixels.read_header(path))
     except DataError:
         return False

@@ -1,27 +1,39 @@
-"""Which photos show the same picture."""
+"""Near-duplicate photos: 8 x 8 color thumbnails and difference hashes."""
 
 import numpy as np
 
 from dltasks.data import near_duplicates
 
-LEVELS = 8.0
-"""Of 255, that the thumbnails of one picture differ by on average, at most."""
+MAX_THUMBNAIL_DIFFERENCE = 8.0
+"""Maximum mean difference between the thumbnails of near-duplicates, in levels of 255."""
+
+CHUNK_SIZE = 256
+"""Number of photos reduced at once."""
 
 
-def groups(pixels: np.ndarray) -> np.ndarray:
-    """For each photo the position of the first that shows the same picture.
+def group_photos(pixels: np.ndarray) -> np.ndarray:
+    """For each photo the index of its first near-duplicate, or its own index; int64 (count,).
 
-    pixels: uint8 (count, size, size, 3). See duplicates.groups; the likenesses are 8 x 8 colour thumbnails.
+    pixels: uint8 (count, size, size, 3).
     """
-    chunks = [described(pixels[start : start + 256]) for start in range(0, len(pixels), 256)]
-    thumbnails, hashes = (np.concatenate(each) for each in zip(*chunks, strict=True))
-    return near_duplicates.group_near_duplicates(thumbnails, hashes, LEVELS)
+    chunks = [
+        compute_fingerprints(pixels[start : start + CHUNK_SIZE])
+        for start in range(0, len(pixels), CHUNK_SIZE)
+    ]
+    thumbnails, hashes = (np.concatenate(arrays) for arrays in zip(*chunks, strict=True))
+    return near_duplicates.group_near_duplicates(thumbnails, hashes, MAX_THUMBNAIL_DIFFERENCE)
 
 
-def described(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Thumbnails float32 (count, 8, 8, 3) and difference hashes uint64 (count,) of photos uint8 (count, size, size, 3)."""
-    rows, columns, wide = (near_duplicates.averaging_matrix(pixels.shape[1], to) for to in (8, 8, 9))
+def compute_fingerprints(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Thumbnails float32 (count, 8, 8, 3) and difference hashes uint64 (count,).
+
+    pixels: uint8 (count, size, size, 3).
+    """
+    rows, columns, hash_columns = (
+        near_duplicates.averaging_matrix(pixels.shape[1], length) for length in (8, 8, 9)
+    )
     strips = np.einsum("ih,bhwc->biwc", rows, pixels.astype(np.float32), optimize=True)
-    grey = np.einsum("jw,biw->bij", wide, strips.mean(axis=3), optimize=True)
-    rising = (grey[:, :, 1:] > grey[:, :, :-1] + 0.5).reshape(len(pixels), 64)
-    return np.einsum("jw,biwc->bijc", columns, strips, optimize=True), near_duplicates.difference_hash(rising)
+    gray = np.einsum("jw,biw->bij", hash_columns, strips.mean(axis=3), optimize=True)
+    rising = (gray[:, :, 1:] > gray[:, :, :-1] + 0.5).reshape(len(pixels), 64)
+    thumbnails = np.einsum("jw,biwc->bijc", columns, strips, optimize=True)
+    return thumbnails, near_duplicates.difference_hash(rising)

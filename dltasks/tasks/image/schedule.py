@@ -1,65 +1,27 @@
-"""How a run on photos goes: the last layer first, then all of them on crops that may grow."""
+"""The schedule of the training crops: their side length grows during the run."""
 
-from functools import lru_cache
-
-import keras
-import numpy as np
-
-from dltasks.config import with_overrides
-from dltasks.tasks.image import network as networks
+from dltasks.tasks.image.config import ImageConfig
 
 STEP = 8
-"""Sides of training crops are multiples of this, so that few graphs are traced."""
+"""Training crops have a multiple of this side length, so that few graphs are traced."""
 
-GROWN = 0.75
-"""Share of a run after which the crops have their last size."""
+GROWTH_END = 0.75
+"""Fraction of a run after which the crops have their final size."""
 
 
-def crop_size(config, progress: float) -> int:
-    """Side of the training crops when `progress` (0 to 1) of the run is done.
+def crop_size(config: ImageConfig, completed: float) -> int:
+    """Side length of the training crops when this fraction of the run is completed, 0 to 1.
 
-    They grow from 4/7 to 6/7 of the network's side where the plan does not say otherwise. A network sees things
-    larger in random crops than in whole photos, so it is trained on smaller crops than it is used on (Touvron et al.,
-    "Fixing the train-test resolution discrepancy", 2019).
+    By default it grows from 4/7 to 6/7 of the network's side. Objects appear larger in random crops than in
+    whole photos, so training uses smaller crops than prediction (Touvron et al., "Fixing the train-test
+    resolution discrepancy", 2019).
     """
-    last = config.final_crop_size or _stepped(config.size * 6 / 7)
-    first = config.initial_crop_size or min(last, _stepped(config.size * 4 / 7))
-    if progress >= GROWN:
-        return last
-    return max(first, int(first + (last - first) * progress / GROWN) // STEP * STEP)
+    final = config.final_crop_size or _round_to_step(config.size * 6 / 7)
+    initial = config.initial_crop_size or min(final, _round_to_step(config.size * 4 / 7))
+    if completed >= GROWTH_END:
+        return final
+    return max(initial, int(initial + (final - initial) * completed / GROWTH_END) // STEP * STEP)
 
 
-def _stepped(side: float) -> int:
+def _round_to_step(side: float) -> int:
     return max(STEP, round(side / STEP) * STEP)
-
-
-@lru_cache(maxsize=8)
-def _augmentation(size: int, classes: int, config, to: int) -> keras.Model:
-    return networks.augmentation(size, classes, config, to)
-
-
-def augmentation_at(task, config, progress: float) -> keras.Model:
-    """The augmentation for this part of the run."""
-    return _augmentation(task.size, len(task.labels), config, crop_size(config, progress))
-
-
-def train_head(network: keras.Model, config, pixels: np.ndarray, targets: np.ndarray) -> None:
-    """Fit the last layer to features that the backbone computes once."""
-    backbone = network.get_layer("backbone")
-    features = features_of(backbone, pixels)
-    scale = float(np.sqrt(np.mean(np.square(features).sum(axis=1)))) or 1.0
-    config = with_overrides(config, {"learning_rate": 8.0 / scale**2, "weight_decay": 1e-3})
-    head = networks.training_model(network, config, targets, frozen=True)
-    head.fit(
-        {"features": features},
-        {"probabilities": targets},
-        batch_size=64,
-        epochs=config.head_epochs,
-        verbose=0,
-    )
-
-
-def features_of(backbone: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    """float32 (count, channels)"""
-    chunks = [backbone.predict_on_batch(pixels[start : start + 64]) for start in range(0, len(pixels), 64)]
-    return np.concatenate(chunks)

@@ -1,57 +1,58 @@
-"""Photos divided into train, val and test: stratified, each picture on one side only."""
+"""Splitting photos into train, val and test: stratified by label, near-duplicates in one split."""
 
 import numpy as np
 
 from dltasks.data.batch import Batch, Splits
 from dltasks.errors import DataError
+from dltasks.tasks.image.config import ImageConfig
 
 
-def divide(examples: Batch, pictures: np.ndarray, config) -> Splits:
-    """Positions of each part. Parts that the data declares stand; those it lacks are cut from train.
+def split_photos(examples: Batch, groups: np.ndarray, config: ImageConfig) -> Splits:
+    """Indices of each split. Declared splits stay as they are; a missing one is taken from train.
 
-    pictures: for each example the position of the first that shows the same picture (pictures.groups); these stay together.
-    Raises DataError for a class with too few pictures.
+    groups: int (count,), the index of the first near-duplicate of each example (see group_photos); a group
+    stays in one split. Raises DataError for a class with too few photos.
     """
-    parts = {"train": [], "val": [], "test": []}
-    for position, split in enumerate(examples.splits or [None] * len(examples)):
-        parts[split or "train"].append(position)
-    shares = {
-        name: share
-        for name, share in (("test", config.test_split), ("val", config.validation_split))
-        if share and not parts[name]
+    splits: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for index, name in enumerate(examples.splits or [None] * len(examples)):
+        splits[name or "train"].append(index)
+    fractions = {
+        name: fraction
+        for name, fraction in (("test", config.test_split), ("val", config.validation_split))
+        if fraction and not splits[name]
     }
-    if not shares:
-        return Splits(**parts)
+    if not fractions:
+        return Splits(**splits)
     random = np.random.default_rng(config.seed)
-    kept = []
-    for label, members in _by_label(examples.labels, pictures, parts["train"]).items():
-        _check(label, len(members), len(shares) + 1)
+    train: list[int] = []
+    for label, members in _group_by_label(examples.labels, groups, splits["train"]).items():
+        _check_group_count(label, len(members), len(fractions) + 1)
         order = random.permutation(len(members))
         shuffled = [members[i] for i in order]
-        for name, share in shares.items():
-            wanted = max(1, round(share * sum(map(len, members))))
-            while wanted > 0 and len(shuffled) > 1:
-                taken = shuffled.pop()
-                parts[name] += taken
-                wanted -= len(taken)
-        kept += [position for picture in shuffled for position in picture]
-    return Splits(train=sorted(kept), val=sorted(parts["val"]), test=sorted(parts["test"]))
+        for name, fraction in fractions.items():
+            missing = max(1, round(fraction * sum(map(len, members))))
+            while missing > 0 and len(shuffled) > 1:
+                group = shuffled.pop()
+                splits[name] += group
+                missing -= len(group)
+        train += [index for group in shuffled for index in group]
+    return Splits(train=sorted(train), val=sorted(splits["val"]), test=sorted(splits["test"]))
 
 
-def _by_label(truths, pictures: np.ndarray, positions: list[int]) -> dict[str, list[list[int]]]:
-    """The pictures of each label; a picture under two labels stands with the label of its first photo."""
+def _group_by_label(labels, groups: np.ndarray, indices: list[int]) -> dict[str, list[list[int]]]:
+    """The groups of each label; a group with two labels counts under the label of its first photo."""
     members: dict[int, list[int]] = {}
-    for position in positions:
-        members.setdefault(int(pictures[position]), []).append(position)
-    by_label: dict[str, list[list[int]]] = {truths[position]: [] for position in positions}
-    for picture in members.values():
-        by_label[truths[picture[0]]].append(picture)
+    for index in indices:
+        members.setdefault(int(groups[index]), []).append(index)
+    by_label: dict[str, list[list[int]]] = {labels[index]: [] for index in indices}
+    for group in members.values():
+        by_label[labels[group[0]]].append(group)
     return dict(sorted(by_label.items()))
 
 
-def _check(label: str, count: int, needed: int) -> None:
-    if count < needed:
+def _check_group_count(label: str, count: int, required: int) -> None:
+    if count < required:
         raise DataError(
-            f"class {label!r} has {count} photo{'s' * (count != 1)}, near-copies counted once; it needs {needed}, "
-            "one for each part: add photos or remove the class"
+            f"class {label!r} has {count} photo{'s' * (count != 1)} (near-duplicates count once); "
+            f"at least {required} are needed, one per split: add photos or remove the class"
         )

@@ -1,0 +1,191 @@
+"""Backbones: our residual network, the networks of keras.applications, and any .keras file.
+
+A backbone takes uint8 pixels (batch, height, width, 3) of any size and returns features (batch, channels).
+"""
+
+import difflib
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from dltasks.errors import ConfigError, ModelError, TrainingError
+from dltasks.task import LoadPretrained
+
+STAGE_WIDTHS = (32, 64, 128, 256)
+"""Channels of the stages of the residual network."""
+
+BLOCKS_PER_STAGE = 2
+"""Number of residual blocks per stage."""
+
+
+def find_backbone(name: str, load_pretrained: LoadPretrained) -> keras.Model:
+    """The backbone of this name: "none", a bundled model, a bundle, a .keras file, or an application.
+
+    Raises ConfigError, ModelError, TrainingError.
+    """
+    if name == "none":
+        return build_resnet()
+    if Path(name).suffix == ".keras":
+        return load_backbone(Path(name))
+    if (network := load_pretrained(name)) is not None:
+        return _copy_as_float32(network.get_layer("backbone"))
+    return download_application(name)
+
+
+def check_backbone(name: str) -> None:
+    """Raises ConfigError for a backbone that does not exist, without building it."""
+    from dltasks.bundle.storage import find_bundle
+
+    if name == "none" or find_bundle(name) is not None:
+        return
+    if Path(name).suffix != ".keras":
+        find_application(name)
+    elif not Path(name).is_file():
+        raise ConfigError(f"--backbone {name}: no such file")
+
+
+def build_resnet() -> keras.Model:
+    """A residual network (He et al., 2015) with 2.8 M parameters.
+
+    Its first convolution halves the resolution.
+    """
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    x = layers.Rescaling(1 / 64, offset=-2, name="scaling")(pixels)
+    x = _normalize(layers.Conv2D(STAGE_WIDTHS[0], 3, 2, padding="same", use_bias=False)(x), "relu")
+    for stage, width in enumerate(STAGE_WIDTHS):
+        for block in range(BLOCKS_PER_STAGE):
+            x = _add_block(x, width, stride=2 if stage and not block else 1)
+    return keras.Model(pixels, layers.GlobalAveragePooling2D()(x), name="backbone")
+
+
+def _add_block(x: Any, width: int, stride: int) -> Any:
+    """Two convolutions and a shortcut.
+
+    Where the size shrinks, the shortcut averages (ResNet-D, He et al., 2018).
+    """
+    shortcut = x
+    if stride > 1 or x.shape[-1] != width:
+        if stride > 1:
+            shortcut = layers.AveragePooling2D(stride, padding="same")(shortcut)
+        shortcut = _normalize(layers.Conv2D(width, 1, use_bias=False)(shortcut))
+    x = _normalize(layers.Conv2D(width, 3, stride, padding="same", use_bias=False)(x), "relu")
+    x = _normalize(layers.Conv2D(width, 3, padding="same", use_bias=False)(x), gamma="zeros")
+    return layers.ReLU()(layers.Add()([x, shortcut]))
+
+
+def _normalize(x: Any, activation: str | None = None, gamma: str = "ones") -> Any:
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma)(x)
+    return layers.Activation(activation)(x) if activation else x
+
+
+def application_names() -> list[str]:
+    """Names of the networks of keras.applications."""
+    return [name for name in dir(keras.applications) if name[0].isupper()]
+
+
+def find_application(name: str) -> tuple[Any, Callable[..., keras.Model]]:
+    """The module and the constructor of a network of keras.applications. Raises ConfigError."""
+    names = application_names()
+    if name not in names:
+        matches = difflib.get_close_matches(name, [*names, "objects", "none"], 1, 0.4)
+        hint = f"; did you mean {matches[0]}?" if matches else ""
+        raise ConfigError(
+            f"--backbone {name}: expected a bundled model, a path, or a network of keras.applications{hint}"
+        )
+    constructor = getattr(keras.applications, name)
+    return getattr(keras.applications, constructor.__module__.rpartition(".")[2]), constructor
+
+
+def download_application(name: str) -> keras.Model:
+    """A network of keras.applications with its ImageNet weights and preprocessing.
+
+    Raises ConfigError, TrainingError.
+    """
+    module, constructor = find_application(name)
+    try:
+        # Keras prints the progress of a download to standard output, which is for results.
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = constructor(include_top=False, weights="imagenet", pooling="avg")
+    except Exception as error:  # Keras raises plain Exceptions for failed downloads
+        raise TrainingError(
+            f"--backbone {name} could not be downloaded ({_first_line(error)}); offline, "
+            "use --backbone objects, --backbone none, or the path of a .keras file"
+        ) from error
+    return include_preprocessing(network, module.preprocess_input)
+
+
+def include_preprocessing(network: keras.Model, preprocess: Callable[[np.ndarray], Any]) -> keras.Model:
+    """The network with its preprocessing as a 1 x 1 convolution.
+
+    Every preprocess_input of keras.applications is affine over the channels: its values for black, red, green
+    and blue determine it.
+    """
+    probes = np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]).reshape(4, 1, 1, 3)
+    values = np.asarray(preprocess(probes.astype("float32").copy())).reshape(4, 3)
+    offset, kernel = values[0], (values[1:] - values[0]) / 255
+    channels = layers.Conv2D(3, 1, name="preprocessing", trainable=False)
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    features = network(channels(_to_float32(pixels)))
+    channels.set_weights([kernel.reshape(1, 1, 3, 3), offset])
+    return keras.Model(pixels, features, name="backbone")
+
+
+def load_backbone(path: Path) -> keras.Model:
+    """The layer "backbone" of a .keras file, or everything before its last Dense layer. Raises ModelError."""
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds of errors for a damaged zip
+        raise ModelError(f"{path}: not a Keras model that loads safely ({_first_line(error)})") from error
+    if "backbone" in [layer.name for layer in model.layers]:
+        return _copy_as_float32(model.get_layer("backbone"))
+    dense = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
+    features = dense[-1].input if dense else model.output
+    if len(features.shape) != 2:
+        features = layers.GlobalAveragePooling2D()(features)
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    try:
+        network = _accept_any_size(model, features)
+        return keras.Model(pixels, network(_to_float32(pixels)), name="backbone")
+    except ValueError as error:
+        raise ModelError(
+            f"{path}: not usable as a backbone, which takes photos of any size (batch, height, width, 3); "
+            "pool before its first Dense layer, for example with GlobalAveragePooling2D"
+        ) from error
+
+
+def _accept_any_size(model: keras.Model, features: Any) -> keras.Model:
+    """A copy of the model up to `features`, for photos of any height and width.
+
+    Raises ValueError where its layers do not allow that.
+    """
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4 or model.inputs[0].shape[-1] != 3:
+        raise ValueError("expected one input of photos")
+    network = keras.Model(model.inputs[0], features, name="features")
+    copy = keras.models.clone_model(network, input_tensors=keras.Input((None, None, 3)))
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _to_float32(pixels: Any) -> Any:
+    """The same levels as float32; layers do not convert uint8."""
+    return layers.Rescaling(1.0, dtype="float32")(pixels)
+
+
+def _copy_as_float32(backbone: keras.Model) -> keras.Model:
+    """A trainable copy with float32 weights."""
+    copy = keras.models.clone_model(backbone)
+    copy.set_weights(backbone.get_weights())
+    copy.name = "backbone"
+    return copy
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
