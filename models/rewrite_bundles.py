@@ -62,6 +62,8 @@ def rewrite_manifest(manifest: dict[str, Any], renames: dict[str, Any], descript
     for name in ("parity", "stream_parity"):
         if name in manifest:
             manifest[name] = rename_keys(manifest[name], PARITY)
+    if "history" in renames:
+        manifest["training"] = rename_strings(manifest["training"], renames["history"])
     evaluation = manifest["evaluation"]
     evaluation["confusion"] = [rename_keys(each, CONFUSION) for each in evaluation["confusion"]]
     evaluation["scores"] = rename_keys(evaluation["scores"], renames.get("scores", {}))
@@ -71,6 +73,8 @@ def rewrite_manifest(manifest: dict[str, Any], renames: dict[str, Any], descript
     for table in evaluation.get("tables", ()):
         titles = renames.get("table_titles", {})
         table["title"] = titles.get(table["title"], table["title"])
+        cells = renames.get("table_cells", {})
+        table["rows"] = [[cells.get(cell, cell) for cell in row] for row in table["rows"]]
         columns = renames.get("table_columns", {})
         table["columns"] = [columns.get(column, column) for column in table["columns"]]
     manifest["protocol"] = PROTOCOL
@@ -94,11 +98,10 @@ def rewrite_layers(value: Any, renames: dict[str, Any]) -> Any:
     if not isinstance(value, dict):
         return value
     value = {key: rewrite_layers(each, renames) for key, each in value.items()}
-    registered = value.get("registered_name")
-    if isinstance(registered, str) and registered.startswith("dltasks>"):
-        old = registered.removeprefix("dltasks>")
+    package, _, old = str(value.get("registered_name")).partition(">")
+    if package.partition(".")[0] == "dltasks":
         new = renames.get("classes", {}).get(old, old)
-        value |= {"registered_name": f"dltasks>{new}", "class_name": new}
+        value |= {"registered_name": f"{package}>{new}", "class_name": new}
         value["config"] = rename_keys(value["config"], renames.get("arguments", {}).get(old, {}))
         if value.get("module") is not None and new in renames.get("modules", {}):
             value["module"] = renames["modules"][new]
@@ -113,25 +116,42 @@ def rewrite_keras(content: bytes, renames: dict[str, Any]) -> bytes:
             data = source.read(name)
             if name == "config.json":
                 config = rewrite_layers(json.loads(data), renames)
-                data = json.dumps(rename_strings(config, renames.get("layers", {}))).encode()
+                config = rename_strings(config, renames.get("layers", {}))
+                data = json.dumps(sort_outputs(config)).encode()
             elif name == "model.weights.h5":
-                data = rewrite_weights(data, renames.get("weights", {}))
+                data = rewrite_weights(data, renames.get("weights", {}), renames.get("weight_patterns", []))
             target.writestr(zipfile.ZipInfo(name, ZIP_DATE), data, zipfile.ZIP_BZIP2, 9)
     return file.getvalue()
 
 
-def rewrite_weights(content: bytes, names: dict[str, str]) -> bytes:
-    """An HDF5 file of weights with the segments of its paths renamed; "segment_1" as "segment"."""
+def sort_outputs(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of a model with the outputs of each layer numbered by name, as Keras does."""
+    outputs = config["config"].get("output_layers")
+    for layer in {output[0] for output in outputs.values()} if isinstance(outputs, dict) else ():
+        names = sorted(name for name, output in outputs.items() if output[0] == layer)
+        if len(names) > 1:
+            outputs |= {name: [layer, outputs[name][1], i] for i, name in enumerate(names)}
+    return config
+
+
+def rewrite_weights(content: bytes, names: dict[str, str], patterns: list[list[str]]) -> bytes:
+    """An HDF5 file of weights with its paths rewritten.
+
+    patterns: regular expressions and what replaces them in a path, applied first. names: those of single segments; "segment_1"
+    is renamed as "segment".
+    """
     import h5py
 
     def rename(path: str) -> str:
+        for pattern, replacement in patterns:
+            path = re.sub(pattern, replacement, path)
         return "/".join(segment(each) for each in path.split("/"))
 
     def segment(name: str) -> str:
         stem, number = re.fullmatch(r"(.*?)(_\d+)?", name).groups()
         return names[name] if name in names else names.get(stem, stem) + (number or "")
 
-    if not names:
+    if not names and not patterns:
         return content
     file = io.BytesIO()
     with h5py.File(io.BytesIO(content)) as source, h5py.File(file, "w") as target:

@@ -116,11 +116,11 @@ class SentenceScorer(layers.Layer):
         for layer in (*self.blocks, self.norm, self.logit):
             layer.build((None, None, self.hidden_size))
 
-    def call(self, vectors, mask, training=False):
-        bias = -MASK_PENALTY * ops.expand_dims(1.0 - mask, (1, 2))
+    def call(self, vectors, sentence_mask, training=False):
+        bias = -MASK_PENALTY * ops.expand_dims(1.0 - sentence_mask, (1, 2))
         for block in self.blocks:
             vectors = block(vectors, bias, training=training)
         return ops.squeeze(self.logit(self.norm(vectors)), -1)
 
-    def compute_output_shape(self, vectors_shape, mask_shape):
+    def compute_output_shape(self, vectors_shape, sentence_mask_shape):
         return vectors_shape[:2]
