@@ -2,9 +2,9 @@
 
 python models/rewrite_bundles.py OLD_MODELS NEW_MODELS
 
-Renames the keys of bundle.json and parity.json, the fields and settings of each task, the Keras classes and layers of model.keras,
-and the tensors of the .tflite files and their golden vectors, as renames/TASK.json says; weights are copied byte for byte. Then
-the hashes and the card are written anew.
+Renames the keys of bundle.json and parity.json, the fields and settings of each task, the Keras classes and
+layers of model.keras, and the tensors of the .tflite files and their golden vectors, as renames/TASK.json
+says; weights are copied byte for byte. Then the hashes and the card are written anew.
 """
 
 import argparse
@@ -137,8 +137,8 @@ def sort_outputs(config: dict[str, Any]) -> dict[str, Any]:
 def rewrite_weights(content: bytes, names: dict[str, str], patterns: list[list[str]]) -> bytes:
     """An HDF5 file of weights with its paths rewritten.
 
-    patterns: regular expressions and what replaces them in a path, applied first. names: those of single segments; "segment_1"
-    is renamed as "segment".
+    patterns: regular expressions and what replaces them in a path, applied first. names: those of single
+    segments; "segment_1" is renamed as "segment".
     """
     import h5py
 

@@ -21,7 +21,7 @@ def padding_bias(tokens):
 
 
 def count_tokens(tokens):
-    """How often each token occurs in its row, int32 (batch, length), at most COUNT_BUCKETS - 1; 0 for padding."""
+    """Counts of each token in its row, int32 (batch, length), at most COUNT_BUCKETS - 1; 0 for padding."""
     equal = ops.cast(ops.equal(tokens[:, :, None], tokens[:, None, :]), "float32")
     counts = ops.sum(equal, axis=-1) * token_mask(tokens)
     return ops.cast(ops.minimum(counts, COUNT_BUCKETS - 1.0), "int32")
@@ -31,7 +31,8 @@ def count_tokens(tokens):
 class Attention(layers.Layer):
     """Multi-head scaled dot-product attention (Vaswani et al., 2017, Attention Is All You Need).
 
-    From (batch, queries, hidden_size) and a memory (batch, keys, hidden_size) to (batch, queries, hidden_size).
+    From queries (batch, queries, hidden_size) and a memory (batch, keys, hidden_size) to an array like the
+    queries.
     """
 
     def __init__(self, hidden_size: int, heads: int, **options):
@@ -49,7 +50,7 @@ class Attention(layers.Layer):
             layer.build((None, None, self.hidden_size))
 
     def project_memory(self, memory):
-        """Keys (batch, heads, head_size, length), transposed, and values (batch, heads, length, head_size)."""
+        """Transposed keys (batch, heads, head_size, length) and values (batch, heads, length, head_size)."""
         keys = self._split_heads(self.key(memory), (0, 2, 3, 1))
         return keys, self._split_heads(self.value(memory), (0, 2, 1, 3))
 
@@ -74,9 +75,10 @@ class Attention(layers.Layer):
 
 @keras.saving.register_keras_serializable("dltasks.summary")
 class EncoderBlock(layers.Layer):
-    """Pre-norm transformer block (Xiong et al., 2020, On Layer Normalization in the Transformer Architecture).
+    """Pre-norm transformer block.
 
-    From (batch, length, hidden_size) and a bias as `Attention` takes it to (batch, length, hidden_size).
+    Xiong et al., 2020, On Layer Normalization in the Transformer Architecture. From (batch, length,
+    hidden_size) and a bias as `Attention` takes it to an array of the same shape.
     """
 
     def __init__(self, hidden_size: int, heads: int, dropout: float = 0.0, **options):

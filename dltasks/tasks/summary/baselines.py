@@ -31,7 +31,10 @@ def score_first_words(documents: Sequence[Document], references: References) -> 
 def score_baselines(
     documents: Sequence[Document], references: References, count: int, multi_sentence: bool
 ) -> dict[str, np.ndarray]:
-    """ROUGE (texts, 3) by method of `count` sentences: the first, sumy's if it is installed, and the greedy oracle's."""
+    """ROUGE (texts, 3) by method, each of `count` sentences.
+
+    The methods are the first sentences, those of sumy if it is installed, and the greedy oracle.
+    """
     summaries = {f"Lead-{count}": [document.sentences[:count] for document in documents]}
     if find_spec("sumy"):
         summaries |= {

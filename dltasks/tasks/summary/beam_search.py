@@ -11,8 +11,8 @@ CANDIDATES_PER_BEAM = 4
 """Number of continuations that are considered for each beam."""
 
 Advance = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-"""From the last token of each beam (beams,), the index of its parent among the previous beams (beams,), and the number
-of the step to the probabilities of the next token (beams, vocabulary_size)."""
+"""From the last token of each beam (beams,), the index of its parent among the previous beams (beams,), and
+the number of the step to the probabilities of the next token (beams, vocabulary_size)."""
 
 Sequence = tuple[list[int], float]
 """Tokens of a sequence, without START and END, and its score."""
@@ -23,10 +23,9 @@ class BeamSearch:
     """Settings of the search.
 
     Attributes:
-        beams: number of sequences that are continued in each step.
-        min_tokens: minimum number of tokens of a sequence.
-        max_tokens: maximum number of tokens, including END.
-        length_exponent: exponent of the length that log-probabilities are divided by (Wu et al., 2016, Google's Neural
+        beams: number of sequences that are continued in each step. min_tokens: minimum number of tokens of a
+        sequence. max_tokens: maximum number of tokens, including END. length_exponent: exponent of the length
+        that divides log-probabilities (Wu et al., 2016, Google's Neural
             Machine Translation System).
     """
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from dltasks.tasks.summary.selection import SentenceScores
 
-# All constants were chosen on texts of other domains (benchmarks/texts, those with even numbers). The network's own
-# score did not help there.
+# All constants were chosen on texts of other domains (benchmarks/texts, those with even numbers). The score of
+# the network did not help there.
 
 STEM_LETTERS = 6
 """Number of initial letters that two words share to count as the same."""
@@ -42,11 +42,11 @@ Words = list[str]
 
 
 def score_sentences(sentences: Sequence[str]) -> SentenceScores:
-    """Scores of sentences by how often their words recur in the text, their position, numbers and independence.
+    """Scores of sentences by the recurrence of their words, their position, numbers and independence.
 
-    Luhn, 1958, The Automatic Creation of Literature Abstracts; Nenkova and Vanderwende, 2005, The Impact of Frequency on
-    Summarization. Summed by word instead of by pair of sentences, as graph methods do, so that the time grows linearly
-    with the text.
+    Luhn, 1958, The Automatic Creation of Literature Abstracts; Nenkova and Vanderwende, 2005, The Impact of
+    Frequency on Summarization. Summed by word instead of by pair of sentences, as graph methods do, so that
+    the time grows linearly with the text.
     """
     words = [re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", sentence) for sentence in sentences]
     stems = [_content_stems(sentence) for sentence in words]
@@ -67,7 +67,7 @@ def _content_stems(words: Words) -> list[str]:
 
 
 def _recurrence(words: list[Words], stems: list[list[str]], weights: dict[str, float]) -> np.ndarray:
-    """Sum of the weights of the words of each sentence, less for long ones, with a standard deviation of 1."""
+    """Sum of the word weights of each sentence, less for long ones, with a standard deviation of 1."""
     lengths = np.array([max(2, len(sentence)) for sentence in words])
     sums = np.array([sum(weights[stem] for stem in sentence) for sentence in stems])
     recurrence = sums / lengths**LENGTH_EXPONENT
@@ -75,7 +75,7 @@ def _recurrence(words: list[Words], stems: list[list[str]], weights: dict[str, f
 
 
 def is_dependent(sentence: str, words: Words) -> bool:
-    """Whether a sentence quotes, asks, has a speaker, or begins with a word that refers to another sentence."""
+    """Whether a sentence quotes, asks, has a speaker, or begins by referring to another sentence."""
     lower = [word.lower() for word in words]
     if re.search('["“”«»„]', sentence) or sentence.rstrip().endswith("?"):
         return True

@@ -34,7 +34,8 @@ SPLIT_COLUMN = "split"
 class Reference:
     """The label of a text.
 
-    summaries: its reference summaries. oracle_scores: of each of its sentences, 0 to 1, where they were computed.
+    summaries: its reference summaries. oracle_scores: of each of its sentences, 0 to 1, where they were
+    computed.
     """
 
     summaries: tuple[str, ...]
@@ -72,9 +73,10 @@ class _Pairs:
 
 
 def load_pairs(source: Any, text: str | None, summary: str | None) -> Batch:
-    """All pairs of a data set as one batch of Documents and References; an unusable row is a DataError in its place.
+    """All pairs of a data set as one batch of Documents and References.
 
-    text, summary: names of the columns; guessed by default. Raises DataError, MissingExtraError.
+    An unusable row is a DataError in its place. text, summary: names of the columns; guessed by default.
+    Raises DataError, MissingExtraError.
     """
     if isinstance(source, str) and source.startswith("tfds:"):
         return _load_tensorflow_dataset(source.removeprefix("tfds:"))
@@ -138,7 +140,7 @@ def _parse_split(value: Any, name: str) -> str | None:
 
 
 def _load_tensorflow_dataset(name: str) -> Batch:
-    """A set whose text and summary are its supervised keys (cnn_dailymail, xsum, samsum...) or have usual names."""
+    """A set whose text and summary are its supervised keys (as in cnn_dailymail) or have usual names."""
     try:
         import tensorflow_datasets
     except ImportError as error:

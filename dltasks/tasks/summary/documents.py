@@ -64,7 +64,7 @@ class Document:
         text: the text.
         name: what to call it in messages.
         notes: what the user should know about how it was read.
-        regions: the parts with sentences, where the rest is markup, headings or the header of a message; None for all.
+        regions: the parts with sentences, without markup, headings or the header of a message; None for all.
         is_markdown: whether the text is Markdown.
         is_main_text: whether the text was extracted from an HTML page.
         known_spans: the spans of its sentences, where they were computed before.
@@ -102,7 +102,10 @@ def describe(source: Any) -> str:
 
 
 def load_document(source: Any) -> Document:
-    """The document of a path or of the bytes of a text; a Document is returned, a DataError raised. Raises DataError."""
+    """The document of a path, of the bytes of a text, or of a Document.
+
+    Raises DataError; a DataError in place of a document is raised itself.
+    """
     if isinstance(source, Document):
         return source
     if isinstance(source, DataError):
@@ -137,7 +140,8 @@ def check_document(document: Document) -> Document:
         raise DataError(f"{name}: empty; expected a text")
     if len(text) > MAX_CHARACTERS:
         raise DataError(
-            f"{name}: {len(text):,} characters; at most {MAX_CHARACTERS:,} are supported: split it into chapters"
+            f"{name}: {len(text):,} characters; at most {MAX_CHARACTERS:,} are supported: "
+            "split it into chapters"
         )
     regions = [(0, len(text))] if document.regions is None else document.regions
     if not any(character.isalnum() for start, end in regions for character in text[start:end]):

@@ -49,7 +49,8 @@ def encode_windows(
 ) -> Iterator[Arrays]:
     """The inputs of the extractive network, each (1, sentences, ...), for consecutive windows of a text.
 
-    sentences: the tokens of each. max_tokens: limit of tokens of a sentence. fixed_size: pad all windows to equal shapes.
+    sentences: the tokens of each. max_tokens: limit of tokens of a sentence. fixed_size: pad all windows to
+    equal shapes.
     """
     words = [vocabulary.words_of_tokens(task.vocabulary, tokens[:max_tokens]) for tokens in sentences]
     # A word of several tokens counts once.
@@ -69,7 +70,7 @@ def encode_windows(
 
 
 def encode_source(task: "SummaryTask", document: Document) -> np.ndarray:
-    """int32 (1, max_source_tokens): the tokens of the text, of a long one those of its most important sentences."""
+    """int32 (1, max_source_tokens): the tokens of the text, or of the key sentences of a long one."""
     limit = task.max_source_tokens
     text = document.text if document.regions is None else " ".join(document.sentences)
     tokens = vocabulary.tokenize(task.vocabulary, [text[: 40 * limit]], 10 * limit)[0]
@@ -80,7 +81,7 @@ def encode_source(task: "SummaryTask", document: Document) -> np.ndarray:
 
 
 def encode_sequence(task: "SummaryTask", headline: str | None) -> np.ndarray:
-    """int32 (1, max_headline_tokens + 1): START, the tokens of the headline and END; only START without a headline."""
+    """int32 (1, max_headline_tokens + 1): START, and the tokens of the headline and END if there is one."""
     tokens = [vocabulary.START]
     if headline:
         tokens += vocabulary.tokenize(task.vocabulary, [headline], task.max_headline_tokens)[0]

@@ -16,10 +16,10 @@ FREQUENCY_FEATURES = 3
 class SentenceEncoder(layers.Layer):
     """Sentence vectors (batch, sentences, hidden_size) of tokens.
 
-    Inputs are tokens and token_counts, both int32 (batch, sentences, length), and sentence_count, float32 (batch, 1). A
-    token is represented by its embedding, the frequency of its word in the whole text, and its neighbors. A sentence is
-    an attention-weighted mean of its tokens for each of HEADS heads (Lin et al., 2017, A Structured Self-attentive
-    Sentence Embedding) beside a scaled sum of them.
+    Inputs are tokens and token_counts, both int32 (batch, sentences, length), and sentence_count, float32
+    (batch, 1). A token is represented by its embedding, the frequency of its word in the whole text, and its
+    neighbors. A sentence is an attention-weighted mean of its tokens for each of HEADS heads (Lin et al.,
+    2017, A Structured Self-attentive Sentence Embedding) beside a scaled sum of them.
     """
 
     def __init__(self, vocabulary_size: int, hidden_size: int, dropout: float, **options):
@@ -75,7 +75,7 @@ class SentenceEncoder(layers.Layer):
 
 
 def frequency_features(token_counts, sentence_count):
-    """Features (batch, sentences, length, FREQUENCY_FEATURES) of counts in a text of so many sentences, (batch, 1)."""
+    """Features (batch, sentences, length, FREQUENCY_FEATURES) of counts in texts of so many sentences."""
     counts = ops.cast(token_counts, "float32")
     rate = counts / ops.expand_dims(ops.maximum(sentence_count, 1.0), -1)
     return ops.stack([ops.log1p(counts), ops.minimum(rate, 2.0), ops.log1p(16.0 * rate)], axis=-1)
@@ -94,7 +94,7 @@ class SentenceMask(layers.Layer):
 
 @keras.saving.register_keras_serializable("dltasks.summary")
 class SentenceScorer(layers.Layer):
-    """Logits (batch, sentences) of sentence vectors in the context of the other sentences, and a sentence mask.
+    """Logits (batch, sentences) of sentence vectors in their context, from the vectors and a sentence mask.
 
     The order of the sentences is ignored: where a summary stands in a text is a habit of its genre.
     """

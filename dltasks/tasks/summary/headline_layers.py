@@ -98,9 +98,10 @@ class DecoderBlock(layers.Layer):
 class HeadlineModel(layers.Layer):
     """Pointer-generator transformer (See, Liu and Manning, 2017, Get To The Point).
 
-    From source (batch, length) and previous tokens (batch, steps), padded with 0, to what follows each previous token:
-    token_probabilities (batch, steps, vocabulary_size); copy_probabilities (batch, steps, length) of copying each token
-    of the source; and generation_probability (batch, steps, 1), the weight of the former in their mixture.
+    From source (batch, length) and previous tokens (batch, steps), padded with 0, to what follows each
+    previous token: token_probabilities (batch, steps, vocabulary_size); copy_probabilities (batch, steps,
+    length) of copying each token of the source; and generation_probability (batch, steps, 1), the weight of
+    the former in their mixture.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class HeadlineModel(layers.Layer):
         **options,
     ):
         super().__init__(**options)
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "vocabulary_size": vocabulary_size,
             "hidden_size": hidden_size,
             "heads": heads,
@@ -209,7 +210,7 @@ class HeadlineModel(layers.Layer):
         return x
 
     def predict_tokens(self, x, copy_keys, bias):
-        """The three outputs for states x of the decoder. copy_keys: (batch, length, hidden_size), of the source."""
+        """The three outputs for states x of the decoder. copy_keys, bias: of the source."""
         x = self.state_norm(x)
         return {
             "token_probabilities": ops.softmax(self._token_logits(x), axis=-1),
@@ -250,10 +251,10 @@ class HeadlineModel(layers.Layer):
         return inputs
 
     def decode_step(self, inputs):
-        """Outputs (beams, ...) for the last token of some beams, and the past including this step.
+        """Outputs (beams, ...) for the last token of each beam, and the past including this step.
 
-        inputs: as `step_inputs` describes them; `position` is that of the token in the sequence, from 0. Later
-        positions of the past are ignored.
+        inputs: as `step_inputs` describes them; `position` is that of the token in the sequence, from 0.
+        Later positions of the past are ignored.
         """
         positions = ops.arange(self.steps)
         slot = ops.cast(ops.equal(positions, inputs["position"]), "float32")
@@ -270,7 +271,7 @@ class HeadlineModel(layers.Layer):
         return {name: values[0] for name, values in outputs.items()} | past
 
     def log_likelihood(self, source, sequence, training=False):
-        """Log-probability of each token of a sequence (batch, steps + 1) but the first, given those before it."""
+        """Log-probability of each token of a sequence (batch, steps + 1) but the first, given the others."""
         memory, bias = self.encode(source, training)
         x = self.state_norm(self.decode(sequence[:, :-1], memory, bias, training))
         targets = sequence[:, 1:]

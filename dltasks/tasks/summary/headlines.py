@@ -1,4 +1,4 @@
-"""Text of headlines: capital letters, numbers that the source supports, and which part of a long source is read."""
+"""Text of headlines: their case, their numbers, and the part of a long source that is read."""
 
 import re
 from collections import Counter
@@ -44,8 +44,8 @@ LOWERCASE_IN_TITLES = frozenset(
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
-# Numbers are searched from the beginnings of words only: a long word without a number would otherwise be scanned anew
-# from each of its letters.
+# Numbers are searched from the beginnings of words only: a long word without a number would otherwise be
+# scanned anew from each of its letters.
 NUMBER = re.compile(r"(?<![^\W_])[^\W\d_]*\d[^\W_]*(?:[.,]\d+[^\W_]*)*")
 
 

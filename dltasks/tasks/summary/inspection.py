@@ -225,12 +225,15 @@ def _shared_summaries(examples: Batch, usable: Sequence[int], items: Items) -> I
             count,
             f"{count:,} pairs of different texts have the same summary",
             "it describes none of them; --fix moves these pairs away",
-            tuple(
-                f"{items.names[group[0]]}: {_shorten(examples.labels[group[0]].summaries[0])} ({len(group)} times)"
-                for group in groups
-            ),
+            tuple(_describe_group(group, examples, items) for group in groups),
             items.removable(i for group in groups for i in group),
         )
+
+
+def _describe_group(group: Sequence[int], examples: Batch, items: Items) -> str:
+    summary = examples.labels[group[0]].summaries[0]
+    summary = repr(summary if len(summary) <= 40 else summary[:37] + "...")
+    return f"{items.names[group[0]]}: {summary} ({len(group)} times)"
 
 
 def _by_index(examples: Batch, usable: Sequence[int], value: Callable[[int], Any]) -> list[Any]:
@@ -284,7 +287,8 @@ def _long_texts(examples: Batch, usable: Sequence[int], items: Items) -> Iterato
             len(long),
             items.count_phrase(
                 len(long),
-                f"have a text more than {MAX_LENGTH_RATIO} times as long as the median ({median:,.0f} characters)",
+                f"have a text more than {MAX_LENGTH_RATIO} times as long as the median "
+                f"({median:,.0f} characters)",
             ),
             "training uses only its first sentences",
             tuple(f"{items.names[i]}: {length:,} characters" for i, length in long.items()),
@@ -310,7 +314,3 @@ def _split_sizes(examples: Batch, config: SummaryConfig) -> Iterator[Finding]:
             f"only {len(splits.train):,} training pairs",
             "a network needs thousands to do better than the first sentences",
         )
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -21,7 +21,7 @@ def evaluate(
     """The scores, beside those of baselines on the same texts."""
     is_headline = task.style == "headline"
     scores = score(task, predictions, references)
-    documents = [prediction.document for prediction in predictions]
+    documents = [p.document for p in predictions if p.document is not None]
     summaries = [reference.summaries for reference in references]
     results = baselines.score_first_words(documents, summaries) if is_headline else {}
     results |= baselines.score_baselines(

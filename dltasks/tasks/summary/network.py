@@ -18,8 +18,8 @@ SHARPNESS = 20.0
 def extract_network(vocabulary_size: int, config: SummaryConfig) -> keras.Model:
     """Network from tokens to `scores` (batch, sentences), the expected ROUGE of each sentence alone, 0 to 1.
 
-    Inputs are `tokens` and `token_counts`, int32 (batch, sentences, length), the counts of the word of each token in the
-    whole text, and `sentence_count`, float32 (batch, 1), of the whole text.
+    Inputs are `tokens` and `token_counts`, int32 (batch, sentences, length), the counts of the word of each
+    token in the whole text, and `sentence_count`, float32 (batch, 1), of the whole text.
     """
     inputs = {
         "tokens": keras.Input((None, None), dtype="int32", name="tokens"),
@@ -43,7 +43,8 @@ def headline_network(
 ) -> keras.Model:
     """Network from `source` and `sequence` to the outputs of `HeadlineModel` after each token but the last.
 
-    source: int32 (batch, max_source_tokens). sequence: int32 (batch, max_headline_tokens + 1), beginning with START.
+    source: int32 (batch, max_source_tokens). sequence: int32 (batch, max_headline_tokens + 1), beginning with
+    START.
     """
     source = keras.Input((max_source_tokens,), dtype="int32", name="source")
     sequence = keras.Input((max_headline_tokens + 1,), dtype="int32", name="sequence")
@@ -106,10 +107,11 @@ def _log_likelihood(network: Any) -> Any:
 
 
 def ranking_loss(oracle_scores, logits):
-    """Loss (batch,) of the order and the scores of sentences; oracle_scores (batch, sentences) are negative for padding.
+    """Loss (batch,) of the order and the scores of sentences.
 
-    Sum of the cross entropy of the softmax over a text (ListNet; Cao et al., 2007, Learning to Rank) and the mean
-    cross entropy of each sentence's own score.
+    oracle_scores: (batch, sentences), negative for padding. Sum of the cross entropy of the softmax over a
+    text (ListNet; Cao et al., 2007, Learning to Rank) and the mean cross entropy of each sentence's own
+    score.
     """
     mask = ops.cast(oracle_scores >= 0, "float32")
     bias = -MASK_PENALTY * (1.0 - mask)
@@ -120,7 +122,7 @@ def ranking_loss(oracle_scores, logits):
 
 
 def negative_log_likelihood(tokens, log_likelihood):
-    """Negative log-likelihood (batch,) of the tokens of a headline, divided by the mean length of the batch."""
+    """Negative log-likelihood (batch,) of the tokens of a headline, per token of the mean headline."""
     mask = token_mask(tokens)
     return -ops.sum(log_likelihood * mask, axis=-1) / ops.maximum(ops.mean(ops.sum(mask, axis=-1)), 1.0)
 

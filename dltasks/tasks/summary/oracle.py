@@ -1,4 +1,4 @@
-"""Oracle scores: the ROUGE of each sentence, the training target of the extractive network, computed on all cores."""
+"""Oracle scores: the ROUGE of each sentence, which is the training target of the extractive network."""
 
 import hashlib
 import json
@@ -41,10 +41,10 @@ Pair = tuple[str, Sequence[str]]
 def compute_oracle(texts: Sequence[str], summaries: Sequence[Sequence[str]]) -> list[Oracle]:
     """Spans and oracle scores of the sentences of each text.
 
-    The score is the mean F1 of ROUGE-1, 2 and L of the sentence alone, the maximum over the summaries. For summaries
-    shorter than half a sentence (titles) it is the mean recall, or the shortest sentence would win. Where several
-    sentences together do better than one (chosen greedily; Nallapati, Zhai and Zhou, 2017, SummaRuNNer), they get
-    GREEDY_BONUS. Results are kept in the user's cache. Raises MissingExtraError.
+    The score is the mean F1 of ROUGE-1, 2 and L of the sentence alone, the maximum over the summaries. For
+    summaries shorter than half a sentence (titles) it is the mean recall, or the shortest sentence would win.
+    Where several sentences together do better than one (chosen greedily; Nallapati, Zhai and Zhou, 2017,
+    SummaRuNNer), they get GREEDY_BONUS. Results are kept in the user's cache. Raises MissingExtraError.
     """
     path = _cache_path(texts, summaries)
     if path.is_file():
@@ -100,7 +100,7 @@ def score_sentences(text: str, summaries: Sequence[str]) -> Oracle:
 def select_greedily(
     words: Sequence[rouge.Words], references: Sequence[rouge.Words], limit: int = MAX_GREEDY_SENTENCES
 ) -> list[int]:
-    """Indices of sentences, each the one that raises the mean F1 of ROUGE-1 and 2 of all the most, while any does."""
+    """Indices of sentences, added one by one while the mean F1 of ROUGE-1 and 2 of all of them rises."""
     selected: list[int] = []
     best = 0.0
     candidates = set(range(len(words)))

@@ -1,4 +1,4 @@
-"""ROUGE (Lin, 2004) as Google's rouge-score computes it, with stemming; words are stemmed once and compared often."""
+"""ROUGE (Lin, 2004) with stemming, as Google's rouge-score computes it; words are stemmed only once."""
 
 from collections.abc import Sequence
 from functools import lru_cache

@@ -11,7 +11,7 @@ REDUNDANCY_PENALTY = 0.75
 """Fraction of its score that a sentence loses when the summary already has all its words."""
 
 MAX_CANDIDATES = 400
-"""Minimum number of candidates, the best by themselves; comparing all sentences of a book would take too long."""
+"""Number of candidates, the best by themselves; all sentences of a book would take too long to compare."""
 
 MAX_COMPARED = 50
 """Number of selected sentences whose words the candidates are compared with."""
@@ -39,8 +39,9 @@ class SummaryLength:
 class SentenceScores:
     """Scores of the sentences of a text.
 
-    values: of each sentence alone, (sentences,). penalties: what a sentence loses when the summary already has all its
-    words, (sentences,). word_weights: from the index of a sentence to the weight of each of its words.
+    values: of each sentence alone, (sentences,). penalties: what a sentence loses when the summary already
+    has all its words, (sentences,). word_weights: from the index of a sentence to the weight of each of its
+    words.
     """
 
     values: np.ndarray
@@ -58,10 +59,11 @@ def sentence_scores(values: np.ndarray, sentences: Sequence[str]) -> SentenceSco
 
 
 def select_sentences(scores: SentenceScores, sentences: Sequence[str], length: SummaryLength) -> list[int]:
-    """Indices of the sentences of the summary, in the order of the text; empty where all exceed the number of words.
+    """Indices of the sentences of the summary, in the order of the text.
 
-    Sentences are selected by score, less a penalty for words that the selected ones already have (coverage: Lin and
-    Bilmes, 2011, A Class of Submodular Functions for Document Summarization).
+    Empty where all sentences exceed the number of words. Sentences are selected by score, less a penalty for
+    words that the selected ones already have (coverage: Lin and Bilmes, 2011, A Class of Submodular Functions
+    for Document Summarization).
     """
     limit, words_left = length.max_sentences(len(sentences)), length.words
     if limit >= len(sentences) and words_left is None:

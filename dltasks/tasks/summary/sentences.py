@@ -59,7 +59,7 @@ def _chunks(text: str, regions: Sequence[Span] | None) -> Iterator[Span]:
 
 
 def _cut_long(text: str, start: int, end: int) -> Iterator[Span]:
-    """The sentence, or its lines or pieces where it is too long to be one; nothing where it has no letters."""
+    """The sentence, or its lines or pieces if it is too long to be one; nothing if it has no letters."""
     end -= len(text[start:end]) - len(text[start:end].rstrip())
     if not any(character.isalnum() for character in text[start:end]):
         return

@@ -11,7 +11,7 @@ from dltasks.tasks.summary.data import document_of
 
 
 def split_examples(examples: Batch, config: SummaryConfig) -> Splits:
-    """The splits of the data where it has any; otherwise by a hash of each text, so that equal texts stay together."""
+    """The splits of the data, or splits by a hash of each text, which keep equal texts together."""
     splits = examples.splits
     if splits is None or "train" not in splits:
         return _split_by_hash(examples, config)
