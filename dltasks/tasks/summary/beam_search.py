@@ -23,10 +23,11 @@ class BeamSearch:
     """Settings of the search.
 
     Attributes:
-        beams: number of sequences that are continued in each step. min_tokens: minimum number of tokens of a
-        sequence. max_tokens: maximum number of tokens, including END. length_exponent: exponent of the length
-        that divides log-probabilities (Wu et al., 2016, Google's Neural
-            Machine Translation System).
+        beams: number of sequences that are continued in each step.
+        min_tokens: minimum number of tokens of a sequence.
+        max_tokens: maximum number of tokens, including END.
+        length_exponent: exponent of the length that divides log-probabilities; Wu et al., 2016, Google's
+            Neural Machine Translation System.
     """
 
     beams: int = 4

@@ -9,8 +9,8 @@ import numpy as np
 
 from dltasks.tasks.summary.selection import SentenceScores
 
-# All constants were chosen on texts of other domains (benchmarks/texts, those with even numbers). The score of
-# the network did not help there.
+# All constants were chosen on texts of other domains (benchmarks/texts, those with even numbers). The score
+# of the network did not help there.
 
 STEM_LETTERS = 6
 """Number of initial letters that two words share to count as the same."""

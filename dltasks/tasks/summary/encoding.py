@@ -58,7 +58,7 @@ def encode_windows(
     for start in range(0, len(sentences), window_sentences):
         tokens = sentences[start : start + window_sentences]
         counts = [[frequencies[word] for word in row] for row in words[start : start + window_sentences]]
-        # Widths in steps of 8: the runtime allocates anew for each shape.
+        # Multiples of 8 limit the number of different shapes.
         longest = -(-max(map(len, tokens)) // 8) * 8
         width = max_tokens if fixed_size else min(max_tokens, longest)
         height = window_sentences if fixed_size else len(tokens)
