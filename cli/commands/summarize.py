@@ -4,7 +4,6 @@ import math
 import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -43,12 +42,12 @@ DEFAULT_SENTENCES = 3
 def command(texts, sentences, words, ratio, style, highlight, model, threads, as_json, as_csv):
     """Summarize texts: print their three most important sentences, in their order.
 
-    FILE is plain text, Markdown or HTML (its main text is used) in any encoding, a folder of such files, @LIST (a
-    text file with one name per line), or - for standard input, which is also the default.
+    FILE is plain text, Markdown or HTML (its main text is used) in any encoding, a folder of such files,
+    @LIST (a text file with one name per line), or - for standard input, which is also the default.
 
-    With --json, each sentence has the indices of its first character and of the character after its last in the
-    input, and a score from 0 to 1. For texts like the training data the score is the expected ROUGE; for others
-    it only ranks the sentences.
+    With --json, each sentence has a score from 0 to 1, and the positions of its first character and after its
+    last one in the input, without a byte order mark. For texts like the training data the score is the
+    expected ROUGE; for others it only ranks the sentences.
 
     \b
     dltasks summarize samples/summary/lighthouse.md -n 2
@@ -65,8 +64,7 @@ def command(texts, sentences, words, ratio, style, highlight, model, threads, as
     if as_json or as_csv:
         failures = output.answers(bundle.name, predictions, "json" if as_json else "csv")
     else:
-        has_many = len(sources) > 1 or (isinstance(sources[0], str) and Path(sources[0]).is_dir())
-        failures = _print_summaries(predictions, has_many, highlight)
+        failures = _print_summaries(predictions, len(sources) > 1 or _has_folder(sources), highlight)
     sys.exit(1 if failures else 0)
 
 
@@ -82,7 +80,7 @@ def _check_usage(texts, sentences, words, ratio, forms) -> None:
         raise click.UsageError("name a text, or - for standard input")
 
 
-def _load_model(name: str | None, style: str | None, length: dict[str, Any]):
+def _load_model(name: str | None, style: str | None, length: dict[str, Any]) -> Any:
     """The model, set to this length. Raises ModelError."""
     from dataclasses import replace
 
@@ -90,13 +88,18 @@ def _load_model(name: str | None, style: str | None, length: dict[str, Any]):
     from dltasks import registry
     from dltasks.errors import ModelError
 
-    bundle = dltasks.load(name or MODELS[style or "extract"])
+    bundle: Any = dltasks.load(name or MODELS[style or "extract"])
     if (task := registry.task_name(bundle.task)) != "summary":
         raise ModelError(f"{name}: a model for the task {task}; use dltasks predict")
     if style and style != bundle.task.style:
         raise ModelError(f"{name}: its style is {bundle.task.style}, not {style}; omit --style")
     length = length | {"sentences": length["sentences"] or DEFAULT_SENTENCES}
     return replace(bundle, task=replace(bundle.task, **length))
+
+
+def _has_folder(sources: Iterable[str | bytes]) -> bool:
+    # Path.is_dir raises OSError for too long a name.
+    return any(isinstance(source, str) and os.path.isdir(source) for source in sources)  # noqa: PTH112
 
 
 def _print_summaries(predictions: Iterable[tuple[str, Any]], with_names: bool, highlight: bool) -> int:
