@@ -527,7 +527,7 @@ def headline_bundle(tmp_path_factory):
 
 def test_a_trained_headline_model_has_its_signatures_and_agrees_with_its_network(headline_bundle):
     model = library.load(headline_bundle)
-    assert model.runtime.signatures == ("encode", "decode_step")
+    assert model.runtime.signatures == ("encode", "predict_token")
     assert model.manifest["parity"]["agreement"] >= 0.98
 
 
@@ -563,7 +563,7 @@ def test_steps_with_a_cache_equal_the_whole_sequence(headline_bundle):
     past = generation.empty_past(memory, 1, model.task.max_headline_tokens)
     for position, token in enumerate(sequence[0, :-1]):
         step = {"token": np.array([token], np.int32), "position": np.array([position], np.int32)}
-        outputs = run(step | memory | past, "decode_step")
+        outputs = run(step | memory | past, "predict_token")
         past = {name: outputs[name] for name in past}
         for name in ("token_probabilities", "copy_probabilities", "generation_probability"):
             # The file has its weights as float16.

@@ -1,4 +1,4 @@
-"""Generation of headlines with the signatures `encode` and `decode_step` of the network."""
+"""Generation of headlines with the signatures `encode` and `predict_token` of the network."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ def generate(task: "SummaryTask", source: np.ndarray, run: Run) -> list[Sequence
             inputs |= {name: values[parents] for name, values in past.items()}
         else:
             inputs |= empty_past(memory, len(last), task.max_headline_tokens)
-        outputs = run(inputs, "decode_step")
+        outputs = run(inputs, "predict_token")
         past = {name: values for name, values in outputs.items() if name.startswith("past_")}
         return mix_probabilities(outputs, source[0])
 

@@ -185,7 +185,7 @@ class HeadlineModel(layers.Layer):
     def call(self, source, previous, training=False):
         memory, bias = self.encode(source, training)
         x = self.decode(previous, memory, bias, training)
-        return self.predict_tokens(x, self.copy_key(memory), bias[:, 0])
+        return self.compute_outputs(x, self.copy_key(memory), bias[:, 0])
 
     def encode(self, source, training=False):
         """Memory (batch, length, hidden_size) of the source, and the bias that hides its padding."""
@@ -209,7 +209,7 @@ class HeadlineModel(layers.Layer):
             x = block(x, memory, bias, future_bias, training=training)
         return x
 
-    def predict_tokens(self, x, copy_keys, bias):
+    def compute_outputs(self, x, copy_keys, bias):
         """The three outputs for states x of the decoder. copy_keys, bias: of the source."""
         x = self.state_norm(x)
         return {
@@ -267,7 +267,7 @@ class HeadlineModel(layers.Layer):
                 inputs[f"keys_{i}"], inputs[f"values_{i}"], inputs["padding_bias"], slot, future_bias
             )
             x, past[keys], past[values] = block.decode_step(x, inputs[keys], inputs[values], step)
-        outputs = self.predict_tokens(x, inputs["copy_keys"], inputs["padding_bias"][:, 0])
+        outputs = self.compute_outputs(x, inputs["copy_keys"], inputs["padding_bias"][:, 0])
         return {name: values[0] for name, values in outputs.items()} | past
 
     def log_likelihood(self, source, sequence, training=False):

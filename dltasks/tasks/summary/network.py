@@ -66,14 +66,18 @@ def headline_network(
 
 
 def headline_signatures(network: Any) -> dict[str, Signature]:
-    """Signatures of a headline network: `encode` once for a text, then `decode_step` for each token."""
+    """Signatures of a headline network: `encode` once for a text, then `predict_token` for each token.
+
+    The converter sorts signatures by name, and golden vectors pass the outputs of one to the next: `encode` must
+    be the first.
+    """
     model = network.get_layer("headline_model")
     length = model.settings["max_source_tokens"]
     return {
         "encode": Signature(
             network, lambda inputs: model.encode_memory(inputs["source"]), {"source": ((1, length), "int32")}
         ),
-        "decode_step": Signature(network, model.decode_step, model.step_inputs()),
+        "predict_token": Signature(network, model.decode_step, model.step_inputs()),
     }
 
 
