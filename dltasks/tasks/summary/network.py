@@ -68,8 +68,8 @@ def headline_network(
 def headline_signatures(network: Any) -> dict[str, Signature]:
     """Signatures of a headline network: `encode` once for a text, then `predict_token` for each token.
 
-    The converter sorts signatures by name, and golden vectors pass the outputs of one to the next: `encode` must
-    be the first.
+    The converter sorts signatures by name, and golden vectors pass the outputs of one to the next, so that
+    `encode` must be the first.
     """
     model = network.get_layer("headline_model")
     length = model.settings["max_source_tokens"]
