@@ -1,4 +1,4 @@
-"""Summaries beside baselines: SciTLDR, texts of other domains, arXiv headlines, speed and memory, ten texts to read.
+"""Summaries beside baselines: SciTLDR, other domains, arXiv headlines, speed and memory, ten texts to read.
 
     python benchmarks/summary.py ../shared/data [--only scitldr|domains|choosing|headlines|speed|read]
         [--sentences MODEL] [--headlines MODEL]
