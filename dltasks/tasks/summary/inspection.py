@@ -1,8 +1,6 @@
 """Inspection of texts and their summaries for `dltasks doctor`."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +15,11 @@ from dltasks.errors import DataError
 from dltasks.progress import Progress
 from dltasks.tasks.summary.config import SummaryConfig
 from dltasks.tasks.summary.data import load_pairs
-from dltasks.tasks.summary.documents import Document
+from dltasks.tasks.summary.pair_rules import RULES, TOO_LONG
 from dltasks.tasks.summary.split import split_examples
 
 MIN_TRAINING_PAIRS = 200
 """Number of training pairs below which a network learns little."""
-
-MIN_SENTENCES = 2
-"""Number of sentences of a text below which there is nothing to select."""
 
 MAX_NOTED_FRACTION = 0.02
 """Maximum fraction of the pairs with a problem that is a note and not a warning."""
@@ -37,103 +32,6 @@ MIN_PAIRS_WITH_SAME_SUMMARY = 3
 
 MAX_LENGTH_RATIO = 20
 """Length of a text relative to the median above which it is a finding."""
-
-MAX_SHORT_CHARACTERS = 2000
-"""Length of a text that may be a single sentence."""
-
-HTML_TAGS = re.compile(
-    r"</?(?:p|div|br|span|a|b|i|strong|em|li|ul|h[1-6]|table|td|tr)\b[^<>]*>", re.IGNORECASE
-)
-
-SENTENCE_MARKS = re.compile(r"[.!?:;\n。！？]")
-
-WRONG_ENCODING = re.compile("\ufffd|Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]")
-"""Remains of letters that were decoded with a wrong encoding."""
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """A problem of a single pair.
-
-    Attributes:
-        kind: name of the finding.
-        severity: that of a rare problem; a frequent one is a warning at least.
-        applies: whether a text and its summary have the problem.
-        message: what the pairs do, after their number.
-        fix: what to do.
-        removable: whether `--fix` may move these pairs away.
-    """
-
-    kind: str
-    severity: str
-    applies: Callable[[Document, str], bool]
-    message: str
-    fix: str
-    removable: bool = False
-
-
-def _is_not_shorter(document: Document, summary: str) -> bool:
-    return len(summary) >= len(document.text)
-
-
-def _is_beginning(document: Document, summary: str) -> bool:
-    is_prefix = document.text.lstrip().startswith(summary.strip())
-    return is_prefix and not _is_not_shorter(document, summary)
-
-
-def _is_single_sentence(document: Document, _summary: str) -> bool:
-    """Whether a text is one sentence. Texts with several punctuation marks aren't segmented, to save time."""
-    return (
-        len(document.text) <= MAX_SHORT_CHARACTERS
-        and len(SENTENCE_MARKS.findall(document.text)) < 2 * MIN_SENTENCES
-        and len(document) < MIN_SENTENCES
-    )
-
-
-def _matches(pattern: re.Pattern[str]) -> Callable[[Document, str], bool]:
-    return lambda document, summary: bool(pattern.search(document.text) or pattern.search(summary))
-
-
-TOO_LONG = _Rule(
-    "summary too long",
-    WARNING,
-    _is_not_shorter,
-    "have a summary that is not shorter than its text",
-    "check whether the columns are swapped; --fix moves these pairs away",
-    removable=True,
-)
-
-RULES = (
-    TOO_LONG,
-    _Rule(
-        "summary is the beginning",
-        NOTE,
-        _is_beginning,
-        "have a summary that is the beginning of the text, word for word",
-        "the network will learn to copy it; remove it from the text if it does not belong there",
-    ),
-    _Rule(
-        "short text",
-        NOTE,
-        _is_single_sentence,
-        "have a text of one sentence",
-        "there is nothing to select",
-    ),
-    _Rule(
-        "markup",
-        NOTE,
-        _matches(HTML_TAGS),
-        "have HTML tags",
-        "remove them from the texts before training",
-    ),
-    _Rule(
-        "broken letters",
-        NOTE,
-        _matches(WRONG_ENCODING),
-        "have letters that were decoded with a wrong encoding",
-        "create the table again from its source",
-    ),
-)
 
 
 def inspect(source: Any, config: SummaryConfig, progress: Progress) -> Inspection:
