@@ -27,8 +27,8 @@ from measured import COMMAND, ROOT, in_turn, measured, median, progress
 import dltasks
 from dltasks.parallel import parallel_map
 from dltasks.tasks.summary import baselines, metrics
-from dltasks.tasks.summary.data import Reference
 from dltasks.tasks.summary.documents import Document
+from dltasks.tasks.summary.examples import Reference
 
 TEXTS = Path(__file__).parent / "texts"
 SENTENCES = {"news": 2, "articles": 3}

@@ -10,9 +10,9 @@ from dltasks.data.batch import Batch
 from dltasks.errors import DataError
 from dltasks.tasks.summary import headlines, vocabulary
 from dltasks.tasks.summary.config import SummaryConfig
-from dltasks.tasks.summary.data import document_of
 from dltasks.tasks.summary.documents import Document
 from dltasks.tasks.summary.encoding import MAX_SENTENCE_TOKENS, WINDOW_SENTENCES
+from dltasks.tasks.summary.examples import document_of
 from dltasks.tasks.summary.sentences import find_sentences
 from dltasks.tasks.summary.split import split_examples
 

@@ -9,6 +9,7 @@ from dltasks.data import labeled_files, tables
 from dltasks.data.batch import Batch
 from dltasks.errors import DataError, MissingExtraError
 from dltasks.tasks.summary.documents import Document, check_document
+from dltasks.tasks.summary.examples import HeadlineExample, Reference
 
 TEXT_COLUMNS = ("text", "document", "article", "abstract", "source", "body", "content", "story", "dialogue")
 """Names that the column of the texts may have, the likeliest first."""
@@ -28,31 +29,6 @@ SUMMARY_COLUMNS = (
 """Names that the column of the summaries may have, the likeliest first."""
 
 SPLIT_COLUMN = "split"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The label of a text.
-
-    summaries: its reference summaries. oracle_scores: of each of its sentences, 0 to 1, where they were
-    computed.
-    """
-
-    summaries: tuple[str, ...]
-    oracle_scores: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class HeadlineExample:
-    """A text with the headline that the network is trained to write."""
-
-    document: Document | DataError
-    headline: str
-
-
-def document_of(example: Any) -> Any:
-    """The document, path or bytes of an input, with or without its headline."""
-    return example.document if isinstance(example, HeadlineExample) else example
 
 
 @dataclass

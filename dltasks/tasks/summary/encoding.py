@@ -9,8 +9,8 @@ import numpy as np
 
 from dltasks.litert.runtime import Arrays
 from dltasks.tasks.summary import headlines, vocabulary
-from dltasks.tasks.summary.data import HeadlineExample, document_of
 from dltasks.tasks.summary.documents import Document, load_document
+from dltasks.tasks.summary.examples import HeadlineExample, document_of
 
 if TYPE_CHECKING:
     from dltasks.tasks.summary.task import SummaryTask

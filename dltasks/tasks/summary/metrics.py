@@ -8,7 +8,7 @@ import numpy as np
 from dltasks.evaluation import metrics
 from dltasks.evaluation.results import Evaluation, Score, Table, proportion
 from dltasks.tasks.summary import baselines, headlines, rouge
-from dltasks.tasks.summary.data import Reference
+from dltasks.tasks.summary.examples import Reference
 from dltasks.tasks.summary.prediction import SummaryPrediction
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dltasks.data.batch import Batch, Splits
 from dltasks.tasks.summary.config import SummaryConfig
-from dltasks.tasks.summary.data import document_of
+from dltasks.tasks.summary.examples import document_of
 
 
 def split_examples(examples: Batch, config: SummaryConfig) -> Splits:

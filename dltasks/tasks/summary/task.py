@@ -19,8 +19,8 @@ from dltasks.protocols import Signature, TrainingHooks, default_signature
 from dltasks.task import Description, LoadPretrained, Task
 from dltasks.tasks.summary import encoding, generation, vocabulary
 from dltasks.tasks.summary.config import STYLES, SummaryConfig
-from dltasks.tasks.summary.data import Reference, document_of
 from dltasks.tasks.summary.documents import TEXT_FILES, Document, load_document
+from dltasks.tasks.summary.examples import Reference, document_of
 from dltasks.tasks.summary.summarize import summarize
 
 if TYPE_CHECKING:
