@@ -13,16 +13,19 @@ sections:
 config, fields: settings of the training config, and fields of the task
 config_values: values of settings, by setting
 nested_fields: keys of a field's value, by field
-scores, table_titles, table_columns: names in the evaluation
+scores, table_titles, table_columns, table_cells: names in the evaluation
+history: names in the training history
 tensors: inputs, outputs and signatures; "state" also renames "state_0", "state_1", ...
 keras: "classes", "arguments" by old class, "modules" by new class, "layers", and "weights", which are
-segments of the paths of weights; "dense" also renames "dense_1", "dense_2", ...
+segments of the paths of weights; "dense" also renames "dense_1", "dense_2", ...; "weight_patterns": regular
+expressions and their replacements in those paths, applied first
 of_bundles: sections that replace the above, by bundle
 """
 
 import argparse
 import io
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -89,6 +92,7 @@ def rewrite_manifest(manifest: dict[str, Any], renames: dict[str, Any], descript
     manifest["evaluation"] = rewrite_evaluation(manifest["evaluation"], renames)
     for name in {"parity", "stream_parity"} & set(manifest):
         manifest[name] = rewrite_parity(manifest[name], renames)
+    manifest["training"] = rename_strings(manifest["training"], renames.get("history", {}))
     return manifest | {"protocol": PROTOCOL, "data_description": description}
 
 
@@ -114,11 +118,13 @@ def rewrite_fields(fields: dict[str, Any], renames: dict[str, Any]) -> dict[str,
 def rewrite_evaluation(evaluation: dict[str, Any], renames: dict[str, Any]) -> dict[str, Any]:
     """An evaluation in new names."""
     titles, columns = renames.get("table_titles", {}), renames.get("table_columns", {})
+    cells = renames.get("table_cells", {})
     evaluation["confusion"] = [rename_keys(pair, CONFUSION_NAMES) for pair in evaluation["confusion"]]
     evaluation["scores"] = rename_keys(evaluation["scores"], renames.get("scores", {}))
     for table in evaluation.get("tables", ()):
         table["title"] = titles.get(table["title"], table["title"])
         table["columns"] = [columns.get(column, column) for column in table["columns"]]
+        table["rows"] = [[cells.get(cell, cell) for cell in row] for row in table["rows"]]
     return evaluation
 
 
@@ -138,11 +144,22 @@ def rewrite_keras(content: bytes, renames: dict[str, Any]) -> bytes:
             data = source.read(name)
             if name == "config.json":
                 config = rewrite_layers(json.loads(data), renames)
-                data = json.dumps(rename_strings(config, renames.get("layers", {}))).encode()
+                config = rename_strings(config, renames.get("layers", {}))
+                data = json.dumps(sort_outputs(config)).encode()
             elif name == "model.weights.h5":
-                data = rewrite_weights(data, renames.get("weights", {}))
+                data = rewrite_weights(data, renames.get("weights", {}), renames.get("weight_patterns", []))
             target.writestr(zipfile.ZipInfo(name, ZIP_DATE), data, zipfile.ZIP_BZIP2, 9)
     return file.getvalue()
+
+
+def sort_outputs(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of a model with the outputs of each layer numbered by name, as Keras does."""
+    outputs = config["config"].get("output_layers")
+    for layer in {output[0] for output in outputs.values()} if isinstance(outputs, dict) else ():
+        names = sorted(name for name, output in outputs.items() if output[0] == layer)
+        if len(names) > 1:
+            outputs |= {name: [layer, outputs[name][1], i] for i, name in enumerate(names)}
+    return config
 
 
 def rewrite_layers(value: Any, renames: dict[str, Any]) -> Any:
@@ -152,27 +169,28 @@ def rewrite_layers(value: Any, renames: dict[str, Any]) -> Any:
     if not isinstance(value, dict):
         return value
     value = {key: rewrite_layers(item, renames) for key, item in value.items()}
-    registered = value.get("registered_name")
-    if isinstance(registered, str) and registered.startswith("dltasks>"):
-        old = registered.removeprefix("dltasks>")
+    package, _, old = str(value.get("registered_name")).partition(">")
+    if package.partition(".")[0] == "dltasks":
         new = renames.get("classes", {}).get(old, old)
-        value |= {"registered_name": f"dltasks>{new}", "class_name": new}
+        value |= {"registered_name": f"{package}>{new}", "class_name": new}
         value["config"] = rename_keys(value["config"], renames.get("arguments", {}).get(old, {}))
         if value.get("module") is not None and new in renames.get("modules", {}):
             value["module"] = renames["modules"][new]
     return value
 
 
-def rewrite_weights(content: bytes, names: Names) -> bytes:
-    """An HDF5 file of weights with the segments of its paths renamed."""
+def rewrite_weights(content: bytes, names: Names, patterns: list[list[str]]) -> bytes:
+    """An HDF5 file of weights with its paths rewritten: patterns first, then the names of single segments."""
     import h5py
 
-    if not names:
+    if not names and not patterns:
         return content
     file = io.BytesIO()
     with h5py.File(io.BytesIO(content)) as source, h5py.File(file, "w") as target:
 
         def copy(path: str, item: Any) -> None:
+            for pattern, replacement in patterns:
+                path = re.sub(pattern, replacement, path)
             new_path = "/".join(rename_numbered(segment, names) for segment in path.split("/"))
             if isinstance(item, h5py.Dataset):
                 copied = target.create_dataset(new_path, data=item[()])

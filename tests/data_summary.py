@@ -1,4 +1,4 @@
-"""What the contract suite needs to know of the summary task: a data set, settings, and a bad input."""
+"""What the contract suite needs to know about the summary task: a data set, settings, and a bad input."""
 
 import json
 import random
@@ -6,7 +6,7 @@ from pathlib import Path
 
 SETTINGS = {"epochs": 3, "batch_size": 8, "vocabulary_size": 400, "hidden_size": 64, "encoder_layers": 1}
 
-THINGS = (
+OBJECTS = (
     "pump",
     "garden",
     "engine",
@@ -18,8 +18,8 @@ THINGS = (
     "glacier",
     "lantern",
 )
-PLACES = ("Marlow", "Tarn", "Oslo", "Quito", "Perth", "Lund")
-DEEDS = ("repaired", "painted", "measured", "sold", "buried", "praised")
+TOWNS = ("Marlow", "Tarn", "Oslo", "Quito", "Perth", "Lund")
+ACTIONS = ("repaired", "painted", "measured", "sold", "buried", "praised")
 FILLERS = (
     "It rained for most of the week.",
     "Nobody had expected anything else.",
@@ -30,40 +30,43 @@ FILLERS = (
 
 
 def pairs(count: int) -> list[dict]:
-    """Texts of five sentences, one of which is what the summary says."""
-    draw = random.Random(0)
-    found = []
+    """Texts of five sentences, one of which has the content of the summary."""
+    generator = random.Random(0)
+    rows = []
     for _ in range(count):
-        thing, place, deed = draw.choice(THINGS), draw.choice(PLACES), draw.choice(DEEDS)
-        number = draw.randint(2, 90)
-        said = f"We report that the {thing} of {place} was {deed} by {number} people."
-        sentences = [*draw.sample(FILLERS, 3), f"The {thing} is old.", said]
-        draw.shuffle(sentences)
-        found.append(
-            {"text": " ".join(sentences), "summary": f"The {place} {thing} was {deed} by {number} people"}
-        )
-    return found
+        name, town, action = (generator.choice(names) for names in (OBJECTS, TOWNS, ACTIONS))
+        number = generator.randint(2, 90)
+        key_sentence = f"We report that the {name} of {town} was {action} by {number} people."
+        sentences = [*generator.sample(FILLERS, 3), f"The {name} is old.", key_sentence]
+        generator.shuffle(sentences)
+        summary = f"The {town} {name} was {action} by {number} people"
+        rows.append({"text": " ".join(sentences), "summary": summary})
+    return rows
 
 
 def make(path: Path, count: int = 120) -> Path:
-    """A labelled data set."""
+    """Write a labeled data set."""
     path.mkdir(parents=True)
     file = path / "pairs.jsonl"
-    file.write_text("".join(json.dumps(each) + "\n" for each in pairs(count)), encoding="utf-8")
+    file.write_text("".join(json.dumps(row) + "\n" for row in pairs(count)), encoding="utf-8")
     return file
 
 
 def bad_input(path: Path) -> Path:
-    """A file that is not what it says."""
-    bad = path / "bad.txt"
-    bad.write_bytes(b"\0\1\2 not a text")
-    return bad
+    """Write a file whose content does not fit its name."""
+    file = path / "bad.txt"
+    file.write_bytes(b"\0\1\2 not a text")
+    return file
 
 
-def spoil(data: Path) -> int:
-    """Put things to be moved out of the way into a data set; gives how many."""
-    first = data.read_text(encoding="utf-8").splitlines()[0]
+def corrupt(data: Path) -> int:
+    """Add rows that `dltasks doctor --fix` removes to a data set; returns how many."""
+    duplicate = data.read_text(encoding="utf-8").splitlines()[0]
     empty = json.dumps({"text": "A text without a summary. It has two sentences.", "summary": " "})
     with open(data, "a", encoding="utf-8") as file:
-        file.write(f"{first}\n{empty}\n")
+        file.write(f"{duplicate}\n{empty}\n")
     return 2
+
+
+# Until test_doctor.py calls it by its new name.
+spoil = corrupt

@@ -1,122 +1,137 @@
-"""What these texts say, in few of their sentences or in one new line."""
+"""dltasks summarize: the most important sentences of texts, or headlines for them."""
 
 import math
 import os
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 import click
 
 from dltasks.cli import options
 
-STYLES = {"extract": "sentences", "headline": "headlines"}
-"""The bundled model of each style."""
+MODELS = {"extract": "sentences", "headline": "headlines"}
+"""Name of the bundled model of each style."""
 
-SENTENCES = 3
-"""Of a summary, where no length is asked."""
+DEFAULT_SENTENCES = 3
 
 
-@click.command(short_help="What these texts say, in few of their sentences or in one line.")
+@click.command(short_help="Summarize texts, or write headlines for them.")
 @click.argument("texts", nargs=-1, metavar="[FILE...|-]")
+@click.option("-n", "--sentences", type=click.IntRange(1), help="Exact number of sentences.  [default: 3]")
+@click.option("--words", type=click.IntRange(1), help="Maximum number of words.")
 @click.option(
-    "--sentences", type=click.IntRange(1), help="Exactly so many sentences, where the text has them."
+    "--ratio",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Fraction of the sentences, more than 0 and at most 1.",
 )
-@click.option("--words", type=click.IntRange(1), help="Never more than so many words.")
-@click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="This share of the sentences.")
 @click.option(
     "--style",
-    type=click.Choice(tuple(STYLES)),
-    help="extract chooses sentences of the text; headline writes a new line.  [default: extract]",
+    type=click.Choice(tuple(MODELS)),
+    help="extract selects sentences of the text; headline writes a new line.  [default: extract]",
 )
-@click.option("--highlight", is_flag=True, help="The whole text, with the chosen sentences marked.")
+@click.option("--highlight", is_flag=True, help="Print the whole text with the selected sentences marked.")
 @click.option(
-    "--model", help="A bundled model's name, a bundle folder, or a .tflite; by the style if not given."
+    "-m",
+    "--model",
+    help="Name of a bundled model, a bundle folder or a .tflite file.  [default: sentences or headlines]",
 )
 @options.threads
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines: one object a text.")
-@click.option("--csv", "as_csv", is_flag=True, help="CSV: one row a sentence.")
+@click.option("--json", "as_json", is_flag=True, help="JSON Lines: one object per text.")
+@click.option("--csv", "as_csv", is_flag=True, help="CSV: one row per sentence.")
 def command(texts, sentences, words, ratio, style, highlight, model, threads, as_json, as_csv):
-    """Summarise each text: three of its sentences in their order, or as many as you ask for.
+    """Summarize texts: print their three most important sentences, in their order.
 
-    FILE is plain text, Markdown or HTML (its main text is taken), in any encoding; a folder of such; @LIST (a text file of
-    names, one a line); or - for standard input, which is also read where nothing is named. With --json each sentence has
-    the characters of the input where it starts and ends (a byte order mark not counted), and a score from 0 to 1: of texts like
-    those of training the ROUGE that it is likely to get, of others only an order.
+    FILE is plain text, Markdown or HTML (its main text is used) in any encoding, a folder of such files,
+    @LIST (a text file with one name per line), or - for standard input, which is also the default.
+
+    With --json, each sentence has a score from 0 to 1, and the positions of its first character and after its
+    last one in the input, without a byte order mark. For texts like the training data the score is the
+    expected ROUGE; for others it only ranks the sentences.
 
     \b
-    dltasks summarize samples/summary/lighthouse.md
-    dltasks summarize --words 50 report.md page.html
-    dltasks summarize --style headline samples/summary/lighthouse.md
-    dltasks summarize --sentences 5 --json book.txt
+    dltasks summarize samples/summary/lighthouse.md -n 2
+    dltasks summarize --style headline samples/summary/abstract.txt
     """
-    if sum(each is not None for each in (sentences, words, ratio)) > 1:
-        raise click.UsageError("--sentences, --words or --ratio, one of them")
-    if as_json + as_csv + highlight > 1:
-        raise click.UsageError("--json, --csv or --highlight, one of them")
-    if ratio is not None and math.isnan(ratio):
-        raise click.UsageError("--ratio nan: wanted more than 0, at most 1")
-    if not texts and sys.stdin.isatty():
-        raise click.UsageError("name a text, or - for standard input")
+    _check_usage(texts, sentences, words, ratio, (as_json, as_csv, highlight))
     from dltasks.cli import output
 
-    bundle = _loaded(model, style, sentences, words, ratio)
+    bundle = _load_model(model, style, {"sentences": sentences, "words": words, "ratio": ratio})
     if bundle.task.style == "headline" and (sentences or ratio or highlight):
-        raise click.UsageError(
-            "a headline is one new line: --sentences, --ratio and --highlight say nothing of it"
-        )
+        raise click.UsageError("--sentences, --ratio and --highlight do not apply to headlines")
     sources = list(output.sources(texts or ("-",)))
-    pairs = bundle.iter_predictions(sources, threads)
-    form = "json" if as_json else "csv" if as_csv else None
-    if form:
-        failed = output.answers(bundle.name, pairs, form)
+    predictions = bundle.iter_predictions(sources, threads)
+    if as_json or as_csv:
+        failures = output.answers(bundle.name, predictions, "json" if as_json else "csv")
     else:
-        failed = _shown(pairs, len(sources) > 1 or os.path.isdir(sources[0]), highlight)
-    sys.exit(1 if failed else 0)
+        failures = _print_summaries(predictions, len(sources) > 1 or _has_folder(sources), highlight)
+    sys.exit(1 if failures else 0)
 
 
-def _loaded(model, style, sentences, words, ratio):
-    """The bundle, asked for this length. Raises ModelError."""
+def _check_usage(texts, sentences, words, ratio, forms) -> None:
+    """Raises UsageError for options that contradict each other."""
+    if sum(value is not None for value in (sentences, words, ratio)) > 1:
+        raise click.UsageError("use only one of --sentences, --words and --ratio")
+    if sum(forms) > 1:
+        raise click.UsageError("use only one of --json, --csv and --highlight")
+    if ratio is not None and math.isnan(ratio):
+        raise click.UsageError("--ratio is nan; expected more than 0 and at most 1")
+    if not texts and sys.stdin.isatty():
+        raise click.UsageError("name a text, or - for standard input")
+
+
+def _load_model(name: str | None, style: str | None, length: dict[str, Any]) -> Any:
+    """The model, set to this length. Raises ModelError."""
     from dataclasses import replace
 
     import dltasks
     from dltasks import registry
     from dltasks.errors import ModelError
 
-    bundle = dltasks.load(model or STYLES[style or "extract"])
-    if registry.task_name(bundle.task) != "summary":
-        raise ModelError(f"{model}: a model for {registry.task_name(bundle.task)}; dltasks predict takes any")
+    bundle: Any = dltasks.load(name or MODELS[style or "extract"])
+    if (task := registry.task_name(bundle.task)) != "summary":
+        raise ModelError(f"{name}: a model for the task {task}; use dltasks predict")
     if style and style != bundle.task.style:
-        raise ModelError(f"{model}: its style is {bundle.task.style}, not {style}; leave out --style")
-    asked = {"sentences": sentences or SENTENCES, "words": words, "ratio": ratio}
-    return replace(bundle, task=replace(bundle.task, **asked))
+        raise ModelError(f"{name}: its style is {bundle.task.style}, not {style}; omit --style")
+    length = length | {"sentences": length["sentences"] or DEFAULT_SENTENCES}
+    return replace(bundle, task=replace(bundle.task, **length))
 
 
-def _shown(pairs, named: bool, highlight: bool) -> int:
-    """Write the summaries, each under the name of its text if there are several; gives how many failed."""
+def _has_folder(sources: Iterable[str | bytes]) -> bool:
+    # Path.is_dir raises OSError for too long a name.
+    return any(isinstance(source, str) and os.path.isdir(source) for source in sources)  # noqa: PTH112
+
+
+def _print_summaries(predictions: Iterable[tuple[str, Any]], with_names: bool, highlight: bool) -> int:
+    """Print the summaries, each under the name of its text if wanted; returns the number of failures."""
     from dltasks.cli import output
     from dltasks.errors import DltasksError
 
-    failed = 0
-    for origin, answer in pairs:
-        if isinstance(answer, DltasksError):
-            failed += 1
-            output.complain(answer)
+    failures = 0
+    for name, prediction in predictions:
+        if isinstance(prediction, DltasksError):
+            failures += 1
+            output.complain(prediction)
             continue
-        if named:
-            click.echo(f"==> {origin} <==")
-        click.echo(_highlighted(answer) if highlight else answer.summary)
-        if named:
+        if with_names:
+            click.echo(f"==> {name} <==")
+        click.echo(_highlight(prediction) if highlight else prediction.summary)
+        if with_names:
             click.echo()
-        for note in answer.notes:
-            click.echo(f"note: {origin}: {note}", err=True)
-    return failed
+        for note in prediction.notes:
+            click.echo(f"note: {name}: {note}", err=True)
+    return failures
 
 
-def _highlighted(answer) -> str:
-    """The text with its chosen sentences bold on a terminal, between >> and << elsewhere."""
-    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
-    text, parts, at = answer.document.text, [], 0
-    for each in answer.sentences:
-        parts.append(text[at : each.start])
-        parts.append(f">>{each.text}<<" if plain else click.style(each.text, bold=True, reverse=True))
-        at = each.end
-    return "".join([*parts, text[at:]]).rstrip()
+def _highlight(prediction) -> str:
+    """The text with the selected sentences bold on a terminal, between >> and << elsewhere."""
+    is_plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    text, position = prediction.document.text, 0
+    parts = []
+    for sentence in prediction.sentences:
+        parts.append(text[position : sentence.start])
+        parts.append(
+            f">>{sentence.text}<<" if is_plain else click.style(sentence.text, bold=True, reverse=True)
+        )
+        position = sentence.end
+    return "".join([*parts, text[position:]]).rstrip()

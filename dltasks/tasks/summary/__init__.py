@@ -1,3 +1,5 @@
-from dltasks.tasks.summary.task import SummaryTask
+"""Summarization: the most important sentences of a text, or a headline for it."""
 
-TASK = SummaryTask
+from dltasks.tasks.summary.task import SummaryTask as TASK
+
+__all__ = ["TASK"]

@@ -1,4 +1,4 @@
-"""Settings of a training run on texts and their summaries."""
+"""Training settings of the summary task."""
 
 from dataclasses import dataclass, replace
 
@@ -8,73 +8,81 @@ from dltasks.errors import ConfigError
 STYLES = ("extract", "headline")
 
 EXAMPLES_SEEN = {"extract": 170_000, "headline": 500_000}
-"""Examples that are shown in a run that does not say how long it is, in all."""
+"""Total number of examples shown in a run without a set number of epochs, by style."""
 
 
 @dataclass(frozen=True)
 class SummaryConfig(TrainingConfig):
-    """All settings of a training run on texts and their summaries."""
+    """Training settings of the summary task."""
 
     epochs: int | None = setting(
         None,
-        "At most this many passes over the training data; if not given as many as show 170,000 examples to an extractive "
-        "network, 500,000 to one that writes headlines, but 4 at least and 60 at most.",
+        "Maximum number of passes over the training data. By default as many as show 170,000 examples to an "
+        "extractive network or 500,000 to a headline network, at least 4 and at most 60.",
         minimum=1,
         changeable_on_resume=True,
     )
     style: str = setting(
-        "extract", "extract chooses sentences of the text; headline writes a new line.", choices=STYLES
+        "extract", "extract selects sentences of the text; headline writes a new line.", choices=STYLES
     )
-    text: str | None = setting(None, "Column of the text; guessed from names if not given.")
-    summary: str | None = setting(None, "Column of the summary; guessed from names if not given.")
+    text: str | None = setting(None, "Column of the text (default: guessed from names).")
+    summary: str | None = setting(None, "Column of the summary (default: guessed from names).")
     batch_size: int = setting(64, "Examples per step.", minimum=1)
-    learning_rate: float | None = setting(
-        None, "Highest learning rate of the schedule; 0.001 if not given, 0.0015 for headlines.", above=0
+    # The default depends on the style; `peak_learning_rate` resolves it.
+    learning_rate: float | None = setting(  # type: ignore[assignment]
+        None, "Peak learning rate of the schedule (default: 0.001, for headlines 0.0015).", above=0
     )
-    weight_decay: float = setting(0.02, "Weight decay, decoupled from the gradient.", minimum=0)
+    weight_decay: float = setting(0.02, "Decoupled weight decay.", minimum=0)
     quantize: str = setting(
-        "float16", "Level of the bundle's own .tflite.", choices=QUANTIZATION_MODES, changeable_on_resume=True
+        "float16",
+        "Quantization mode of the bundle's .tflite.",
+        choices=QUANTIZATION_MODES,
+        changeable_on_resume=True,
     )
     vocabulary_size: int = setting(
-        8000, "Word pieces in the vocabulary, at most.", minimum=300, maximum=64_000
+        8000, "Maximum number of tokens in the vocabulary.", minimum=300, maximum=64_000
     )
     hidden_size: int | None = setting(
         None,
-        "Size of the vectors, a multiple of 64; 128 if not given, 192 for headlines.",
+        "Size of the hidden vectors, a multiple of 64 (default: 128, for headlines 192).",
         minimum=64,
         maximum=1024,
     )
     encoder_layers: int | None = setting(
         None,
-        "Transformer blocks that see the whole text; 2 if not given, 1 for headlines.",
+        "Transformer blocks of the encoder (default: 2, for headlines 1).",
         minimum=1,
         maximum=12,
     )
-    convolutions: int = setting(2, "Convolutions before them in a headline network.", minimum=0, maximum=12)
-    decoder_layers: int = setting(2, "Transformer blocks that write a headline.", minimum=1, maximum=12)
-    max_source_tokens: int = setting(
-        192, "Pieces of the text that a headline network reads.", minimum=32, maximum=2048
+    convolutions: int = setting(
+        2, "Convolutions before the encoder blocks of a headline network.", minimum=0, maximum=12
     )
-    max_headline_tokens: int = setting(24, "Pieces of the longest headline.", minimum=6, maximum=256)
-    dropout: float = setting(0.1, "Share of the values that are dropped in training.", minimum=0, maximum=0.9)
+    decoder_layers: int = setting(
+        2, "Transformer blocks of the decoder of a headline network.", minimum=1, maximum=12
+    )
+    max_source_tokens: int = setting(
+        192, "Maximum number of tokens of the text that a headline network reads.", minimum=32, maximum=2048
+    )
+    max_headline_tokens: int = setting(24, "Maximum number of tokens of a headline.", minimum=6, maximum=256)
+    dropout: float = setting(0.1, "Dropout rate during training.", minimum=0, maximum=0.9)
     validation_split: float = setting(
-        0.05, "Share to choose by, where the data has no such part.", minimum=0.001, maximum=0.45
+        0.05, "Validation fraction, where the data has no validation split.", minimum=0.001, maximum=0.45
     )
     test_split: float = setting(
-        0.1, "Share to judge by, where the data has no such part; 0 for none.", minimum=0, maximum=0.45
+        0.1, "Test fraction, where the data has no test split; 0 for none.", minimum=0, maximum=0.45
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.hidden_size is not None and self.hidden_size % 64:
-            raise ConfigError(f"units is {self.hidden_size}; it must be a multiple of 64")
+            raise ConfigError(f"hidden_size is {self.hidden_size}; it must be a multiple of 64")
 
-    def width(self) -> int:
-        """Units, where none are said as many as the style wants."""
+    def resolve_hidden_size(self) -> int:
+        """The size of the hidden vectors, by default that of the style."""
         return self.hidden_size or (192 if self.style == "headline" else 128)
 
-    def depth(self) -> int:
-        """Blocks, likewise."""
+    def resolve_encoder_layers(self) -> int:
+        """The number of encoder blocks, by default that of the style."""
         return self.encoder_layers or (1 if self.style == "headline" else 2)
 
     def peak_learning_rate(self) -> float:

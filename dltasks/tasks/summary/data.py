@@ -2,43 +2,19 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dltasks.data import labeled_files, tables
 from dltasks.data.batch import Batch
 from dltasks.errors import DataError, MissingExtraError
-from dltasks.tasks.summary.documents import Document, checked
+from dltasks.tasks.summary.documents import Document, check_document
+from dltasks.tasks.summary.examples import HeadlineExample, Reference
 
+TEXT_COLUMNS = ("text", "document", "article", "abstract", "source", "body", "content", "story", "dialogue")
+"""Names that the column of the texts may have, the likeliest first."""
 
-@dataclass(frozen=True)
-class Example:
-    """A text with the summary that a headline network learns to write."""
-
-    document: Document | DataError
-    summary: str
-
-
-def with_oracle_scores(batch: Batch) -> Batch:
-    """The batch with the spans of the texts' sentences, and with the sentences' gains."""
-    from dltasks.tasks.summary import oracle
-
-    good = [i for i, raw in enumerate(batch.inputs) if isinstance(raw, Document)]
-    found = oracle.labelled([batch.inputs[i].text for i in good], [batch.labels[i].summaries for i in good])
-    raws, truths = list(batch.inputs), list(batch.labels)
-    for i, (spans, gains) in zip(good, found, strict=True):
-        raws[i] = replace(raws[i], known=tuple(spans))
-        truths[i] = replace(truths[i], gains=gains)
-    return replace(batch, inputs=raws, labels=truths)
-
-
-def with_summaries(batch: Batch) -> Batch:
-    pairs = zip(batch.inputs, batch.labels, strict=True)
-    return replace(batch, inputs=[Example(raw, (truth.summaries or ("",))[0]) for raw, truth in pairs])
-
-
-TEXTS = ("text", "document", "article", "abstract", "source", "body", "content", "story", "dialogue")
-SUMMARIES = (
+SUMMARY_COLUMNS = (
     "summary",
     "summaries",
     "highlights",
@@ -50,114 +26,149 @@ SUMMARIES = (
     "reference",
     "references",
 )
+"""Names that the column of the summaries may have, the likeliest first."""
+
+SPLIT_COLUMN = "split"
 
 
-@dataclass(frozen=True)
-class Truth:
-    """What a text ought to be told as.
+@dataclass
+class _Pairs:
+    """The columns of a batch while it is read."""
 
-    summaries: one or several. gains: of each sentence of the text, where they were found.
-    """
+    inputs: list[Document | DataError] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    labels: list[Reference] = field(default_factory=list)
+    splits: list[str | None] = field(default_factory=list)
 
-    summaries: tuple[str, ...]
-    gains: tuple[float, ...] = ()
+    def append(self, text: Any, summary: Any, name: str, split: str | None) -> None:
+        document, reference = _parse_pair(text, summary, name)
+        self.inputs.append(document)
+        self.names.append(name)
+        self.labels.append(reference)
+        self.splits.append(split)
 
 
-def read(source: Any, text: str | None, summary: str | None) -> Batch:
-    """All pairs of a data set as one batch of Documents and Truths; a row that makes no sense is a DataError.
+def load_pairs(source: Any, text: str | None, summary: str | None) -> Batch:
+    """All pairs of a data set as one batch of Documents and References.
 
-    text, summary: names of the columns; guessed if None. Raises DataError, MissingExtraError.
+    An unusable row is a DataError in its place. text, summary: names of the columns; guessed by default.
+    Raises DataError, MissingExtraError.
     """
     if isinstance(source, str) and source.startswith("tfds:"):
-        return _from_tensorflow_datasets(source.removeprefix("tfds:"))
+        return _load_tensorflow_dataset(source.removeprefix("tfds:"))
     where = tables.source_name(source)
     frame = tables.read_table(source)
-    names = [each for each in frame.columns if each not in (tables.FILE_COLUMN, tables.ROW_COLUMN)]
-    columns = _column(names, text, TEXTS, "text", where), _column(names, summary, SUMMARIES, "summary", where)
-    raws, origins, truths, splits = [], [], [], []
-    wanted = [*columns, *(["split"] if "split" in names else []), tables.FILE_COLUMN, tables.ROW_COLUMN]
-    for row in frame.select(wanted).iter_rows(named=True):
-        origin = f"{row[tables.FILE_COLUMN]}, row {row[tables.ROW_COLUMN]}"
-        raw, truth = _pair(row[columns[0]], row[columns[1]], origin)
-        raws.append(raw)
-        truths.append(truth)
-        origins.append(origin)
-        splits.append(_split(row.get("split"), origin))
-    note = f"columns: {columns[0]} is the text, {columns[1]} the summary"
-    note += "; split divides the data" if "split" in names else ""
-    files = tuple(tables.files(source))
-    return Batch(raws, origins, truths, splits if any(splits) else None, (note,), files)
+    columns = [name for name in frame.columns if name not in (tables.FILE_COLUMN, tables.ROW_COLUMN)]
+    text = _find_column(columns, text, TEXT_COLUMNS, "text", where)
+    summary = _find_column(columns, summary, SUMMARY_COLUMNS, "summary", where)
+    has_splits = SPLIT_COLUMN in columns
+    selected = [text, summary, *([SPLIT_COLUMN] * has_splits), tables.FILE_COLUMN, tables.ROW_COLUMN]
+    pairs = _Pairs()
+    for row in frame.select(selected).iter_rows(named=True):
+        name = f"{row[tables.FILE_COLUMN]}, row {row[tables.ROW_COLUMN]}"
+        pairs.append(row[text], row[summary], name, _parse_split(row.get(SPLIT_COLUMN), name))
+    note = f"columns: {text} is the text, {summary} the summary"
+    note += f"; {SPLIT_COLUMN} sets the splits" * has_splits
+    splits = pairs.splits if any(pairs.splits) else None
+    return Batch(pairs.inputs, pairs.names, pairs.labels, splits, (note,), tuple(tables.files(source)))
 
 
-def _column(names: Sequence[str], asked: str | None, known: Sequence[str], what: str, where: str) -> str:
-    if asked is not None:
-        if asked in names:
-            return asked
-        near = difflib.get_close_matches(asked, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-        raise DataError(f"{where}: no column {asked!r}; {hint}")
-    small = {each.lower(): each for each in names}
-    found = [small[each] for each in known if each in small]
-    if not found:
+def _find_column(
+    columns: Sequence[str], requested: str | None, candidates: Sequence[str], role: str, where: str
+) -> str:
+    if requested is not None:
+        if requested in columns:
+            return requested
+        near = difflib.get_close_matches(requested, columns, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(columns)}"
+        raise DataError(f"{where}: no column {requested!r}; {hint}")
+    by_lower_case = {column.lower(): column for column in columns}
+    matches = [by_lower_case[name] for name in candidates if name in by_lower_case]
+    if not matches:
         raise DataError(
-            f"{where}: no column for the {what}, of {', '.join(names)}; name it with --{what}, or call it {known[0]}"
+            f"{where}: no column for the {role} among {', '.join(columns)}; name it with --{role}, "
+            f"or call it {candidates[0]}"
         )
-    return found[0]
+    return matches[0]
 
 
-def _pair(text: Any, summary: Any, origin: str) -> tuple[Document | DataError, Truth]:
-    """The raw input and the truth of a row."""
-    given = [summary] if isinstance(summary, str) else list(summary if summary is not None else ())
-    summaries = tuple(each for each in given if isinstance(each, str) and each.strip())
-    truth = Truth(summaries)
+def _parse_pair(text: Any, summary: Any, name: str) -> tuple[Document | DataError, Reference]:
+    """The input and the label of a row."""
+    values = [summary] if isinstance(summary, str) else list(summary if summary is not None else ())
+    summaries = tuple(value for value in values if isinstance(value, str) and value.strip())
+    reference = Reference(summaries)
     try:
         if not isinstance(text, str):
-            raise DataError(f"{origin}: no text, but {text!r}")
+            raise DataError(f"{name}: no text, but {text!r}")
         if not summaries:
-            raise DataError(f"{origin}: no summary; wanted a text in its column, or a list of them")
-        return checked(Document(text, origin)), truth
+            raise DataError(f"{name}: no summary; expected a text or a list of texts")
+        return check_document(Document(text, name)), reference
     except DataError as error:
-        return error, truth
+        return error, reference
 
 
-def _split(value: Any, origin: str) -> str | None:
+def _parse_split(value: Any, name: str) -> str | None:
     if value is None or value == "":
         return None
     if str(value).lower() not in labeled_files.SPLIT_NAMES:
-        raise DataError(f"{origin}: split {value!r}; wanted train, val or test")
+        raise DataError(f"{name}: split {value!r}; expected train, val or test")
     return labeled_files.SPLIT_NAMES[str(value).lower()]
 
 
-def _from_tensorflow_datasets(name: str) -> Batch:
-    """A set that says what is its text and what its summary (its supervised keys): cnn_dailymail, xsum, samsum..."""
+def _load_tensorflow_dataset(name: str) -> Batch:
+    """A set whose text and summary are its supervised keys (as in cnn_dailymail) or have usual names."""
     try:
         import tensorflow_datasets
     except ImportError as error:
         raise MissingExtraError("tfds: needs TensorFlow Datasets; pip install 'dltasks[train]'") from error
     builder = labeled_files.prepare_builder(tensorflow_datasets, name)
-    keys = builder.info.supervised_keys
-    names = set(builder.info.features)
-    if keys is None or not {str(keys[0]), str(keys[1])} <= names:
-        small = [each for each in TEXTS if each in names], [each for each in SUMMARIES if each in names]
-        if not all(small):
-            raise DataError(
-                f"tfds:{name}: not a set of texts with summaries (it has {', '.join(sorted(names))})"
-            )
-        keys = small[0][0], small[1][0]
-    raws, origins, truths, splits = [], [], [], []
-    for part in builder.info.splits:
-        split = labeled_files.SPLIT_NAMES.get(part.lower())
-        if split is None and len(builder.info.splits) > 1:
+    keys = _dataset_keys(builder.info, name)
+    several = len(builder.info.splits) > 1
+    pairs = _Pairs()
+    for split in builder.info.splits:
+        role = labeled_files.SPLIT_NAMES.get(split.lower())
+        if role is None and several:
             continue
-        data = builder.as_dataset(split=part, shuffle_files=False)
-        for position, example in enumerate(tensorflow_datasets.as_numpy(data)):
-            origin = f"tfds:{name}/{part}[{position}]"
-            text, summary = (example[each].decode("utf-8", "replace") for each in keys)
-            raw, truth = _pair(text, summary, origin)
-            raws.append(raw)
-            truths.append(truth)
-            origins.append(origin)
-            splits.append(split)
-    if not raws:
+        examples = tensorflow_datasets.as_numpy(builder.as_dataset(split=split, shuffle_files=False))
+        for i, example in enumerate(examples):
+            text, summary = (example[key].decode("utf-8", "replace") for key in keys)
+            pairs.append(text, summary, f"tfds:{name}/{split}[{i}]", role)
+    if not pairs.inputs:
         raise DataError(f"tfds:{name}: no examples in its splits")
-    return Batch(raws, origins, truths, None if len(builder.info.splits) == 1 else splits)
+    return Batch(pairs.inputs, pairs.names, pairs.labels, pairs.splits if several else None)
+
+
+def _dataset_keys(info: Any, name: str) -> tuple[str, str]:
+    """The features of the text and of the summary."""
+    keys, features = info.supervised_keys, set(info.features)
+    if keys is not None and {str(keys[0]), str(keys[1])} <= features:
+        return keys
+    texts = [column for column in TEXT_COLUMNS if column in features]
+    summaries = [column for column in SUMMARY_COLUMNS if column in features]
+    if not (texts and summaries):
+        raise DataError(
+            f"tfds:{name}: not a set of texts with summaries (it has {', '.join(sorted(features))})"
+        )
+    return texts[0], summaries[0]
+
+
+def with_oracle_scores(batch: Batch) -> Batch:
+    """The batch with the spans and the oracle scores of the sentences of its texts."""
+    from dltasks.tasks.summary import oracle
+
+    indices = [i for i, document in enumerate(batch.inputs) if isinstance(document, Document)]
+    results = oracle.compute_oracle(
+        [batch.inputs[i].text for i in indices], [batch.labels[i].summaries for i in indices]
+    )
+    inputs, labels = list(batch.inputs), list(batch.labels)
+    for i, (spans, scores) in zip(indices, results, strict=True):
+        inputs[i] = replace(inputs[i], known_spans=spans)
+        labels[i] = replace(labels[i], oracle_scores=scores)
+    return replace(batch, inputs=inputs, labels=labels)
+
+
+def with_headlines(batch: Batch) -> Batch:
+    """The batch with the first summary of each text as its headline."""
+    pairs = zip(batch.inputs, batch.labels, strict=True)
+    inputs = [HeadlineExample(document, (reference.summaries or ("",))[0]) for document, reference in pairs]
+    return replace(batch, inputs=inputs)

@@ -1,8 +1,8 @@
-"""Texts as people have them (plain, Markdown, HTML; any encoding) as documents of sentences that know where they stand."""
+"""Documents: texts (plain, Markdown or HTML, in any encoding) with the positions of their sentences."""
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 from dltasks import files
 from dltasks.data.labeled_files import FileKind
 from dltasks.errors import DataError
+from dltasks.tasks.summary.sentences import LINE, PARAGRAPH, Span, find_sentences
 
-ENDINGS = {
+FORMATS = {
     ".txt": "plain",
     ".text": "plain",
     ".md": "markdown",
@@ -20,41 +21,36 @@ ENDINGS = {
     ".htm": "html",
     ".html": "html",
 }
-MOST = 20_000_000
-"""Characters of a text that are still taken at once."""
+MAX_CHARACTERS = 20_000_000
+"""Maximum number of characters of a text."""
 
-STRETCH = 20_000
-"""Characters that are looked at together for sentences, where no blank line divides them before."""
+EXPECTED = "expected plain text, Markdown or HTML"
 
-LONGEST = 120
-"""Words of a sentence; what is longer has no sentence marks and is cut."""
+BYTE_ORDER_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 
-MARKS = re.compile(r"\s*(?:>\s*)*(?:(?:[*+-]|\d+[.)])\s+)*(?:\[[ xX]\]\s+)?")
-"""What stands before the words of a quote or an item in Markdown."""
+MAX_UNPRINTABLE_FRACTION = 0.05
+"""Maximum fraction of unprintable characters in a text whose encoding was guessed."""
 
-LINKS = re.compile(r"(?:\s*!?\[[^\]]*\]\([^)]*\))+\s*")
+MARKDOWN_PREFIX = re.compile(r"\s*(?:>\s*)*(?:(?:[*+-]|\d+[.)])\s+)*(?:\[[ xX]\]\s+)?")
+"""Marks before the words of a quote or a list item in Markdown."""
+
+MARKDOWN_LINKS = re.compile(r"(?:\s*!?\[[^\]]*\]\([^)]*\))+\s*")
 """A paragraph of nothing but links and pictures."""
 
-CUT = 40
-"""Words of the parts that it is cut into."""
-
-BLOCK, LINE = re.compile(r"(?:(?!\n[^\S\n]*\n).)+", re.DOTALL), re.compile(r"[^\n]+")
-"""What stands between blank lines, and on a line."""
-
 HEADING = re.compile(r"\s*(?:[^\s]+[^\S\n]+){0,11}[^\s]*[^\s.!?…:;,\"'”’»)\]。！？]\s*")
-"""A line of up to a dozen words that does not end as a sentence does."""
+"""A line of up to a dozen words without punctuation at its end."""
 
-HEADER = re.compile(r"\s*(?:[A-Z][\w-]*:[^\n]*(?:\n|$)(?:[ \t][^\n]*(?:\n|$))*){2,}\s*")
+MESSAGE_HEADER = re.compile(r"\s*(?:[A-Z][\w-]*:[^\n]*(?:\n|$)(?:[ \t][^\n]*(?:\n|$))*){2,}\s*")
 """The header of a message: "From: ..." and more such lines."""
 
-SIGNATURE = re.compile(r"^-- ?\n(?=[^\n]*\S)(?:(?!\n\s*\n\s*\n).){0,600}\Z", re.DOTALL | re.MULTILINE)
-"""That of a message (RFC 3676, 4.3), at the end."""
+MESSAGE_SIGNATURE = re.compile(r"^-- ?\n(?=[^\n]*\S)(?:(?!\n\s*\n\s*\n).){0,600}\Z", re.DOTALL | re.MULTILINE)
+"""The signature at the end of a message (RFC 3676, 4.3)."""
 
-PLAIN = FileKind(
+TEXT_FILES = FileKind(
     one="text",
     many="texts",
-    matches=lambda path: path.suffix.lower() in ENDINGS,
-    describe=lambda raw: describe(raw),
+    matches=lambda path: path.suffix.lower() in FORMATS,
+    describe=lambda source: describe(source),
     suffix=".txt",
     feature="text",
 )
@@ -62,121 +58,143 @@ PLAIN = FileKind(
 
 @dataclass(frozen=True)
 class Document:
-    """A text and where its sentences stand in it.
+    """A text and the positions of its sentences.
 
-    name: for people. notes: what they should know of it. stretches: the only parts of it that hold sentences, where it is
-    markup, or where some of it is none (headings, the header of a message). marked: whether it is Markdown. extracted: whether `text` is what was found in a page, and not what came. known: the spans, where they have
-    been found before.
+    Attributes:
+        text: the text.
+        name: what to call it in messages.
+        notes: what the user should know about how it was read.
+        regions: the parts with sentences, without markup, headings or the header of a message; None for all.
+        is_markdown: whether the text is Markdown.
+        is_main_text: whether the text was extracted from an HTML page.
+        known_spans: the spans of its sentences, where they were computed before.
     """
 
     text: str = field(repr=False)
     name: str = "text"
     notes: tuple[str, ...] = ()
-    stretches: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
-    marked: bool = False
-    extracted: bool = False
-    known: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
+    regions: tuple[Span, ...] | None = field(default=None, repr=False)
+    is_markdown: bool = False
+    is_main_text: bool = False
+    known_spans: tuple[Span, ...] | None = field(default=None, repr=False)
 
     @cached_property
-    def spans(self) -> tuple[tuple[int, int], ...]:
-        """(start, end) of each sentence in characters of `text`, in order."""
-        return tuple(spans_of(self.text, self.stretches)) if self.known is None else self.known
+    def spans(self) -> tuple[Span, ...]:
+        """Start and end of each sentence in characters of `text`, in order."""
+        return (
+            tuple(find_sentences(self.text, self.regions)) if self.known_spans is None else self.known_spans
+        )
 
     def __len__(self) -> int:
         return len(self.spans)
 
     @property
     def sentences(self) -> list[str]:
-        """The sentences, each as it stands in the text."""
+        """The sentences, verbatim."""
         return [self.text[start:end] for start, end in self.spans]
 
 
-def describe(raw: Any) -> str:
-    """What to call a raw input in a message."""
-    if isinstance(raw, bytes):
+def describe(source: Any) -> str:
+    """What to call an input in a message."""
+    if isinstance(source, bytes):
         return "standard input"
-    return raw.name if isinstance(raw, Document) else str(raw)
+    return source.name if isinstance(source, Document) else str(source)
 
 
-def load(raw: Any) -> Document:
-    """A document of a path, of the bytes of a text, or of a Document itself. Raises DataError."""
-    if isinstance(raw, Document):
-        return raw
-    if isinstance(raw, DataError):
-        raise raw
-    if not isinstance(raw, bytes | str | os.PathLike):
-        raise DataError(f"{type(raw).__name__}: not a text; wanted a path, or bytes")
-    name = describe(raw)
-    content = raw if isinstance(raw, bytes) else files.read_file(Path(raw), 4 * MOST)
-    text, notes = decoded(content, name)
-    kind = "plain" if isinstance(raw, bytes) else ENDINGS.get(Path(raw).suffix.lower(), "plain")
+def load_document(source: Any) -> Document:
+    """The document of a path, of the bytes of a text, or of a Document.
+
+    Raises DataError; a DataError in place of a document is raised itself.
+    """
+    if isinstance(source, Document):
+        return source
+    if isinstance(source, DataError):
+        raise source
+    if not isinstance(source, bytes | str | os.PathLike):
+        raise DataError(f"{type(source).__name__}: not a text; expected a path or bytes")
+    name = describe(source)
+    content = source if isinstance(source, bytes) else files.read_file(Path(source), 4 * MAX_CHARACTERS)
+    text, notes = decode(content, name)
+    return check_document(_parse(text, name, notes, _format_of(source, text)))
+
+
+def _format_of(source: Any, text: str) -> str:
     if re.match(r"\s*(<!doctype html|<html\b)", text[:1000], re.IGNORECASE):
-        kind = "html"
-    if kind == "html":
-        text = _main_text(text, name)
-        return checked(Document(text, name, notes, _running(text, LINE), extracted=True))
-    if kind == "markdown":
-        return checked(Document(text, name, notes, tuple(_paragraphs(text)), marked=True))
-    return checked(Document(text, name, notes, _running(text, BLOCK)))
+        return "html"
+    return "plain" if isinstance(source, bytes) else FORMATS.get(Path(source).suffix.lower(), "plain")
 
 
-def checked(document: Document) -> Document:
-    """The document. Raises DataError for one that nothing can be said of."""
+def _parse(text: str, name: str, notes: tuple[str, ...], format: str) -> Document:
+    if format == "html":
+        text = _extract_main_text(text, name)
+        return Document(text, name, notes, _find_running_text(text, LINE), is_main_text=True)
+    if format == "markdown":
+        return Document(text, name, notes, tuple(find_paragraphs(text)), is_markdown=True)
+    return Document(text, name, notes, _find_running_text(text, PARAGRAPH))
+
+
+def check_document(document: Document) -> Document:
+    """The document. Raises DataError if it has no sentences or is too long."""
     text, name = document.text, document.name
     if not text.strip():
-        raise DataError(f"{name}: empty; wanted a text")
-    if len(text) > MOST:
+        raise DataError(f"{name}: empty; expected a text")
+    if len(text) > MAX_CHARACTERS:
         raise DataError(
-            f"{name}: {len(text):,} characters; at most {MOST:,} are taken at once: cut it into its chapters"
+            f"{name}: {len(text):,} characters; at most {MAX_CHARACTERS:,} are supported: "
+            "split it into chapters"
         )
-    parts = (text,) if document.stretches is None else (text[start:end] for start, end in document.stretches)
-    if not any(each.isalnum() for part in parts for each in part):
-        raise DataError(f"{name}: no sentences in it; wanted a text")
+    regions = [(0, len(text))] if document.regions is None else document.regions
+    if not any(character.isalnum() for start, end in regions for character in text[start:end]):
+        raise DataError(f"{name}: no sentences in it; expected a text")
     return document
 
 
-def decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
-    """The text of a file, and what is to be said of its encoding. Raises DataError."""
+def decode(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
+    """The text of a file, and a note on its encoding if that was guessed. Raises DataError."""
     if not content.strip():
-        raise DataError(f"{name}: empty; wanted a text")
-    for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
+        raise DataError(f"{name}: empty; expected a text")
+    for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             try:
                 return content.decode(encoding), ()
             except UnicodeDecodeError as error:
-                raise DataError(f"{name}: not the {encoding} that it begins as ({error})") from error
+                raise DataError(f"{name}: begins as {encoding} but can't be decoded ({error})") from error
     if b"\0" in content[:4096]:
-        raise DataError(f"{name}: not a text (it holds zero bytes); wanted plain text, Markdown or HTML")
+        raise DataError(f"{name}: not a text (it contains zero bytes); {EXPECTED}")
     try:
         return content.decode("utf-8"), ()
     except UnicodeDecodeError:
-        return _guessed(content, name)
+        return _decode_by_guess(content, name)
 
 
-def _guessed(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
+def _decode_by_guess(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
+    encoding = _guess_encoding(content)
+    if encoding is None:
+        raise DataError(f"{name}: not a text in any known encoding; save it as UTF-8")
+    text = content.decode(encoding, "replace")
+    unprintable = sum(not (character.isprintable() or character.isspace()) for character in text[:4096])
+    if unprintable > MAX_UNPRINTABLE_FRACTION * min(len(text), 4096):
+        raise DataError(f"{name}: not a text; {EXPECTED}")
+    return text, (f"not UTF-8; read as {encoding}",)
+
+
+def _guess_encoding(content: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
     matches = from_bytes(content[:200_000])
-    found = matches.best()
-    # Short texts look alike in many encodings; that of western Europe is by far the most common.
-    for each in matches:
-        if (
-            each.encoding == "cp1252"
-            and each.chaos <= found.chaos + 0.1
-            and each.coherence >= found.coherence
-        ):
-            found = each
-    if found is None:
-        raise DataError(f"{name}: not a text in any known encoding; save it as UTF-8")
-    text = content.decode(found.encoding, "replace")
-    strange = sum(not (each.isprintable() or each.isspace()) for each in text[:4096])
-    if strange > 0.05 * min(len(text), 4096):
-        raise DataError(f"{name}: not a text; wanted plain text, Markdown or HTML")
-    return text, (f"not UTF-8; read as {found.encoding}",)
+    best = matches.best()
+    if best is None:
+        return None
+    # Short texts look alike in many encodings; that of Western Europe is by far the most common.
+    for match in matches:
+        plausible = match.chaos <= best.chaos + 0.1 and match.coherence >= best.coherence
+        if match.encoding == "cp1252" and plausible:
+            best = match
+    return best.encoding
 
 
-def _main_text(markup: str, name: str) -> str:
-    """The main text of a page, without menus and notices."""
+def _extract_main_text(markup: str, name: str) -> str:
+    """The main text of a page, without menus and footers."""
     from trafilatura import extract
 
     text = extract(markup, include_comments=False, include_tables=False, favor_precision=True)
@@ -185,93 +203,40 @@ def _main_text(markup: str, name: str) -> str:
     return text
 
 
-def _running(text: str, blocks: re.Pattern) -> tuple[tuple[int, int], ...] | None:
-    """Where the blocks of a text stand that are no headings, nor the header or the signature of a message; None where all are
-    running text, or none is.
+def _find_running_text(text: str, blocks: re.Pattern[str]) -> tuple[Span, ...] | None:
+    """Spans of the blocks that are not headings, nor the header or signature of a message.
+
+    None where all of the text is running text, or none is.
     """
-    end = signature.start() if (signature := SIGNATURE.search(text)) else len(text)
-    found = [(each.start(), each.end()) for each in blocks.finditer(text, 0, end)]
-    kept = [(at, stop) for at, stop in found if not HEADING.fullmatch(text, at, stop)]
-    if kept and kept[0] == found[0] and HEADER.fullmatch(text, *kept[0]):
-        kept = kept[1:]
-    changed = len(kept) < len(found) or end < len(text)
-    return tuple(kept) if kept and changed else None
+    end = signature.start() if (signature := MESSAGE_SIGNATURE.search(text)) else len(text)
+    spans = [match.span() for match in blocks.finditer(text, 0, end)]
+    running = [span for span in spans if not HEADING.fullmatch(text, *span)]
+    if running and running[0] == spans[0] and MESSAGE_HEADER.fullmatch(text, *running[0]):
+        running = running[1:]
+    changed = len(running) < len(spans) or end < len(text)
+    return tuple(running) if running and changed else None
 
 
-def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
-    """Where the paragraphs of Markdown stand, those of lists and quotes too; not headings, code and tables."""
+def find_paragraphs(text: str) -> Iterator[Span]:
+    """Spans of the paragraphs of Markdown, also in lists and quotes; not of headings, code and tables."""
     from markdown_it import MarkdownIt
 
     starts = [0]
     for line in text.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    # What stands inside of a paragraph is not asked for, and brackets in it can take minutes.
+    # Inline markup is not parsed: it isn't needed here, and nested brackets can take minutes.
     tokens = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"]).parse(text)
     for token in tokens:
-        if token.type == "paragraph_open":
+        if token.type == "paragraph_open" and token.map is not None:
             first, last = token.map
             start, end = starts[first], starts[min(last, len(starts) - 1)]
-            bare = MARKS.match(text[start:end]).end()
-            if not LINKS.fullmatch(text, start, end):
-                yield start + bare, end
+            prefix = MARKDOWN_PREFIX.match(text[start:end])
+            if not MARKDOWN_LINKS.fullmatch(text, start, end):
+                yield start + (prefix.end() if prefix else 0), end
 
 
-def plain(sentence: str) -> str:
-    """A sentence of Markdown without its marks: emphasis, code, links and footnotes."""
+def strip_markdown(sentence: str) -> str:
+    """A sentence of Markdown without emphasis, code marks, links and footnotes."""
     sentence = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", sentence)
     sentence = re.sub(r"\[\^[^\]]*\]:?", "", sentence)
     return re.sub(r"\*+|`+|(?<!\w)_+|_+(?!\w)", "", sentence)
-
-
-def spans_of(text: str, stretches: Sequence[tuple[int, int]] | None = None) -> Iterator[tuple[int, int]]:
-    """Where the sentences of a text stand, in order; each holds a letter or a digit."""
-    from syntok.segmenter import analyze
-
-    for start, end in _pieces(text, stretches):
-        for paragraph in analyze(text[start:end]):
-            for sentence in paragraph:
-                # A token's value may be another than what stands in the text ("not" for "n't"), its place is not.
-                first, last = (
-                    start + sentence[0].offset,
-                    start + sentence[-1].offset + len(sentence[-1].value),
-                )
-                yield from _short(text, first, last)
-
-
-def _pieces(text: str, stretches) -> Iterator[tuple[int, int]]:
-    """Parts of the text that are looked at on their own: of at most STRETCH characters, cut at white space."""
-    for start, end in stretches or [(0, len(text))]:
-        for part in re.finditer(r"(?:(?!\n[^\S\n]*\n).)+", text[start:end], re.DOTALL):
-            at, stop = start + part.start(), start + part.end()
-            while stop - at > STRETCH:
-                space = max(text.rfind(" ", at + 1, at + STRETCH), text.rfind("\n", at + 1, at + STRETCH))
-                cut = space if space > at else at + STRETCH
-                yield at, cut
-                at = cut
-            yield at, stop
-
-
-def _short(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The sentence; where it is too long to be one its lines, or parts of CUT words."""
-    end -= len(text[start:end]) - len(text[start:end].rstrip())
-    if not any(each.isalnum() for each in text[start:end]):
-        return
-    words = list(re.finditer(r"\S+", text[start:end]))
-    if len(words) <= LONGEST and end - start <= STRETCH // 4:
-        yield start, end
-        return
-    lines = [each for each in re.finditer(r"[^\n]+", text[start:end]) if each.group().strip()]
-    if len(lines) > 1:
-        for line in lines:
-            lead = len(line.group()) - len(line.group().lstrip())
-            yield from _short(
-                text, start + line.start() + lead, start + line.start() + len(line.group().rstrip())
-            )
-        return
-    if len(words) < 2:
-        for at in range(start, end, 200):
-            yield at, min(at + 200, end)
-        return
-    for at in range(0, len(words), CUT):
-        part = words[at : at + CUT]
-        yield start + part[0].start(), start + part[-1].end()

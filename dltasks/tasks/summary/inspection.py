@@ -1,7 +1,8 @@
-"""What is wrong with a table of texts and their summaries."""
+"""Inspection of texts and their summaries for `dltasks doctor`."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,90 +13,87 @@ from dltasks.doctor.duplicates import Items
 from dltasks.doctor.findings import ERROR, NOTE, WARNING, Finding, Inspection, Location, count_of, group_equal
 from dltasks.errors import DataError
 from dltasks.progress import Progress
-from dltasks.tasks.summary import data, split
-from dltasks.tasks.summary.documents import Document
+from dltasks.tasks.summary.config import SummaryConfig
+from dltasks.tasks.summary.data import load_pairs
+from dltasks.tasks.summary.pair_rules import RULES, TOO_LONG
+from dltasks.tasks.summary.split import split_examples
 
-FEW = 200
-"""Pairs to train on below which little is learned."""
+MIN_TRAINING_PAIRS = 200
+"""Number of training pairs below which a network learns little."""
 
-SHORT = 2
-"""Sentences of a text below which there is nothing to choose."""
+MAX_NOTED_FRACTION = 0.02
+"""Maximum fraction of the pairs with a problem that is a note and not a warning."""
 
-RARE = 0.02
-"""Share of the pairs that may be out of order before it is a warning."""
+MAX_UNUSABLE_FRACTION = 0.1
+"""Maximum fraction of unusable rows that is a warning and not an error."""
 
-LOST = 0.1
-"""Share of the rows that may be unusable before training is refused."""
+MIN_PAIRS_WITH_SAME_SUMMARY = 3
+"""Number of different texts with the same summary from which it is a finding."""
 
-MARKUP = re.compile(r"</?(?:p|div|br|span|a|b|i|strong|em|li|ul|h[1-6]|table|td|tr)\b[^<>]*>", re.IGNORECASE)
-
-MARKS = re.compile(r"[.!?:;\n。！？]")
-
-BROKEN = re.compile("\ufffd|Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]")
-"""What is left of letters that were read in a wrong encoding."""
+MAX_LENGTH_RATIO = 20
+"""Length of a text relative to the median above which it is a finding."""
 
 
-def inspect(source, config, progress: Progress) -> Inspection:
-    """Findings of texts with summaries. Raises DataError where there are none."""
-    examples = data.read(source, config.text, config.summary)
-    there = {str(each): each for each in ([] if _named(source) else tables.files(source))}
-    places = [_place(origin, there) for origin in examples.source_names] if there else None
-    alone = len(there) == 1
-    names = [f"row {each.row}" for each in places] if alone else examples.source_names
-    items = Items("pair", "pairs", names, None, examples.splits, places)
-    failures = {i: raw for i, raw in enumerate(examples.inputs) if isinstance(raw, DataError)}
-    kept = [i for i in range(len(examples)) if i not in failures]
-    findings = [*_unusable(failures, items)]
-    if kept:
-        findings += _copied(examples, kept, items)
-        findings += _unusual(examples, kept, items)
-        findings += _parts(examples.take(kept), config)
+def inspect(source: Any, config: SummaryConfig, progress: Progress) -> Inspection:
+    """Findings in texts with their summaries. Raises DataError if there are none."""
+    examples = load_pairs(source, config.text, config.summary)
+    items = _items(source, examples)
+    failures = {i: error for i, error in enumerate(examples.inputs) if isinstance(error, DataError)}
+    usable = [i for i in range(len(examples)) if i not in failures]
+    findings = [*_unusable_rows(failures, items)]
+    if usable:
+        findings += _duplicates(examples, usable, items)
+        findings += _shared_summaries(examples, usable, items)
+        findings += _problems(examples, usable, items)
+        findings += _long_texts(examples, usable, items)
+        findings += _split_sizes(examples.take(usable), config)
     progress.update("inspecting", len(examples), len(examples))
     return Inspection("summary", len(examples), "pairs", tuple(findings))
 
 
-def _named(source) -> bool:
-    return isinstance(source, str) and source.startswith("tfds:")
+def _items(source: Any, examples: Batch) -> Items:
+    """The pairs with their names and locations; those of TensorFlow Datasets have no location."""
+    from_datasets = isinstance(source, str) and source.startswith("tfds:")
+    files = {} if from_datasets else {str(path): path for path in tables.files(source)}
+    locations = [_locate(name, files) for name in examples.source_names] if files else None
+    names = examples.source_names
+    if locations is not None and len(files) == 1:
+        names = [f"row {location.row}" for location in locations]
+    return Items("pair", "pairs", names, None, examples.splits, locations)
 
 
-def _place(origin: str, there) -> Location:
-    file, _, row = origin.rpartition(", row ")
-    return Location(there[file], int(row))
+def _locate(name: str, files: dict[str, Path]) -> Location:
+    file, _, row = name.rpartition(", row ")
+    return Location(files[file], int(row))
 
 
-def _unusable(failures: dict[int, DataError], items: Items) -> Iterator[Finding]:
+def _unusable_rows(failures: dict[int, DataError], items: Items) -> Iterator[Finding]:
     if failures:
         yield Finding(
             "unusable row",
-            ERROR if len(failures) > LOST * len(items.names) else WARNING,
+            ERROR if len(failures) > MAX_UNUSABLE_FRACTION * len(items.names) else WARNING,
             len(failures),
             f"{count_of(len(failures), 'row', 'rows')} of {len(items.names):,} can't be used",
-            "training skips them; mend them, or take them out (--fix)",
-            tuple(str(each) for each in failures.values()),
+            "training skips them; correct them, or move them away (--fix)",
+            tuple(str(error) for error in failures.values()),
             items.removable(failures),
         )
 
 
-def _copied(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Finding]:
-    """Texts that come again, and summaries that many texts have."""
-    texts: list[str | None] = [None] * len(examples)
-    for i in kept:
-        texts[i] = " ".join(examples.inputs[i].text.split()).casefold()
+def _duplicates(examples: Batch, usable: Sequence[int], items: Items) -> Iterator[Finding]:
+    """Texts that occur more than once."""
+    texts = _by_index(examples, usable, lambda i: " ".join(examples.inputs[i].text.split()).casefold())
+    pairs = _by_index(examples, usable, lambda i: (texts[i], examples.labels[i].summaries))
     groups = list(group_equal(texts))
-    # A text that comes again in its part is a copy only if its summary does too.
-    told = [
-        (texts[i], examples.labels[i].summaries) if texts[i] is not None else None for i in range(len(texts))
-    ]
-    divided = [g for g in groups if len({items.split(i) for i in g}) > 1]
-    yield from (
-        each for each in duplicates.duplicate_findings(divided, items, "identical") if "across" in each.kind
-    )
-    yield from (
-        each
-        for each in duplicates.duplicate_findings(group_equal(told), items, "identical")
-        if "across" not in each.kind
-    )
-    several = [g for g in groups if len({examples.labels[i].summaries for i in g}) > 1]
+    # Within a split, a text is a duplicate only if its summaries are the same too.
+    across = [group for group in groups if len({items.split(i) for i in group}) > 1]
+    for finding in duplicates.duplicate_findings(across, items, "identical"):
+        if "across" in finding.kind:
+            yield finding
+    for finding in duplicates.duplicate_findings(group_equal(pairs), items, "identical"):
+        if "across" not in finding.kind:
+            yield finding
+    several = [group for group in groups if len({examples.labels[i].summaries for i in group}) > 1]
     if several:
         count = sum(map(len, several))
         yield Finding(
@@ -103,138 +101,114 @@ def _copied(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Find
             NOTE,
             count,
             items.count_phrase(count, "share a text and have different summaries"),
-            "give a text once, with a list of its summaries",
+            "list a text once, with all its summaries",
             tuple(" = ".join(items.names[i] for i in group[:3]) for group in several),
         )
-    summaries = [
-        examples.labels[i].summaries[0].strip().casefold() if texts[i] is not None else None
-        for i in range(len(texts))
+
+
+def _shared_summaries(examples: Batch, usable: Sequence[int], items: Items) -> Iterator[Finding]:
+    """Summaries that several different texts have."""
+    texts = _by_index(examples, usable, lambda i: " ".join(examples.inputs[i].text.split()).casefold())
+    summaries = _by_index(examples, usable, lambda i: examples.labels[i].summaries[0].strip().casefold())
+    groups = [
+        group
+        for group in group_equal(summaries)
+        if len({texts[i] for i in group}) >= MIN_PAIRS_WITH_SAME_SUMMARY
     ]
-    common = [g for g in group_equal(summaries) if len({texts[i] for i in g}) > 2]
-    if common:
-        count = sum(map(len, common))
+    if groups:
+        count = sum(map(len, groups))
         yield Finding(
             "same summary",
-            WARNING if count > RARE * len(kept) else NOTE,
+            WARNING if count > MAX_NOTED_FRACTION * len(usable) else NOTE,
             count,
             f"{count:,} pairs of different texts have the same summary",
-            "it says nothing of any of them: take them out (--fix)",
-            tuple(
-                f"{items.names[g[0]]}: {_brief(examples.labels[g[0]].summaries[0])} ({len(g)} times)"
-                for g in common
-            ),
-            items.removable(i for g in common for i in g),
+            "it describes none of them; --fix moves these pairs away",
+            tuple(_describe_group(group, examples, items) for group in groups),
+            items.removable(i for group in groups for i in group),
         )
 
 
-def _unusual(examples: Batch, kept: Sequence[int], items: Items) -> Iterator[Finding]:
-    text = {i: examples.inputs[i].text for i in kept}
-    summary = {i: examples.labels[i].summaries[0] for i in kept}
-    longer = [i for i in kept if len(summary[i]) >= len(text[i])]
-    swapped = 2 * len(longer) > len(kept)
-    if swapped:
-        yield Finding(
-            "swapped columns",
-            ERROR,
-            len(longer),
-            items.count_phrase(
-                len(longer),
-                "have a summary that is not shorter than its text: the columns seem to be swapped",
-            ),
-            "name them, the other way round: --text and --summary",
-            tuple(items.names[i] for i in longer),
-        )
-    copied = [i for i in kept if i not in set(longer) and text[i].lstrip().startswith(summary[i].strip())]
-    short = [i for i in kept if _short(examples.inputs[i])]
-    markup = [i for i in kept if MARKUP.search(text[i]) or MARKUP.search(summary[i])]
-    broken = [i for i in kept if BROKEN.search(text[i]) or BROKEN.search(summary[i])]
-    for kind, least, there, told, advice, fix in (
-        (
-            "summary too long",
-            WARNING,
-            [] if swapped else longer,
-            "have a summary that is not shorter than its text",
-            "look whether the columns are swapped; take them out (--fix)",
-            True,
-        ),
-        (
-            "summary is the beginning",
-            NOTE,
-            copied,
-            "have a summary that is the beginning of the text, word for word",
-            "the network will learn to copy it; cut it from the text if it does not belong there",
-            False,
-        ),
-        ("short text", NOTE, short, "have a text of one sentence", "there is nothing to choose", False),
-        ("markup", NOTE, markup, "hold tags of HTML", "take them out of the texts before training", False),
-        (
-            "broken letters",
-            NOTE,
-            broken,
-            "hold letters that were read in a wrong encoding",
-            "make the table anew from its source",
-            False,
-        ),
-    ):
-        if there:
+def _describe_group(group: Sequence[int], examples: Batch, items: Items) -> str:
+    summary = examples.labels[group[0]].summaries[0]
+    summary = repr(summary if len(summary) <= 40 else summary[:37] + "...")
+    return f"{items.names[group[0]]}: {summary} ({len(group)} times)"
+
+
+def _by_index(examples: Batch, usable: Sequence[int], value: Callable[[int], Any]) -> list[Any]:
+    """The value of each usable example; None for the others."""
+    values: list[Any] = [None] * len(examples)
+    for i in usable:
+        values[i] = value(i)
+    return values
+
+
+def _problems(examples: Batch, usable: Sequence[int], items: Items) -> Iterator[Finding]:
+    """Findings of RULES; most pairs with too long a summary mean swapped columns."""
+    for rule in RULES:
+        affected = [i for i in usable if rule.applies(examples.inputs[i], examples.labels[i].summaries[0])]
+        if rule is TOO_LONG and 2 * len(affected) > len(usable):
+            yield _swapped_columns(affected, items)
+        elif affected:
             yield Finding(
-                kind,
-                WARNING if len(there) > RARE * len(kept) else least,
-                len(there),
-                items.count_phrase(len(there), told),
-                advice,
-                tuple(items.names[i] for i in there),
-                items.removable(there) if fix else (),
+                rule.kind,
+                WARNING if len(affected) > MAX_NOTED_FRACTION * len(usable) else rule.severity,
+                len(affected),
+                items.count_phrase(len(affected), rule.message),
+                rule.fix,
+                tuple(items.names[i] for i in affected),
+                items.removable(affected) if rule.removable else (),
             )
-    yield from _lengths(text, summary, kept, items)
 
 
-def _lengths(text, summary, kept: Sequence[int], items: Items) -> Iterator[Finding]:
-    """Texts far longer than the others."""
-    lengths = np.array([len(text[i]) for i in kept])
-    usual = float(np.median(lengths))
-    long = [i for i, length in zip(kept, lengths, strict=True) if length > 20 * max(usual, 500)]
+def _swapped_columns(affected: Sequence[int], items: Items) -> Finding:
+    return Finding(
+        "swapped columns",
+        ERROR,
+        len(affected),
+        items.count_phrase(
+            len(affected), "have a summary that is not shorter than its text: the columns seem to be swapped"
+        ),
+        "name them with --text and --summary",
+        tuple(items.names[i] for i in affected),
+    )
+
+
+def _long_texts(examples: Batch, usable: Sequence[int], items: Items) -> Iterator[Finding]:
+    lengths = np.array([len(examples.inputs[i].text) for i in usable])
+    median = float(np.median(lengths))
+    limit = MAX_LENGTH_RATIO * max(median, 500)
+    long = {i: int(length) for i, length in zip(usable, lengths, strict=True) if length > limit}
     if long:
         yield Finding(
             "long text",
             NOTE,
             len(long),
             items.count_phrase(
-                len(long), f"have a text more than 20 times as long as most ({usual:,.0f} characters)"
+                len(long),
+                f"have a text more than {MAX_LENGTH_RATIO} times as long as the median "
+                f"({median:,.0f} characters)",
             ),
-            "only its first sentences are learned from",
-            tuple(f"{items.names[i]}: {len(text[i]):,} characters" for i in long),
+            "training uses only its first sentences",
+            tuple(f"{items.names[i]}: {length:,} characters" for i, length in long.items()),
         )
 
 
-def _parts(examples: Batch, config) -> Iterator[Finding]:
-    """Whether there is enough to train on, to choose by and to judge by."""
-    parts = split.divided(examples, config)
-    for name, positions in (("train on", parts.train), ("choose by", parts.val)):
-        if not len(positions):
+def _split_sizes(examples: Batch, config: SummaryConfig) -> Iterator[Finding]:
+    splits = split_examples(examples, config)
+    for name, indices in (("training", splits.train), ("validation", splits.val)):
+        if not len(indices):
             yield Finding(
-                "empty part",
+                "empty split",
                 ERROR,
                 1,
-                f"no pairs to {name}",
-                "add some, or leave the division to the training",
+                f"no {name} pairs",
+                "add some, or remove the column split",
             )
-    if 0 < len(parts.train) < FEW:
+    if 0 < len(splits.train) < MIN_TRAINING_PAIRS:
         yield Finding(
             "few pairs",
             WARNING,
-            len(parts.train),
-            f"{len(parts.train):,} pairs to train on",
-            "thousands are wanted before a network does better than the first sentences",
+            len(splits.train),
+            f"only {len(splits.train):,} training pairs",
+            "a network needs thousands to do better than the first sentences",
         )
-
-
-def _short(document: Document) -> bool:
-    """Whether a text has one sentence; those with more marks than that are not cut into sentences."""
-    return (
-        len(document.text) <= 2000 and len(MARKS.findall(document.text)) < 2 * SHORT and len(document) < SHORT
-    )
-
-
-def _brief(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -1,134 +1,148 @@
-"""The networks, built and made ready to learn: one that judges sentences, one that writes a headline."""
+"""The two Keras networks, extractive and headline, and how they are compiled for training."""
+
+from typing import Any
 
 import keras
 from keras import layers, ops
 
 from dltasks.protocols import Signature
-from dltasks.tasks.summary.attention import FAR
-from dltasks.tasks.summary.extract_layers import Judged, Sentences
-from dltasks.tasks.summary.headline_layers import Likelihood, Writer
+from dltasks.tasks.summary.attention import MASK_PENALTY, token_mask
+from dltasks.tasks.summary.config import SummaryConfig
+from dltasks.tasks.summary.extract_layers import SentenceEncoder, SentenceMask, SentenceScorer
+from dltasks.tasks.summary.headline_layers import HeadlineModel, LogLikelihood
+
+SHARPNESS = 20.0
+"""Inverse temperature of the target distribution over the sentences of a text."""
 
 
-def extractor(pieces: int, config) -> keras.Model:
-    """pieces and counts int32 (batch, sentences, length), how often the word of each piece stands in the whole text; total
-    float32 (batch, 1), sentences of the whole text; to scores (batch, sentences): what ROUGE the sentence alone may get, from 0
-    to 1."""
+def extract_network(vocabulary_size: int, config: SummaryConfig) -> keras.Model:
+    """Network from tokens to `scores` (batch, sentences), the expected ROUGE of each sentence alone, 0 to 1.
+
+    Inputs are `tokens` and `token_counts`, int32 (batch, sentences, length), the counts of the word of each
+    token in the whole text, and `sentence_count`, float32 (batch, 1), of the whole text.
+    """
     inputs = {
-        "pieces": keras.Input((None, None), dtype="int32", name="pieces"),
-        "counts": keras.Input((None, None), dtype="int32", name="counts"),
-        "total": keras.Input((1,), name="total"),
+        "tokens": keras.Input((None, None), dtype="int32", name="tokens"),
+        "token_counts": keras.Input((None, None), dtype="int32", name="token_counts"),
+        "sentence_count": keras.Input((1,), name="sentence_count"),
     }
-    vectors = Sentences(pieces, config.width(), config.dropout, name="sentences")(
-        inputs["pieces"], inputs["counts"], inputs["total"]
+    encoder = SentenceEncoder(
+        vocabulary_size, config.resolve_hidden_size(), config.dropout, name="sentence_encoder"
     )
-    there = There(name="there")(inputs["pieces"])
-    logits = Judged(config.width(), config.depth(), config.dropout, name="logits")(vectors, there)
-    scores = layers.Activation("sigmoid", name="scores")(logits)
-    return keras.Model(inputs, {"scores": scores}, name="extractor")
-
-
-@keras.saving.register_keras_serializable("dltasks.summary")
-class There(layers.Layer):
-    """1 for each sentence that has pieces, (batch, sentences), of pieces (batch, sentences, length)."""
-
-    def call(self, pieces):
-        return ops.cast(ops.any(ops.not_equal(pieces, 0), axis=-1), "float32")
-
-    def compute_output_shape(self, shape):
-        return shape[:2]
-
-
-def headliner(pieces: int, longest: int, steps: int, config) -> keras.Model:
-    """source int32 (batch, longest) and sequence int32 (batch, steps + 1), from START on, to `Writer`'s outputs after each of
-    its pieces but the last."""
-    source = keras.Input((longest,), dtype="int32", name="source")
-    sequence = keras.Input((steps + 1,), dtype="int32", name="sequence")
-    writer = Writer(
-        pieces,
-        config.width(),
-        config.width() // 64,
-        config.convolutions,
-        config.depth(),
-        config.decoder_layers,
-        longest,
-        steps,
-        config.dropout,
-        name="writer",
+    vectors = encoder(inputs["tokens"], inputs["token_counts"], inputs["sentence_count"])
+    mask = SentenceMask(name="sentence_mask")(inputs["tokens"])
+    scorer = SentenceScorer(
+        config.resolve_hidden_size(), config.resolve_encoder_layers(), config.dropout, name="logits"
     )
-    return keras.Model(
-        {"source": source, "sequence": sequence}, writer(source, sequence[:, :-1]), name="headliner"
+    scores = layers.Activation("sigmoid", name="scores")(scorer(vectors, mask))
+    return keras.Model(inputs, {"scores": scores}, name="extract_network")
+
+
+def headline_network(
+    vocabulary_size: int, max_source_tokens: int, max_headline_tokens: int, config: SummaryConfig
+) -> keras.Model:
+    """Network from `source` and `sequence` to the outputs of `HeadlineModel` after each token but the last.
+
+    source: int32 (batch, max_source_tokens). sequence: int32 (batch, max_headline_tokens + 1), beginning with
+    START.
+    """
+    source = keras.Input((max_source_tokens,), dtype="int32", name="source")
+    sequence = keras.Input((max_headline_tokens + 1,), dtype="int32", name="sequence")
+    hidden_size = config.resolve_hidden_size()
+    model = HeadlineModel(
+        vocabulary_size=vocabulary_size,
+        hidden_size=hidden_size,
+        heads=hidden_size // 64,
+        convolutions=config.convolutions,
+        encoder_layers=config.resolve_encoder_layers(),
+        decoder_layers=config.decoder_layers,
+        max_source_tokens=max_source_tokens,
+        max_headline_tokens=max_headline_tokens,
+        dropout=config.dropout,
+        name="headline_model",
     )
+    inputs = {"source": source, "sequence": sequence}
+    return keras.Model(inputs, model(source, sequence[:, :-1]), name="headline_network")
 
 
-def signatures(network) -> dict[str, Signature]:
-    """How a headline is written: `encode` once, then `step` after `step`."""
-    writer = network.get_layer("writer")
-    shapes = writer.tensor_shapes()
-    encode = {"source": ((1, writer.settings["longest"]), "int32")}
+def headline_signatures(network: Any) -> dict[str, Signature]:
+    """Signatures of a headline network: `encode` once for a text, then `predict_token` for each token.
+
+    The converter sorts signatures by name, and golden vectors pass the outputs of one to the next, so that
+    `encode` must be the first.
+    """
+    model = network.get_layer("headline_model")
+    length = model.settings["max_source_tokens"]
     return {
-        "encode": Signature(network, lambda given: writer.remembered(given["source"]), encode),
-        "step": Signature(network, writer.decode_step, shapes),
+        "encode": Signature(
+            network, lambda inputs: model.encode_memory(inputs["source"]), {"source": ((1, length), "int32")}
+        ),
+        "predict_token": Signature(network, model.decode_step, model.step_inputs()),
     }
 
 
-def training_model(network, config) -> keras.Model:
-    """The network compiled to learn."""
+def training_model(network: Any, config: SummaryConfig) -> keras.Model:
+    """The network with its loss, metric and optimizer; see `Task.training_model`."""
     optimizer = keras.optimizers.AdamW(
         config.peak_learning_rate(), beta_2=0.98, weight_decay=config.weight_decay, clipnorm=1.0
     )
     if config.style == "extract":
-        logits = network.get_layer("logits").output
-        model = keras.Model(network.inputs, {"gains": logits}, name="learner")
-        loss, metric = {"gains": _ranking}, {"gains": [Chosen(name="gain")]}
+        name, output = "oracle_scores", network.get_layer("logits").output
+        loss, metric = ranking_loss, TopOracleScore(name="oracle_score")
     else:
-        writer = network.get_layer("writer")
-        inputs = {each.name: each for each in network.inputs}
-        likelihood = Likelihood(writer, name="likelihood")(inputs["source"], inputs["sequence"])
-        model = keras.Model(network.inputs, {"pieces": likelihood}, name="learner")
-        loss, metric = {"pieces": _unlikely}, {"pieces": [LogLikelihood(name="likelihood")]}
-    optimizer.exclude_from_weight_decay([each for each in model.trainable_variables if len(each.shape) < 2])
+        name, output = "tokens", _log_likelihood(network)
+        loss, metric = negative_log_likelihood, MeanLogLikelihood(name="log_likelihood")
+    model = keras.Model(network.inputs, {name: output}, name="training_model")
+    vectors = [variable for variable in model.trainable_variables if len(variable.shape) < 2]
+    optimizer.exclude_from_weight_decay(vectors)
     model.compile(
-        optimizer=optimizer, loss=loss, metrics=metric, jit_compile=keras.backend.backend() == "jax"
+        optimizer=optimizer,
+        loss={name: loss},
+        metrics={name: [metric]},
+        jit_compile=keras.backend.backend() == "jax",
     )
     return model
 
 
-SHARPNESS = 20.0
-"""How much the best sentences of a text are preferred to the next best in the target of the ranking."""
+def _log_likelihood(network: Any) -> Any:
+    inputs = {tensor.name: tensor for tensor in network.inputs}
+    layer = LogLikelihood(network.get_layer("headline_model"), name="log_likelihood")
+    return layer(inputs["source"], inputs["sequence"])
 
 
-def _ranking(gains, logits):
-    """How far the sentences' order and scores are from what ROUGE says; gains (batch, sentences), negative where none is.
+def ranking_loss(oracle_scores, logits):
+    """Loss (batch,) of the order and the scores of sentences.
 
-    The cross entropy of the softmax over the text (ListNet; Cao et al., 2007) and that of each sentence's own score.
+    oracle_scores: (batch, sentences), negative for padding. Sum of the cross entropy of the softmax over a
+    text (ListNet; Cao et al., 2007, Learning to Rank) and the mean cross entropy of each sentence's own
+    score.
     """
-    there = ops.cast(gains >= 0, "float32")
-    hidden = -FAR * (1.0 - there)
-    wanted = ops.softmax(SHARPNESS * gains + hidden, axis=-1)
-    listwise = -ops.sum(wanted * ops.log_softmax(logits + hidden, axis=-1) * there, axis=-1)
-    each = ops.softplus(logits) - ops.maximum(gains, 0.0) * logits
-    return listwise + ops.sum(each * there, axis=-1) / ops.maximum(ops.sum(there, axis=-1), 1.0)
+    mask = ops.cast(oracle_scores >= 0, "float32")
+    bias = -MASK_PENALTY * (1.0 - mask)
+    targets = ops.softmax(SHARPNESS * oracle_scores + bias, axis=-1)
+    listwise = -ops.sum(targets * ops.log_softmax(logits + bias, axis=-1) * mask, axis=-1)
+    pointwise = ops.softplus(logits) - ops.maximum(oracle_scores, 0.0) * logits
+    return listwise + ops.sum(pointwise * mask, axis=-1) / ops.maximum(ops.sum(mask, axis=-1), 1.0)
+
+
+def negative_log_likelihood(tokens, log_likelihood):
+    """Negative log-likelihood (batch,) of the tokens of a headline, per token of the mean headline."""
+    mask = token_mask(tokens)
+    return -ops.sum(log_likelihood * mask, axis=-1) / ops.maximum(ops.mean(ops.sum(mask, axis=-1)), 1.0)
 
 
 @keras.saving.register_keras_serializable("dltasks.summary")
-class Chosen(keras.metrics.Mean):
-    """Mean gain of the sentence that is judged best."""
+class TopOracleScore(keras.metrics.Mean):
+    """Mean oracle score of the sentence with the highest logit."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        best = ops.argmax(y_pred - FAR * ops.cast(y_true < 0, "float32"), axis=-1)
-        gain = ops.take_along_axis(y_true, best[:, None], axis=-1)
-        return super().update_state(gain, sample_weight)
-
-
-def _unlikely(wanted, likelihood):
-    there = ops.cast(ops.not_equal(wanted, 0), "float32")
-    return -ops.sum(likelihood * there, axis=-1) / ops.maximum(ops.mean(ops.sum(there, axis=-1)), 1.0)
+        best = ops.argmax(y_pred - MASK_PENALTY * ops.cast(y_true < 0, "float32"), axis=-1)
+        return super().update_state(ops.take_along_axis(y_true, best[:, None], axis=-1), sample_weight)
 
 
 @keras.saving.register_keras_serializable("dltasks.summary")
-class LogLikelihood(keras.metrics.Mean):
-    """Mean natural log-likelihood of a piece; more is better."""
+class MeanLogLikelihood(keras.metrics.Mean):
+    """Mean natural log-likelihood of a token."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        there = ops.cast(ops.not_equal(y_true, 0), "float32")
-        return super().update_state(y_pred, there)
+        return super().update_state(y_pred, token_mask(y_true))

@@ -1,4 +1,4 @@
-"""What the extractive network learns from: what ROUGE each sentence gets, found once for a data set on all cores."""
+"""Oracle scores: the ROUGE of each sentence, which is the training target of the extractive network."""
 
 import hashlib
 import json
@@ -14,121 +14,143 @@ import numpy as np
 from dltasks.files import atomic_write
 from dltasks.parallel import available_cores
 from dltasks.tasks.summary import rouge
-from dltasks.tasks.summary.documents import spans_of
+from dltasks.tasks.summary.sentences import Span, find_sentences
 
-FEW = 400
-"""Texts that are not worth a process of their own."""
+MIN_PARALLEL_TEXTS = 400
+"""Minimum number of texts that are worth processes of their own."""
 
-CHUNK = 200
-VERSION = 3
-"""Of the labels; a cache of another is made anew."""
+CHUNK_SIZE = 200
+"""Number of texts that a process scores at once."""
 
-GREEDY = 0.15
-"""What a sentence gets beyond its own ROUGE for being one of the greedy choice of several."""
+CACHE_VERSION = 4
+"""Version of the scores; caches of other versions are ignored."""
 
-Labels = tuple[tuple[tuple[int, int], ...], tuple[float, ...]]
+GREEDY_BONUS = 0.15
+"""Bonus of the sentences of the greedy oracle summary over their own ROUGE."""
+
+MAX_GREEDY_SENTENCES = 10
+"""Maximum number of sentences of the greedy oracle summary."""
+
+Oracle = tuple[tuple[Span, ...], tuple[float, ...]]
+"""Spans of the sentences of a text, and the score of each, 0 to 1."""
+
+Pair = tuple[str, Sequence[str]]
+"""A text and its reference summaries."""
 
 
-def labelled(texts: Sequence[str], summaries: Sequence[Sequence[str]]) -> list[Labels]:
-    """Spans of the sentences of each text and the gain of each, from 0 to 1.
+def compute_oracle(texts: Sequence[str], summaries: Sequence[Sequence[str]]) -> list[Oracle]:
+    """Spans and oracle scores of the sentences of each text.
 
-    The gain is the mean F1 of ROUGE-1, 2 and L of the sentence alone, the best over the summaries; of summaries that are
-    shorter than half a sentence (titles) the mean recall, or the shortest sentence would win. Where several sentences
-    together do better than one (chosen greedily; Nallapati, Zhai and Zhou, 2017, SummaRuNNer), theirs is more by GREEDY.
-    Kept in the user's cache. Raises MissingExtraError.
+    The score is the mean F1 of ROUGE-1, 2 and L of the sentence alone, the maximum over the summaries. For
+    summaries shorter than half a sentence (titles) it is the mean recall, or the shortest sentence would win.
+    Where several sentences together do better than one (chosen greedily; Nallapati, Zhai and Zhou, 2017,
+    SummaRuNNer), they get GREEDY_BONUS. Results are kept in the user's cache. Raises MissingExtraError.
     """
-    place = _place(texts, summaries)
-    if place.is_file():
-        with np.load(place, allow_pickle=False) as kept:
-            return _unpacked(**kept)
-    pairs = list(zip(texts, summaries, strict=True))
-    chunks = [pairs[at : at + CHUNK] for at in range(0, len(pairs), CHUNK)]
-    if len(pairs) < FEW or available_cores() == 1:
-        found = [each for chunk in chunks for each in _of_chunk(chunk)]
-    else:
-        rouge.stemmed("")
-        # Not forked: this process may run TensorFlow's threads.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(available_cores(), context, _end_with_parent) as pool:
-            found = [each for chunk in pool.map(_of_chunk, chunks) for each in chunk]
-    _keep(place, found)
-    return found
+    path = _cache_path(texts, summaries)
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as arrays:
+            return _unpack(**arrays)
+    results = _score_texts(list(zip(texts, summaries, strict=True)))
+    _write_cache(path, results)
+    return results
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent is killed would otherwise wait for work for ever."""
+def _score_texts(pairs: Sequence[Pair]) -> list[Oracle]:
+    chunks = [pairs[start : start + CHUNK_SIZE] for start in range(0, len(pairs), CHUNK_SIZE)]
+    if len(pairs) < MIN_PARALLEL_TEXTS or available_cores() == 1:
+        return [result for chunk in chunks for result in _score_chunk(chunk)]
+    rouge.require_rouge()
+    # Not forked: this process may run TensorFlow's threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(available_cores(), context, _exit_with_parent) as pool:
+        return [result for results in pool.map(_score_chunk, chunks) for result in results]
 
-    def ended():
-        multiprocessing.parent_process().join()
+
+def _exit_with_parent() -> None:
+    """End a worker whose parent is killed; it would wait for work forever."""
+
+    def wait_and_exit() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
         os._exit(1)
 
-    threading.Thread(target=ended, daemon=True).start()
+    threading.Thread(target=wait_and_exit, daemon=True).start()
 
 
-def _of_chunk(pairs) -> list[Labels]:
-    return [_of_text(*each) for each in pairs]
+def _score_chunk(pairs: Sequence[Pair]) -> list[Oracle]:
+    return [score_sentences(text, summaries) for text, summaries in pairs]
 
 
-def _of_text(text: str, summaries: Sequence[str]) -> Labels:
-    spans = tuple(spans_of(text))
-    words = [rouge.stemmed(text[start:end]) for start, end in spans]
-    references = [rouge.stemmed(each) for each in summaries]
-    titles = np.mean([len(each) for each in references]) < 0.5 * np.mean([len(each) for each in words])
-    measure = rouge.recall if titles else rouge.f1
-    gains = [float(measure(each, references).mean()) for each in words]
-    chosen = [] if titles else greedy(words, references)
-    if len(chosen) > 1:
-        gains = [each + GREEDY * (i in chosen) for i, each in enumerate(gains)]
-    return spans, tuple(min(each, 1.0) for each in gains)
+def score_sentences(text: str, summaries: Sequence[str]) -> Oracle:
+    """Spans and oracle scores of the sentences of a text."""
+    spans = tuple(find_sentences(text))
+    words = [rouge.stem_words(text[start:end]) for start, end in spans]
+    references = [rouge.stem_words(summary) for summary in summaries]
+    are_titles = np.mean([len(reference) for reference in references]) < 0.5 * np.mean(
+        [len(sentence) for sentence in words]
+    )
+    measure = rouge.recall if are_titles else rouge.f1
+    scores = [float(measure(sentence, references).mean()) for sentence in words]
+    selected = [] if are_titles else select_greedily(words, references)
+    if len(selected) > 1:
+        scores = [score + GREEDY_BONUS * (i in selected) for i, score in enumerate(scores)]
+    return spans, tuple(min(score, 1.0) for score in scores)
 
 
-def greedy(words: Sequence[rouge.Words], references: Sequence[rouge.Words], most: int = 10) -> list[int]:
-    """Positions of sentences, each of which adds most to the mean F1 of ROUGE-1 and 2 of all, while any adds."""
-    chosen, best = [], 0.0
-    left = set(range(len(words)))
-    while left and len(chosen) < most:
-        scores = {
-            i: float(
-                rouge.f1([w for j in (*chosen, i) for w in words[j]], references, ("rouge1", "rouge2")).mean()
-            )
-            for i in left
-        }
+def select_greedily(
+    words: Sequence[rouge.Words], references: Sequence[rouge.Words], limit: int = MAX_GREEDY_SENTENCES
+) -> list[int]:
+    """Indices of sentences, added one by one while the mean F1 of ROUGE-1 and 2 of all of them rises."""
+    selected: list[int] = []
+    best = 0.0
+    candidates = set(range(len(words)))
+    while candidates and len(selected) < limit:
+        scores = {i: _mean_f1([*selected, i], words, references) for i in candidates}
         top = max(scores, key=lambda i: (scores[i], -i))
         if scores[top] <= best:
             break
         best = scores[top]
-        chosen.append(top)
-        left.remove(top)
-    return chosen
+        selected.append(top)
+        candidates.remove(top)
+    return selected
 
 
-def _place(texts: Sequence[str], summaries: Sequence[Sequence[str]]) -> Path:
+def _mean_f1(
+    indices: Sequence[int], words: Sequence[rouge.Words], references: Sequence[rouge.Words]
+) -> float:
+    summary = [word for i in indices for word in words[i]]
+    return float(rouge.f1(summary, references, ("rouge1", "rouge2")).mean())
+
+
+def _cache_path(texts: Sequence[str], summaries: Sequence[Sequence[str]]) -> Path:
     from platformdirs import user_cache_path
 
-    seen = hashlib.sha256(f"{VERSION}".encode())
-    for text, each in zip(texts, summaries, strict=True):
-        seen.update(json.dumps([text, list(each)]).encode())
-    return user_cache_path("dltasks") / "summary" / f"{seen.hexdigest()[:32]}.npz"
+    digest = hashlib.sha256(f"{CACHE_VERSION}".encode())
+    for text, references in zip(texts, summaries, strict=True):
+        digest.update(json.dumps([text, list(references)]).encode())
+    return user_cache_path("dltasks") / "summary" / f"{digest.hexdigest()[:32]}.npz"
 
 
-def _keep(place: Path, found: list[Labels]) -> None:
-    """Write the cache; a disk that takes none costs only its making anew."""
+def _write_cache(path: Path, results: Sequence[Oracle]) -> None:
+    """Write the cache; where that fails, the scores are computed again the next time."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(place) as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
             np.savez_compressed(
                 file,
-                counts=np.array([len(spans) for spans, _ in found]),
-                spans=np.array([each for spans, _ in found for each in spans], np.int64).reshape(-1, 2),
-                gains=np.array([each for _, gains in found for each in gains], np.float64),
+                counts=np.array([len(spans) for spans, _ in results]),
+                spans=np.array([span for spans, _ in results for span in spans], np.int64).reshape(-1, 2),
+                scores=np.array([score for _, scores in results for score in scores], np.float64),
             )
     except OSError:
         return
 
 
-def _unpacked(counts: np.ndarray, spans: np.ndarray, gains: np.ndarray) -> list[Labels]:
-    ends = np.cumsum(counts)
+def _unpack(counts: np.ndarray, spans: np.ndarray, scores: np.ndarray) -> list[Oracle]:
     return [
-        (tuple(map(tuple, spans[end - count : end].tolist())), tuple(gains[end - count : end].tolist()))
-        for count, end in zip(counts, ends, strict=True)
+        (
+            tuple((start, stop) for start, stop in spans[end - count : end].tolist()),
+            tuple(scores[end - count : end].tolist()),
+        )
+        for count, end in zip(counts, np.cumsum(counts), strict=True)
     ]

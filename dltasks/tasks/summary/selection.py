@@ -1,4 +1,4 @@
-"""Which sentences make the summary: the best, of exactly the length asked, that do not say the same."""
+"""Selection of the sentences of a summary: the best ones of a given length that don't repeat each other."""
 
 import re
 from collections import Counter
@@ -7,89 +7,94 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REPEATED = 0.75
-"""How much of a sentence's score is lost when all its words have been said."""
+REDUNDANCY_PENALTY = 0.75
+"""Fraction of its score that a sentence loses when the summary already has all its words."""
 
-CANDIDATES = 400
-"""Sentences, the best by themselves, that are compared with those chosen; all of a book would take too long."""
+MAX_CANDIDATES = 400
+"""Number of candidates, the best by themselves; all sentences of a book would take too long to compare."""
 
-COMPARED = 50
-"""Chosen sentences that others are compared with."""
+MAX_COMPARED = 50
+"""Number of selected sentences whose words the candidates are compared with."""
 
 
 @dataclass(frozen=True)
-class Length:
-    """How long a summary is to be; one of these. sentences: exactly. words: at most. ratio: of the sentences."""
+class SummaryLength:
+    """Length of a summary, by one of these measures.
+
+    sentences: exact number of sentences. words: maximum number of words. ratio: fraction of the sentences.
+    """
 
     sentences: int | None = None
     words: int | None = None
     ratio: float | None = None
 
-    def of(self, count: int) -> int:
-        """Sentences of a text of `count`; all where words are the limit."""
+    def max_sentences(self, count: int) -> int:
+        """Maximum number of sentences of the summary of a text of `count` sentences."""
         if self.ratio is not None:
             return min(count, max(1, round(self.ratio * count)))
-        return count if self.words is not None else min(count, self.sentences)
+        return count if self.words is not None or self.sentences is None else min(count, self.sentences)
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What sentences are worth for a summary.
+class SentenceScores:
+    """Scores of the sentences of a text.
 
-    values: (sentences,), of each alone. lost: (sentences,), what of it is lost when all its words have been said.
-    words: from a sentence's position to what each of its words counts for.
+    values: of each sentence alone, (sentences,). penalties: what a sentence loses when the summary already
+    has all its words, (sentences,). word_weights: from the index of a sentence to the weight of each of its
+    words.
     """
 
     values: np.ndarray
-    lost: np.ndarray
-    words: Callable[[int], Mapping[str, float]]
+    penalties: np.ndarray
+    word_weights: Callable[[int], Mapping[str, float]]
 
 
-def by_scores(scores: np.ndarray, sentences: Sequence[str]) -> Worth:
-    """The worth of sentences with these scores, from 0 to 1."""
-    return Worth(scores, REPEATED * scores, lambda i: Counter(re.findall(r"\w+", sentences[i].lower())))
+def sentence_scores(values: np.ndarray, sentences: Sequence[str]) -> SentenceScores:
+    """Scores of sentences by the network, 0 to 1, with all words of equal weight."""
+
+    def count_words(i: int) -> Counter[str]:
+        return Counter(re.findall(r"\w+", sentences[i].lower()))
+
+    return SentenceScores(values, REDUNDANCY_PENALTY * values, count_words)
 
 
-def words_of(text: str) -> list[str]:
-    """What stands between white space."""
-    return text.split()
+def select_sentences(scores: SentenceScores, sentences: Sequence[str], length: SummaryLength) -> list[int]:
+    """Indices of the sentences of the summary, in the order of the text.
 
-
-def chosen(worth: Worth, sentences: Sequence[str], length: Length) -> list[int]:
-    """Positions of the sentences of the summary, in the order of the text.
-
-    The best first; each that comes loses by what those before it have said (coverage: Lin and Bilmes, 2011, A Class of
-    Submodular Functions for Document Summarization). Empty where no sentence is as short as the words allow.
+    Empty where all sentences exceed the number of words. Sentences are selected by score, less a penalty for
+    words that the selected ones already have (coverage: Lin and Bilmes, 2011, A Class of Submodular Functions
+    for Document Summarization).
     """
-    wanted, room = length.of(len(sentences)), length.words
-    order = np.argsort(-worth.values, kind="stable")
-    if wanted >= len(sentences) and room is None:
+    limit, words_left = length.max_sentences(len(sentences)), length.words
+    if limit >= len(sentences) and words_left is None:
         return list(range(len(sentences)))
-    candidates = order[: max(CANDIDATES, 2 * wanted)] if room is None else order[: max(CANDIDATES, room)]
-    bags = {int(i): worth.words(int(i)) for i in candidates}
-    said: set[str] = set()
-    share = dict.fromkeys(bags, 0.0)
-    taken: list[int] = []
-    while share and len(taken) < wanted:
-        best = max(share, key=lambda i: (worth.values[i] - worth.lost[i] * share[i], -i))
-        share.pop(best)
-        if room is not None:
-            if (needed := len(words_of(sentences[best]))) > room:
+    order = np.argsort(-scores.values, kind="stable")
+    candidates = order[: max(MAX_CANDIDATES, 2 * limit if words_left is None else words_left)]
+    weights = {int(i): scores.word_weights(int(i)) for i in candidates}
+    covered_words: set[str] = set()
+    coverage = dict.fromkeys(weights, 0.0)
+    selected: list[int] = []
+    while coverage and len(selected) < limit:
+        best = max(coverage, key=lambda i: (scores.values[i] - scores.penalties[i] * coverage[i], -i))
+        coverage.pop(best)
+        if words_left is not None:
+            if (word_count := len(sentences[best].split())) > words_left:
                 continue
-            room -= needed
-        taken.append(best)
-        said.update(bags[best])
-        for i in share if len(taken) < COMPARED else ():
-            share[i] = _said(bags[i], said)
-    return sorted(taken)
+            words_left -= word_count
+        selected.append(best)
+        covered_words.update(weights[best])
+        for i in coverage if len(selected) < MAX_COMPARED else ():
+            coverage[i] = _coverage(weights[i], covered_words)
+    return sorted(selected)
 
 
-def _said(words: Mapping[str, float], said: set[str]) -> float:
-    """The share of what a sentence's words count for that has been said."""
-    return sum(n for word, n in words.items() if word in said) / (sum(words.values()) or 1.0)
+def _coverage(weights: Mapping[str, float], covered_words: set[str]) -> float:
+    """Fraction of the weight of a sentence's words that is covered."""
+    covered = sum(weight for word, weight in weights.items() if word in covered_words)
+    return covered / (sum(weights.values()) or 1.0)
 
 
 def first_words(text: str, count: int) -> str:
-    """The text up to the end of so many words."""
-    ends = [each.end() for each in re.finditer(r"\S+", text)]
+    """The text up to the end of its first `count` words."""
+    ends = [match.end() for match in re.finditer(r"\S+", text)]
     return text[: ends[count - 1]] if count < len(ends) else text

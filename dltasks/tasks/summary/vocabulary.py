@@ -1,23 +1,24 @@
-"""Word pieces: what the networks read instead of words (sentencepiece; Kudo, 2018, Subword Regularization)."""
+"""Subword vocabulary of the networks (sentencepiece; Kudo, 2018, Subword Regularization)."""
 
 import io
 import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from dltasks.errors import ModelError
 
-NONE, UNKNOWN, START, END = range(4)
-"""Pieces that stand for none, for what can't be written in pieces, and for both ends of a summary."""
+PADDING, UNKNOWN, START, END = range(4)
+"""Tokens for padding, for unknown characters, and for both ends of a summary."""
 
-BYTES = range(4, 260)
-"""Pieces that stand for a byte each: what a letter that was never seen is written in."""
+BYTE_TOKENS = range(4, 260)
+"""Tokens for single bytes, which encode characters outside the vocabulary."""
 
 
-def learned(texts: Iterable[str], size: int) -> bytes:
-    """A sentencepiece model of at most `size` pieces, lower case; the same for the same texts."""
+def train_vocabulary(texts: Iterable[str], size: int) -> bytes:
+    """A lower-case sentencepiece model of at most `size` tokens; the same for the same texts."""
     from sentencepiece import SentencePieceTrainer
 
     model = io.BytesIO()
@@ -29,7 +30,7 @@ def learned(texts: Iterable[str], size: int) -> bytes:
         model_type="unigram",
         normalization_rule_name="nmt_nfkc_cf",
         byte_fallback=True,
-        pad_id=NONE,
+        pad_id=PADDING,
         unk_id=UNKNOWN,
         bos_id=START,
         eos_id=END,
@@ -41,58 +42,71 @@ def learned(texts: Iterable[str], size: int) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def pieces(model: bytes):
+def load_processor(model: bytes) -> Any:
     """The sentencepiece processor of a model. Raises ModelError if it is damaged."""
     from sentencepiece import SentencePieceProcessor
 
-    found = SentencePieceProcessor()
+    processor = SentencePieceProcessor()
     try:
-        found.LoadFromSerializedProto(model)
-        for i in range(found.get_piece_size()):
-            found.id_to_piece(i)
+        processor.LoadFromSerializedProto(model)
+        for token in range(processor.get_piece_size()):
+            processor.id_to_piece(token)
     except (RuntimeError, UnicodeDecodeError) as error:
         raise ModelError("the vocabulary of this model is damaged; copy or train the bundle again") from error
-    return found
+    return processor
 
 
-def encoded(model: bytes, texts: Sequence[str], most: int | None = None) -> list[list[int]]:
-    """The pieces of each text, the first `most` where that is said."""
-    return [each[:most] for each in pieces(model).encode(list(texts))]
+def vocabulary_size(model: bytes) -> int:
+    """Number of tokens. Raises ModelError."""
+    return load_processor(model).get_piece_size()
 
 
-def filled(rows: Sequence[Sequence[int]], length: int, count: int | None = None) -> np.ndarray:
-    """int32 (count, length): the rows, cut at the length; NONE where there are none."""
-    found = np.zeros((count or len(rows), length), np.int32)
+def tokenize(model: bytes, texts: Sequence[str], limit: int | None = None) -> list[list[int]]:
+    """The tokens of each text, at most the first `limit`."""
+    return [tokens[:limit] for tokens in load_processor(model).encode(list(texts))]
+
+
+def detokenize(model: bytes, tokens: Iterable[int]) -> str:
+    """The text of tokens, without padding."""
+    return load_processor(model).decode([int(token) for token in tokens if token])
+
+
+def pad(rows: Sequence[Sequence[int]], length: int, count: int | None = None) -> np.ndarray:
+    """The rows cut or padded to an int32 array (count, length). count: that of the rows by default."""
+    padded = np.zeros((count or len(rows), length), np.int32)
     for i, row in enumerate(rows):
-        found[i, : min(len(row), length)] = row[:length]
-    return found
+        padded[i, : min(len(row), length)] = row[:length]
+    return padded
 
 
 @lru_cache(maxsize=4)
-def rarity(model: bytes) -> np.ndarray:
-    """How rare each piece is: its negative log-probability, (pieces,)."""
-    found = pieces(model)
-    scores = np.array([found.get_score(i) for i in range(found.get_piece_size())])
+def token_rarity(model: bytes) -> np.ndarray:
+    """Negative log-probability of each token, float64 (tokens,)."""
+    processor = load_processor(model)
+    scores = np.array([processor.get_score(token) for token in range(processor.get_piece_size())])
     return np.maximum(-scores, 0.0)
 
 
 @lru_cache(maxsize=4)
-def _kinds(model: bytes) -> tuple[list[bool], list[bool]]:
-    """Of each piece whether it begins a word, and whether it holds a letter or a digit."""
-    found = pieces(model)
-    texts = [found.id_to_piece(i) for i in range(found.get_piece_size())]
-    wordly = [i in BYTES or any(c.isalnum() for c in each) for i, each in enumerate(texts)]
-    return [each.startswith("▁") for each in texts], wordly
+def _token_kinds(model: bytes) -> tuple[list[bool], list[bool]]:
+    """For each token whether it begins a word, and whether it contains a letter or a digit."""
+    processor = load_processor(model)
+    texts = [processor.id_to_piece(token) for token in range(processor.get_piece_size())]
+    alphanumeric = [
+        token in BYTE_TOKENS or any(character.isalnum() for character in text)
+        for token, text in enumerate(texts)
+    ]
+    return [text.startswith("▁") for text in texts], alphanumeric
 
 
-def words(model: bytes, row: Sequence[int]) -> list[tuple[int, ...]]:
-    """The word of each piece of a row, as the pieces that it is made of; a sign is a word of its own."""
-    starts, wordly = _kinds(model)
-    found: list[tuple[int, ...]] = []
+def words_of_tokens(model: bytes, tokens: Sequence[int]) -> list[tuple[int, ...]]:
+    """The word of each token, as the tokens that spell it; a punctuation mark is a word of its own."""
+    is_start, is_alphanumeric = _token_kinds(model)
+    words: list[tuple[int, ...]] = []
     word: list[int] = []
-    for piece in row:
-        if word and (starts[piece] or not wordly[piece] or not wordly[word[-1]]):
-            found += [tuple(word)] * len(word)
+    for token in tokens:
+        if word and (is_start[token] or not is_alphanumeric[token] or not is_alphanumeric[word[-1]]):
+            words += [tuple(word)] * len(word)
             word = []
-        word.append(piece)
-    return found + [tuple(word)] * len(word)
+        word.append(token)
+    return words + [tuple(word)] * len(word)
