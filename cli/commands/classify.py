@@ -3,12 +3,13 @@
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand
 
 
-@click.command(short_help="What is in these photos.")
+@click.command(cls=GroupedCommand)
 @options.prediction
 @options.top_k
-@click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; objects if not given.")
+@options.model("objects")
 def command(inputs, known, threads, form, top_k, model):
     """Say what each photo shows: labels with their probabilities.
 
@@ -19,6 +20,6 @@ def command(inputs, known, threads, form, top_k, model):
     dltasks classify samples/image/coffee.jpg
     dltasks classify --model runs/flowers --json holiday/ > answers.jsonl
     """
-    from dltasks.cli.commands.predict import answer
+    from dltasks.cli.commands.predict import predict_and_write
 
-    answer(model or "objects", inputs, known, threads, form, top_k, "image")
+    predict_and_write(model or "objects", inputs, known, threads, form, top_k, "image")

@@ -7,41 +7,64 @@ import sys
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand, option
 
 
-@click.command(short_help="Which of these transactions look like fraud, and why.")
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
-@click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; cards if not given.")
-@click.option("--history", multiple=True, metavar="TABLE", help="Earlier transactions; may be given again.")
-@click.option(
+@click.command(cls=GroupedCommand)
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path())
+@options.model("cards")
+@option(
+    "--history",
+    group="History",
+    type=click.Path(),
+    multiple=True,
+    metavar="TABLE",
+    help="Earlier transactions; may be given again.",
+)
+@option(
     "--state",
+    group="History",
     type=click.Path(dir_okay=False),
     help="File that keeps what was scored, so that no --history is needed.",
 )
-@click.option(
+@option(
     "--labels",
     "known",
+    group="History",
+    type=click.Path(),
     metavar="TABLE",
     help="Ids and labels of transactions in the --state that became known.",
 )
-@click.option(
-    "--out", type=click.Path(dir_okay=False), help="Write the table with its answers, .parquet or .csv."
+@option(
+    "-o",
+    "--out",
+    group=options.OUTPUT,
+    type=click.Path(dir_okay=False),
+    help="Write the table with its answers, .parquet or .csv.",
 )
-@click.option(
+@option(
     "--budget",
+    group="Alerts",
     metavar="N/day",
     help="Alert on the riskiest N cards an hour, a day or a week: on one transaction of each.",
 )
-@click.option(
+@option(
     "--threshold",
+    group="Alerts",
     type=click.FloatRange(0, 1),
     help="Alert from this probability on; the model's own if not given.",
 )
-@click.option("--alerts", "only_alerts", is_flag=True, help="Print alerts only.")
-@click.option("--reasons/--no-reasons", "explained", default=True, help="Say why; takes most of the time.")
+@option("--alerts", "only_alerts", group="Alerts", is_flag=True, help="Print alerts only.")
+@option(
+    "--reasons/--no-reasons",
+    "explained",
+    group="Alerts",
+    default=True,
+    help="Say why; takes most of the time.",
+)
 @options.threads
-@options.JSON
-@click.option("--csv", "as_csv", is_flag=True, help="CSV: one row a transaction.")
+@options.json_output
+@option("--csv", "as_csv", group=options.OUTPUT, is_flag=True, help="CSV: one row a transaction.")
 def command(
     tables,
     model,

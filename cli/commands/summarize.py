@@ -7,6 +7,7 @@ import sys
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand, option
 
 STYLES = {"extract": "sentences", "headline": "headlines"}
 """The bundled model of each style."""
@@ -15,25 +16,38 @@ SENTENCES = 3
 """Of a summary, where no length is asked."""
 
 
-@click.command(short_help="What these texts say, in few of their sentences or in one line.")
-@click.argument("texts", nargs=-1, metavar="[FILE...|-]")
-@click.option(
-    "--sentences", type=click.IntRange(1), help="Exactly so many sentences, where the text has them."
+@click.command(cls=GroupedCommand)
+@click.argument("texts", nargs=-1, metavar="[FILE...|-]", type=click.Path())
+@option(
+    "-n",
+    "--sentences",
+    group="Summary",
+    type=click.IntRange(1),
+    help="Exactly so many sentences, where the text has them.",
 )
-@click.option("--words", type=click.IntRange(1), help="Never more than so many words.")
-@click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="This share of the sentences.")
-@click.option(
+@option("--words", group="Summary", type=click.IntRange(1), help="Never more than so many words.")
+@option(
+    "--ratio",
+    group="Summary",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="This share of the sentences.",
+)
+@option(
     "--style",
+    group="Summary",
     type=click.Choice(tuple(STYLES)),
     help="extract chooses sentences of the text; headline writes a new line.  [default: extract]",
 )
-@click.option("--highlight", is_flag=True, help="The whole text, with the chosen sentences marked.")
-@click.option(
-    "--model", help="A bundled model's name, a bundle folder, or a .tflite; by the style if not given."
+@option(
+    "--highlight",
+    group=options.OUTPUT,
+    is_flag=True,
+    help="The whole text, with the chosen sentences marked.",
 )
+@options.model("by --style")
 @options.threads
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines: one object a text.")
-@click.option("--csv", "as_csv", is_flag=True, help="CSV: one row a sentence.")
+@option("--json", "as_json", group=options.OUTPUT, is_flag=True, help="JSON Lines: one object a text.")
+@option("--csv", "as_csv", group=options.OUTPUT, is_flag=True, help="CSV: one row a sentence.")
 def command(texts, sentences, words, ratio, style, highlight, model, threads, as_json, as_csv):
     """Summarise each text: three of its sentences in their order, or as many as you ask for.
 
@@ -63,11 +77,11 @@ def command(texts, sentences, words, ratio, style, highlight, model, threads, as
         raise click.UsageError(
             "a headline is one new line: --sentences, --ratio and --highlight say nothing of it"
         )
-    sources = list(output.sources(texts or ("-",)))
+    sources = list(output.read_sources(texts or ("-",)))
     pairs = bundle.iter_predictions(sources, threads)
     form = "json" if as_json else "csv" if as_csv else None
     if form:
-        failed = output.answers(bundle.name, pairs, form)
+        failed = output.write_predictions(bundle.name, pairs, form)
     else:
         failed = _shown(pairs, len(sources) > 1 or os.path.isdir(sources[0]), highlight)
     sys.exit(1 if failed else 0)
@@ -99,7 +113,7 @@ def _shown(pairs, named: bool, highlight: bool) -> int:
     for origin, answer in pairs:
         if isinstance(answer, DltasksError):
             failed += 1
-            output.complain(answer)
+            output.print_error(answer)
             continue
         if named:
             click.echo(f"==> {origin} <==")
