@@ -41,7 +41,8 @@ class GroupedCommand(click.Command):
         """The options under the headings of their groups, in the order of their definition."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(context):
-            if row := parameter.get_help_record(context):
+            row = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
+            if row:
                 groups.setdefault(getattr(parameter, "group", OTHER), []).append(row)
         others = groups.pop(OTHER)
         for heading, rows in (*groups.items(), (OTHER, others)):

@@ -43,6 +43,7 @@ threads = option(
     "--threads",
     group=PERFORMANCE,
     type=click.IntRange(1),
+    metavar="N",
     help="Threads for reading and inference (default: all cores).",
 )
 
@@ -51,6 +52,7 @@ top_k = option(
     "--top-k",
     group=OUTPUT,
     type=click.IntRange(1),
+    metavar="N",
     help="Number of labels for each input (default: the model's own).",
 )
 
@@ -112,7 +114,7 @@ def third_party_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def prediction(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the arguments and options of a command that predicts; the command gets --json or --csv as `form`."""
+    """Adds the arguments and options of a command that predicts; --json or --csv comes as `form`."""
 
     @wraps(function)
     def with_form(*, as_json: bool, as_csv: bool, **arguments: Any) -> Any:

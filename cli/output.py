@@ -46,8 +46,8 @@ def _read_list(path: str) -> list[str]:
 def write_predictions(model: str, predictions: Predictions, form: str | None) -> int:
     """Write predictions to standard output as they come; the number of inputs that failed.
 
-    form: "json", "csv", or None for lines (a table on a terminal). Failures go to standard error; in JSON they are
-    objects in their place.
+    form: "json", "csv", or None for lines (a table on a terminal). Failures go to standard error;
+    in JSON they are objects in their place.
     """
     if form == "json":
         return _write_json(model, predictions)

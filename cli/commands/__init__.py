@@ -1,1 +1,1 @@
-"""The commands: each file defines one as `command`; the file's first line is its summary in `dltasks --help`."""
+"""The commands: each file defines one as `command`; the file's first line is its summary in --help."""

@@ -7,9 +7,9 @@ from dltasks.cli.grouping import GroupedCommand
 
 
 @click.command(cls=GroupedCommand)
+@options.model("objects")
 @options.prediction
 @options.top_k
-@options.model("objects")
 def command(inputs, known, threads, form, top_k, model):
     """Say what each photo shows: labels with their probabilities.
 

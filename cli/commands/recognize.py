@@ -7,9 +7,9 @@ from dltasks.cli.grouping import GroupedCommand
 
 
 @click.command(cls=GroupedCommand)
+@options.model("commands")
 @options.prediction
 @options.top_k
-@options.model("commands")
 def command(inputs, known, threads, form, top_k, model):
     """Say which command each clip holds: labels with their probabilities.
 

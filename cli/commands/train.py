@@ -14,8 +14,8 @@ from dltasks.cli.names import ModelName, hint, nearest
 HELP = """Train a model for the task {task} on DATA, and write a bundle.
 
 \b
-dltasks train {task} DATA --out runs/mine
-dltasks train {task} DATA --out runs/mine --time-limit 10"""
+dltasks train {task} data/ --out runs/mine
+dltasks train {task} data/ --out runs/mine --time-limit 10"""
 """Help of a task's command."""
 
 
@@ -61,7 +61,7 @@ class TrainGroup(LazyGroup):
         return f"no task {name!r}; {hint(name, known) or usage}"
 
 
-@click.group(cls=TrainGroup)
+@click.group(cls=TrainGroup, options_metavar="", subcommand_metavar="TASK DATA [OPTIONS]")
 def command() -> None:
     """Train a network on your own data and write a bundle: the network, the .tflite made of it, and a model
     card.
