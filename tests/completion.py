@@ -9,20 +9,17 @@ import subprocess
 import time
 from pathlib import Path
 
-SHELLS = {"bash": ["bash", "--noprofile", "-i"], "zsh": ["zsh", "-i"], "fish": ["fish", "-i"]}
-"""Commands that start a shell which reads its start-up file."""
-
 CONTROL = re.compile(rb"\x1b\[[0-9;?>=]*[a-zA-Z]|\x1b[=>]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\r|\x07|\x08")
 """Sequences that move the cursor or set colors."""
 
 
 class Terminal:
-    """An interactive shell with `dltasks` on its path."""
+    """An interactive shell in the folder `home`."""
 
-    def __init__(self, shell: str, home: Path, environment: dict[str, str]):
+    def __init__(self, shell: list[str], home: Path, environment: dict[str, str]):
         self._reader, follower = pty.openpty()
         self._process = subprocess.Popen(
-            SHELLS[shell],
+            shell,
             stdin=follower,
             stdout=follower,
             stderr=follower,

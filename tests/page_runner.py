@@ -2,8 +2,8 @@
 
 python page_runner.py OUTCOMES < STEPS
 
-STEPS is a JSON list of [kind, text] with the kinds "command", "shell" and "python"; OUTCOMES gets a JSON line for each step
-with its "code", "stdout" and "stderr", up to the first that fails.
+STEPS is a JSON list of [kind, text] with the kinds "command", "shell" and "python"; OUTCOMES gets a JSON line
+for each step, with its "code", "stdout" and "stderr", up to the first that fails.
 """
 
 import contextlib

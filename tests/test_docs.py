@@ -8,7 +8,7 @@ import sys
 import pages
 import pytest
 from completion import write_command
-from conftest import COMMAND, ENVIRONMENT, NETWORK, ROOT
+from conftest import COMMAND, ENVIRONMENT, NETWORK, ROOT, dltasks
 
 from dltasks.cli.main import command_files
 
@@ -75,9 +75,14 @@ def test_every_link_leads_somewhere(page):
         assert not anchor or target.suffix != ".md" or anchor in pages.anchors(target), link
 
 
-def test_the_readme_begins_with_a_command_that_installs_and_classifies_a_sample():
+def test_the_first_command_of_the_readme_installs_and_classifies_a_sample_correctly():
     first = re.findall(r"```sh\n(.*?)\n", README)[0]
-    assert "pip install" in first and first.endswith("dltasks classify samples/image/coffee.jpg")
+    installation, _, command = first.rpartition("&& dltasks ")
+    assert "pip install ." in installation
+    result = dltasks(*command.split())
+    assert result.returncode == 0
+    line = r"samples/image/coffee.jpg: espresso \d+\.\d%(, [a-z' -]+ \d+\.\d%){4}.*\n"
+    assert re.fullmatch(line, result.stdout)
 
 
 def test_ci_runs_exactly_the_command_of_the_readme_that_runs_the_tests():
