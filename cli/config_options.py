@@ -123,7 +123,7 @@ def config_from_arguments(task: str, arguments: Sequence[str]) -> Any:
     try:
         context = command.make_context("dltasks doctor", list(arguments))
     except click.NoSuchOption as error:
-        parameters = [*options, *(caller.command.params if caller else ())]
+        parameters = [*options, *(caller.command.get_params(caller) if caller else ())]
         known = [name for parameter in parameters for name in parameter.opts if name.startswith("-")]
         raise click.NoSuchOption(error.option_name, possibilities=known, ctx=caller) from error
     return with_overrides(config(), set_options(context.params))

@@ -19,7 +19,7 @@ FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
-INSTALLATION = re.compile(r"(python3 -m venv|\. \.venv|pip install|git clone|cd) |pytest$")
+INSTALLATION = re.compile(r"(python3 -m venv|pip install|git clone|cd) |\. \.venv/|pytest$")
 """Steps that the tests do not repeat."""
 
 PLAIN_COMMAND = re.compile(r"dltasks [^|&;*$`()~]*")

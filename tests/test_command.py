@@ -68,11 +68,12 @@ def test_version():
     [
         (["clasify", "photo.jpg"], "did you mean classify?"),
         (["train", "imgae", "data", "--out", "o"], "did you mean image?"),
-        (["train", "samples", "--out", "o"], "name the task first: dltasks train speech samples --out ..."),
+        (["train", "samples", "--out", "o"], "name the task first: dltasks train fraud samples --out ..."),
         (["doctor", "samples/image", "--task", "imgae"], "did you mean image?"),
         (["doctor", "samples/image", "--fixx"], "--fix"),
         (["doctor", "samples/image", "--validation-splt", "0.2"], "--validation-split"),
         (["train", "image", "data", "--ephocs", "3"], "--epochs"),
+        (["train", "image", "samples/image", "--out", "o", "--backbone", "objcts"], "did you mean objects?"),
         (["train", "--config-from", "objects", "data", "--ephocs", "3"], "--epochs"),
     ],
 )
@@ -105,7 +106,6 @@ def test_a_mistyped_option_names_the_nearest(command):
         ["detect-fraud", "-m", "objcts", "samples/fraud/tomorrow.csv"],
         ["train", "--config-from", "objcts", "samples/image", "--out", "o"],
         ["train", "image", "samples/image", "--out", "o", "--config-from", "objcts"],
-        ["train", "image", "samples/image", "--out", "o", "--backbone", "objcts"],
     ],
 )
 def test_a_mistyped_model_names_the_nearest(arguments):
@@ -171,7 +171,7 @@ def test_a_failed_input_is_an_object_with_its_error():
 def test_csv_has_a_row_for_each_label():
     result = dltasks("classify", COFFEE, "--csv", "--top-k", 2)
     lines = result.stdout.splitlines()
-    assert lines[0] == "input,rank,label,probability,unsure" and len(lines) == 3
+    assert lines[0] == "input,rank,label,probability,uncertain" and len(lines) == 3
     assert lines[1].startswith(f"{COFFEE},1,espresso,0.")
 
 
