@@ -43,6 +43,9 @@ def command(
     dltasks doctor flowers/
     dltasks doctor flowers/ --fix
     """
+    if data.startswith("-"):
+        known = [name for parameter in command.params for name in parameter.opts]
+        raise click.NoSuchOption(data, f"No option {data!r} before DATA.", [*known, "--help"])
     if fix and undo:
         raise click.UsageError("--fix or --undo, not both")
     if undo:
