@@ -29,8 +29,8 @@ COMMON_GROUPS = {
 }
 """Headings of the settings that every task has."""
 
-GROUPS = ("Run", "Data", TASK_GROUP, "Network", "Schedule", "Augmentation", "Output")
-"""Headings in the order of --help; any others follow."""
+GROUPS = ("Run", "Data", TASK_GROUP, "Network", "Schedule", "Augmentation")
+"""Headings in the order of --help; a task's own and "Output" follow."""
 
 
 def option_group(setting: Field[Any]) -> str:
@@ -38,9 +38,9 @@ def option_group(setting: Field[Any]) -> str:
     return setting.metadata.get("group") or COMMON_GROUPS.get(setting.name, TASK_GROUP)
 
 
-def group_index(group: str) -> int:
-    """The position of a heading in --help."""
-    return GROUPS.index(group) if group in GROUPS else len(GROUPS)
+def group_order(group: str) -> tuple[bool, int]:
+    """The sort key of a heading in --help."""
+    return group == "Output", GROUPS.index(group) if group in GROUPS else len(GROUPS)
 
 
 def config_from_argument(arguments: Sequence[str]) -> str | None:

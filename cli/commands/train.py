@@ -78,7 +78,7 @@ def _task_command(task: str) -> click.Command:
 
     settings = config_options.setting_options(registry.find_task(task).config)
     parameters = [*_run_options(), *settings]
-    parameters.sort(key=lambda parameter: config_options.group_index(getattr(parameter, "group", "")))
+    parameters.sort(key=lambda parameter: config_options.group_order(getattr(parameter, "group", "")))
     return GroupedCommand(
         task,
         params=[click.Argument(["data"], type=click.Path()), *parameters],
