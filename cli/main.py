@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 
 import dltasks
+from dltasks.cli import commands
 from dltasks.cli.grouping import LazyGroup
 
-COMMANDS = Path(__file__).parent / "commands"
+COMMANDS = Path(commands.__path__[0])
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a standard output without space left."""
