@@ -95,7 +95,7 @@ class LazyGroup(GroupedCommand, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the first argument names, and its arguments. Raises click.UsageError."""
         name, known = arguments[0], self.list_commands(context)
-        if name in known or name.startswith("-"):
+        if name in known or name.startswith("-") or context.resilient_parsing:
             return super().resolve_command(context, arguments)
         raise click.UsageError(self.unknown_command(name, known), context)
 

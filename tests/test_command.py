@@ -152,6 +152,27 @@ def test_the_shell_completes_commands_options_tasks_models_and_files(shell, tmp_
             assert terminal.complete(line, completed), completed
 
 
+@pytest.mark.parametrize(
+    "words, completions",
+    [
+        (["train", ""], {"plain,fraud", "plain,image", "plain,speech", "plain,summary"}),
+        (["show", "head"], {"file,head", "plain,headlines"}),
+        (["train", "image", "--config-from", "comm"], {"file,comm", "plain,commands"}),
+        (["train", "--config-from", "commands", "data", "--equal"], {"plain,--equalizer-db"}),
+        (["train", "--config-from", "nothing", "data", "--ep"], set()),
+        (["clasify", "--to"], set()),
+        (["doctor", "--task", "im"], {"plain,image"}),
+    ],
+)
+def test_completion_offers_the_names_that_fit(words, completions, monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "_DLTASKS_COMPLETE", "bash_complete")
+    monkeypatch.setitem(ENVIRONMENT, "COMP_WORDS", " ".join(["dltasks", *words]))
+    monkeypatch.setitem(ENVIRONMENT, "COMP_CWORD", str(len(words)))
+    result = dltasks()
+    assert result.returncode == 0 and not result.stderr
+    assert set(result.stdout.split()) == completions
+
+
 def test_json_lines_hold_labels_and_probabilities():
     result = dltasks("classify", COFFEE, "--json", "--top-k", 3)
     content = json.loads(result.stdout)

@@ -38,7 +38,7 @@ class TrainGroup(LazyGroup):
         """Insert the task of the bundle that --config-from names where no task is named."""
         if config_options.config_from_argument(arguments) is not None:
             context.ignore_unknown_options = True
-            task = config_options.task_of_bundle(arguments)
+            task = _task_of_bundle(context, arguments)
             if task and not set(arguments) & set(self.summaries()):
                 arguments = [task, *arguments]
         return super().parse_args(context, arguments)
@@ -47,7 +47,7 @@ class TrainGroup(LazyGroup):
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The task's command and its arguments. Raises click.UsageError."""
-        task = config_options.task_of_bundle(arguments)
+        task = _task_of_bundle(context, arguments)
         if task and arguments[0] not in self.summaries():
             arguments = [task, *arguments]
         return super().resolve_command(context, arguments)
@@ -59,6 +59,18 @@ class TrainGroup(LazyGroup):
             return f"{name!r} is not a task; name the task first: dltasks train {task} {name} --out ..."
         usage = f"expected dltasks train TASK DATA --out ...; tasks: {', '.join(known)}"
         return f"no task {name!r}; {hint(name, known) or usage}"
+
+
+def _task_of_bundle(context: click.Context, arguments: list[str]) -> str | None:
+    """The task of the bundle that --config-from names; None for an unknown bundle during completion."""
+    from dltasks.errors import DltasksError
+
+    try:
+        return config_options.task_of_bundle(arguments)
+    except DltasksError:
+        if context.resilient_parsing:
+            return None
+        raise
 
 
 @click.group(cls=TrainGroup, options_metavar="", subcommand_metavar="TASK DATA [OPTIONS]")
