@@ -44,7 +44,9 @@ def run_command(line: str) -> int:
             main(arguments)
         except SystemExit as left:
             return left.code if isinstance(left.code, int) else 1
-    return 0
+        except Exception:
+            traceback.print_exc()
+    return 1
 
 
 def parse_command(line: str) -> tuple[list[str], str | None, str | None]:
