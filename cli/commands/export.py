@@ -95,7 +95,7 @@ def command(
     bundle = dltasks.load(model)
     out = out or DEFAULT_NAMES[format].format(model=bundle.name, mode=mode)
     result = bundle.export(out, format, mode, data, min_agreement, max_score_drop, prefer)
-    modes = result.levels
+    modes = result.modes
     for note in result.notes:
         output.print_note(note)
     if as_json:
