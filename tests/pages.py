@@ -73,7 +73,7 @@ def _prepare(text: str, available: set[str]) -> Iterator[str]:
         if target in available or not re.search(pattern, text):
             continue
         available.add(target)
-        if not re.search(rf"""(--out |-o |out="){re.escape(target)}(?![\w.-])""", text):
+        if not re.search(rf"""(--out |-o |out="|export\("){re.escape(target)}(?![\w.-])""", text):
             yield from _prepare(command.removesuffix(target), available)
             yield command
 
