@@ -1,1 +1,1 @@
-"""The dltasks command: one file a verb."""
+"""The dltasks command: one file for each command."""

@@ -1,4 +1,4 @@
-"""The dltasks command: lists the verbs, imports one when it is typed, turns errors into one line."""
+"""The dltasks command: lists the commands, imports one when it is called, turns errors into one line."""
 
 import ast
 import errno
@@ -6,15 +6,20 @@ import importlib
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
 
 import dltasks
+from dltasks.cli import commands
+from dltasks.cli.grouping import LazyGroup
 
-COMMANDS = Path(__file__).parent / "commands"
+COMMANDS = Path(commands.__path__[0])
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a standard output that takes no more."""
+"""Errors of a standard output without space left."""
 
 
 def command_files() -> dict[str, Path]:
@@ -29,36 +34,27 @@ def first_docstring_line(path: Path) -> str:
     return docstring.partition("\n")[0]
 
 
-class LazyCommands(click.Group):
-    """A group whose commands are files, imported when they are called."""
+class LazyCommands(LazyGroup):
+    """A group whose commands are the files of the folder cli/commands."""
 
-    def list_commands(self, context):
+    def summaries(self) -> dict[str, str]:
+        """The commands, each with the first line of its file."""
+        return {name: first_docstring_line(path) for name, path in command_files().items()}
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The names of the commands."""
         return list(command_files())
 
-    def get_command(self, context, name):
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command with this name, or None."""
         path = command_files().get(name)
         return importlib.import_module(f"dltasks.cli.commands.{path.stem}").command if path else None
-
-    def format_commands(self, context, formatter):
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, first_docstring_line(path)) for name, path in command_files().items()])
-
-    def resolve_command(self, context, arguments):
-        try:
-            return super().resolve_command(context, arguments)
-        except click.UsageError as error:
-            import difflib
-
-            near = difflib.get_close_matches(arguments[0], command_files(), 1)
-            if near:
-                error.message += f" Did you mean {near[0]}?"
-            raise
 
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(dltasks.__version__, prog_name="dltasks")
-def group():
-    """Train a small network on your own folder, and ask it from the command line or a phone.
+def group() -> None:
+    """Train a small neural network on your own data, get one .tflite file, and predict with it.
 
     \b
     dltasks classify photo.jpg
@@ -67,39 +63,48 @@ def group():
     """
 
 
-def main():
-    """Run the command and leave with its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
+
+    arguments: those of the process by default.
+    """
     # One thread for numpy's linear algebra, set before its import: the command starts much sooner.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Libraries warn of what is odd in a file; an answer, or one line of ours, is what is said of it.
+    # Libraries warn of oddities in files; users get predictions, or one line of ours.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     for stream in (sys.stdout, sys.stderr):
-        # Names of files need not be text.
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper):
+            # File names need not be text.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """The exit code of the command."""
     from dltasks.errors import ConfigError, DltasksError
 
     try:
-        code = group.main(standalone_mode=False, prog_name="dltasks")
+        code = group.main(arguments, standalone_mode=False, prog_name="dltasks")
         sys.stdout.flush()
+        return code or 0
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
-        code = 130
+        return 130
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except DltasksError as error:
         click.echo(f"dltasks: {error}", err=True)
-        code = 2 if isinstance(error, ConfigError) else 1
+        return 2 if isinstance(error, ConfigError) else 1
     except OSError as error:
         if error.errno not in (errno.EPIPE, *DISK_FULL) or error.filename:
             raise
-        # What has been written to an output that is closed or full can't be written at the end either.
+        # An output that is closed or full can't take the rest of its buffer at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno in DISK_FULL:
             click.echo(f"dltasks: standard output: {error.strerror}", err=True)
-        code = 1
-    sys.exit(code or 0)
+        return 1
 
 
 if __name__ == "__main__":

@@ -1,87 +1,147 @@
-"""Options that several verbs share."""
+"""Arguments and options that several commands share."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
 import click
 
-JSON = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
-labels = click.option(
-    "--labels",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Labels of a .tflite that carries none: a text file, one a line.",
-)
+from dltasks.cli.grouping import option
+from dltasks.cli.names import ModelName
+
+Decorator = Callable[[Any], Any]
+
+INPUT, MODEL, OUTPUT, PERFORMANCE = "Input", "Model", "Output", "Performance"
+"""Headings of the options in --help."""
+
+THIRD_PARTY = "Third-party models"
+"""Heading of the options that describe a .tflite which dltasks did not write."""
 
 
-class Colours(click.ParamType):
-    """One number, or three with commas between them."""
+class NumbersParam(click.ParamType):
+    """One number, or three separated by commas: one a color channel."""
 
     name = "number"
 
-    def convert(self, value, param, context):
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """A list of one or three finite numbers."""
         if not isinstance(value, str):
             return value
         try:
-            found = [float(each) for each in value.split(",")]
+            numbers = [float(text) for text in value.split(",")]
         except ValueError:
-            found = []
-        if len(found) not in (1, 3) or not all(map(math.isfinite, found)):
-            self.fail(f"{value!r}: wanted one number, or three with commas between them", param, context)
-        return found
+            numbers = []
+        if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
+            self.fail(f"{value!r}: expected one number, or three separated by commas", parameter, context)
+        return numbers
 
 
-def foreign(function: Callable) -> Callable:
-    """What a .tflite made elsewhere may not say of itself; comes as `known`, for dltasks.load."""
+json_output = option("--json", "as_json", group=OUTPUT, is_flag=True, help="JSON on standard output.")
 
-    @wraps(function)
-    def with_known(*, labels, mean, std, **given):
-        return function(known={"labels": words(labels), "mean": mean, "std": std}, **given)
-
-    said = "Of a .tflite made elsewhere that does not say it: its input takes (pixel - MEAN) / STD; one number or three."
-    found = with_known
-    for decorate in (
-        click.option("--std", type=Colours(), help="See --mean."),
-        click.option("--mean", type=Colours(), help=said),
-        labels,
-    ):
-        found = decorate(found)
-    return found
-
-
-threads = click.option(
-    "--threads", type=click.IntRange(1), help="Threads that read and run; all cores if not given."
-)
-top_k = click.option(
-    "--top-k", type=click.IntRange(1), help="Labels shown for an input; the task's own number if not given."
+threads = option(
+    "--threads",
+    group=PERFORMANCE,
+    type=click.IntRange(1),
+    metavar="N",
+    help="Threads for reading and inference (default: all cores).",
 )
 
+top_k = option(
+    "-k",
+    "--top-k",
+    group=OUTPUT,
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of labels for each input (default: the model's own).",
+)
 
-def prediction(function: Callable) -> Callable:
-    """The arguments and options of every verb that answers."""
+model_argument = click.argument("model", type=ModelName())
+
+data_argument = click.argument("data", type=click.Path())
+
+
+def model(default: str) -> Decorator:
+    """The option --model. default: what is used without it, for --help."""
+    return option(
+        "-m",
+        "--model",
+        group=MODEL,
+        type=ModelName(),
+        help=f"A bundled model's name, a bundle folder, or a .tflite (default: {default}).",
+    )
+
+
+def out(help: str, **attributes: Any) -> Decorator:
+    """The option --out."""
+    return option("-o", "--out", group=OUTPUT, type=click.Path(), help=help, **attributes)
+
+
+def apply(function: Callable[..., Any], decorators: Sequence[Decorator]) -> Callable[..., Any]:
+    """The function with these decorators, the first on top."""
+    for decorate in reversed(decorators):
+        function = decorate(function)
+    return function
+
+
+def third_party_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that describe a third-party .tflite; the command gets `known`, for dltasks.load."""
 
     @wraps(function)
-    def in_one_form(*, as_json, as_csv, **given):
+    def with_known(*, labels: str | None, mean: Any, std: Any, **arguments: Any) -> Any:
+        return function(known={"labels": read_labels(labels), "mean": mean, "std": std}, **arguments)
+
+    return apply(
+        with_known,
+        (
+            option(
+                "--labels",
+                group=THIRD_PARTY,
+                type=click.Path(exists=True, dir_okay=False),
+                help="Labels of a .tflite without any: a text file, one a line.",
+            ),
+            option(
+                "--mean",
+                group=THIRD_PARTY,
+                type=NumbersParam(),
+                help="Mean of the input scaling (pixel - MEAN) / STD: one number, or one a color channel.",
+            ),
+            option(
+                "--std", group=THIRD_PARTY, type=NumbersParam(), help="STD of the same scaling; see --mean."
+            ),
+        ),
+    )
+
+
+def prediction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the arguments and options of a command that predicts; --json or --csv comes as `form`."""
+
+    @wraps(function)
+    def with_form(*, as_json: bool, as_csv: bool, **arguments: Any) -> Any:
         if as_json and as_csv:
             raise click.UsageError("--json or --csv, not both")
-        return function(form="json" if as_json else "csv" if as_csv else None, **given)
+        return function(form="json" if as_json else "csv" if as_csv else None, **arguments)
 
-    found = in_one_form
-    for decorate in reversed(
+    return apply(
+        with_form,
         (
-            click.argument("inputs", nargs=-1, required=True, metavar="INPUT..."),
-            foreign,
+            click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path()),
+            option(
+                "--json",
+                "as_json",
+                group=OUTPUT,
+                is_flag=True,
+                help="JSON Lines: one object for each input.",
+            ),
+            option("--csv", "as_csv", group=OUTPUT, is_flag=True, help="CSV: one row for each prediction."),
             threads,
-            click.option("--json", "as_json", is_flag=True, help="JSON Lines: one object an input."),
-            click.option("--csv", "as_csv", is_flag=True, help="CSV: one row an answer."),
-        )
-    ):
-        found = decorate(found)
-    return found
+            third_party_options,
+        ),
+    )
 
 
-def words(path: str | None) -> list[str] | None:
-    """The labels in a text file. Raises DataError."""
+def read_labels(path: str | None) -> list[str] | None:
+    """The lines of a text file; None without a path. Raises DataError."""
     from dltasks.errors import DataError
 
     if path is None:

@@ -1,114 +1,139 @@
-"""Answers to standard output, the rest to standard error."""
+"""Predictions and tables on standard output; errors, notes and progress bars on standard error."""
 
 import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import click
 
 from dltasks.errors import DltasksError, printable
 
+Predictions = Iterable[tuple[str, Any]]
+"""Names of inputs, each with its prediction or the DltasksError in its place."""
 
-def sources(inputs: Iterable[str]) -> Iterator[str | bytes]:
-    """What the arguments name: `-` is standard input, `@list.txt` a file with one name a line."""
-    for each in inputs:
-        if each == "-":
+MIN_BAR_INPUTS = 32
+"""Minimum number of inputs for a progress bar."""
+
+
+def read_sources(arguments: Iterable[str]) -> Iterator[str | bytes]:
+    """The inputs that arguments name: "-" is standard input, "@list.txt" a file with one name a line.
+
+    Raises DltasksError where a list can't be read.
+    """
+    for argument in arguments:
+        if argument == "-":
             yield sys.stdin.buffer.read()
-        elif each.startswith("@"):
-            try:
-                with open(each[1:], encoding="utf-8") as file:
-                    names = file.read().splitlines()
-            except UnicodeDecodeError as error:
-                raise DltasksError(f"{each[1:]}: not a text file of names, one a line") from error
-            except OSError as error:
-                raise DltasksError(f"{each[1:]}: the list can't be read ({error.strerror})") from error
-            yield from (name.strip() for name in names if name.strip())
+        elif argument.startswith("@"):
+            yield from _read_list(argument[1:])
         else:
-            yield each
+            yield argument
 
 
-def answers(model: str, pairs: Iterable[tuple[str, object]], form: str | None) -> int:
-    """Write each answer in this form; gives the number of inputs that failed."""
-    plain = _table if sys.stdout.isatty() else _lines
-    write = {"json": _json, "csv": _csv}.get(form, plain)
-    return write(model, pairs)
+def _read_list(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except UnicodeDecodeError as error:
+        raise DltasksError(f"{path}: not a text file of names, one a line") from error
+    except OSError as error:
+        raise DltasksError(f"{path}: the list can't be read ({error.strerror})") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
-def _json(model: str, pairs) -> int:
-    failed = 0
-    for origin, answer in pairs:
-        if isinstance(answer, DltasksError):
-            failed += 1
-            found = {"error": str(answer)}
+def write_predictions(model: str, predictions: Predictions, form: str | None) -> int:
+    """Write predictions to standard output as they come; the number of inputs that failed.
+
+    form: "json", "csv", or None for lines (a table on a terminal). Failures go to standard error;
+    in JSON they are objects in their place.
+    """
+    if form == "json":
+        return _write_json(model, predictions)
+    write = _CsvWriter() if form == "csv" else _write_table if sys.stdout.isatty() else _write_line
+    failures = 0
+    for source, prediction in predictions:
+        if isinstance(prediction, DltasksError):
+            failures += 1
+            print_error(prediction)
         else:
-            found = {"model": model, **answer.to_json()}
-        print(json.dumps({"input": origin, **found}, ensure_ascii=False))
-    return failed
+            write(source, prediction)
+    return failures
 
 
-def _csv(model: str, pairs) -> int:
-    writer, failed, started = csv.writer(sys.stdout, lineterminator="\n"), 0, False
-    for origin, answer in pairs:
-        if isinstance(answer, DltasksError):
-            failed += 1
-            complain(answer)
-            continue
-        if not started:
-            writer.writerow(("input", *answer.csv_columns()))
-            started = True
-        writer.writerows((origin, *row) for row in answer.csv_rows())
-    return failed
+def _write_json(model: str, predictions: Predictions) -> int:
+    failures = 0
+    for source, prediction in predictions:
+        failed = isinstance(prediction, DltasksError)
+        failures += failed
+        print_json(
+            {"input": source}
+            | ({"error": str(prediction)} if failed else {"model": model, **prediction.to_json()})
+        )
+    return failures
 
 
-def _lines(model: str, pairs) -> int:
-    failed = 0
-    for origin, answer in pairs:
-        if isinstance(answer, DltasksError):
-            failed += 1
-            complain(answer)
-            continue
-        remark = answer.note()
-        found = ", ".join(" ".join(row) for row in answer.display_rows())
-        print(f"{printable(origin)}: {found}" + (f" ({remark})" if remark else ""))
-    return failed
+class _CsvWriter:
+    """Rows of predictions, with a header above the first."""
+
+    def __init__(self) -> None:
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        self._has_header = False
+
+    def __call__(self, source: str, prediction: Any) -> None:
+        if not self._has_header:
+            self._writer.writerow(("input", *prediction.csv_columns()))
+            self._has_header = True
+        self._writer.writerows((source, *row) for row in prediction.csv_rows())
 
 
-def _table(model: str, pairs) -> int:
-    failed = 0
-    for origin, answer in pairs:
-        if isinstance(answer, DltasksError):
-            failed += 1
-            complain(answer)
-            continue
-        click.secho(printable(origin), bold=not os.environ.get("NO_COLOR"))
-        for name, value in answer.display_rows():
-            click.echo(f"  {value:>6}  {name}")
-        if answer.note():
-            click.echo(f"  ({answer.note()})")
-    return failed
+def _write_line(source: str, prediction: Any) -> None:
+    note = prediction.note()
+    values = ", ".join(" ".join(row) for row in prediction.display_rows())
+    print(f"{printable(source)}: {values}" + (f" ({note})" if note else ""))
 
 
-def complain(problem: object) -> None:
+def _write_table(source: str, prediction: Any) -> None:
+    click.secho(printable(source), bold=not os.environ.get("NO_COLOR"))
+    for name, value in prediction.display_rows():
+        click.echo(f"  {value:>6}  {name}")
+    if note := prediction.note():
+        click.echo(f"  ({note})")
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """A JSON object on one line of standard output."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def print_error(error: object) -> None:
     """A line on standard error."""
-    click.echo(f"dltasks: {problem}", err=True)
+    click.echo(f"dltasks: {error}", err=True)
 
 
-def progress(pairs: Iterable, count: Callable[[], int]) -> Iterator:
-    """The pairs, with a bar on standard error if that is a terminal and there is more than a moment's work."""
-    if not sys.stderr.isatty() or (total := count()) < 32:
-        yield from pairs
+def print_note(note: object) -> None:
+    """A note on standard error."""
+    click.echo(f"note: {note}", err=True)
+
+
+def with_progress_bar(items: Iterable[Any], count: Callable[[], int]) -> Iterator[Any]:
+    """The items, with a bar on standard error if that is a terminal and there are many.
+
+    count: gives the number of items; called only on a terminal.
+    """
+    if not sys.stderr.isatty() or (total := count()) < MIN_BAR_INPUTS:
+        yield from items
         return
-    with bars() as drawn:
-        bar = drawn.add_task("answering", total=total)
-        for pair in pairs:
-            yield pair
-            drawn.advance(bar)
+    with progress_bars() as bars:
+        bar = bars.add_task("predicting", total=total)
+        for item in items:
+            yield item
+            bars.advance(bar)
 
 
-def bars():
-    """Progress bars on standard error; what is written to the terminal meanwhile stands above them."""
+def progress_bars() -> Any:
+    """Progress bars on standard error; other output to the terminal appears above them."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -123,7 +148,7 @@ def bars():
     )
 
 
-def table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on a terminal, tab-separated lines elsewhere."""
     if not sys.stdout.isatty():
         for row in rows:
@@ -132,9 +157,9 @@ def table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]])
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     for name in columns:
-        drawn.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
-    Console().print(drawn)
+        table.add_row(*row)
+    Console().print(table)

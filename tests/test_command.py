@@ -1,165 +1,222 @@
-"""The command: every verb's help, what the README shows, and how it says that something is wrong."""
+"""The command: help, names, completion, output in every form, errors in one line."""
 
 import json
-import os
 import re
 import resource
-import shutil
 import subprocess
+from dataclasses import fields
 
 import data_summary
 import drawings
-import numpy as np
 import pytest
-import soundfile
-import sounds
-from conftest import COMMAND, ENVIRONMENT, NETWORK, ROOT, dltasks
+from completion import Terminal, is_installed, write_command
+from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
 from PIL import Image
 
 import dltasks as library
-from dltasks.cli.main import verbs
+from dltasks import registry
+from dltasks.cli.main import command_files, first_docstring_line
 
-README = (ROOT / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
 COFFEE = ROOT / "samples/image/coffee.jpg"
 
 
-@pytest.mark.parametrize("verb", verbs())
-def test_every_verb_has_a_help_with_an_example_and_stands_in_the_readme(verb):
-    said = dltasks(verb, "--help")
-    assert said.returncode == 0 and said.stdout.startswith(f"Usage: dltasks {verb}")
-    assert f"dltasks {verb}" in said.stdout.partition("\n")[2]
-    assert f"dltasks {verb}" in README
+GROUPS = {
+    "classify": ["Model", "Output", "Performance", "Third-party models"],
+    "evaluate": ["Input", "Output", "Performance", "Third-party models"],
+    "export": ["Input", "Output", "Checks"],
+    "train image": ["Run", "Data", "Schedule", "Output"],
+}
 
 
-def test_help_lists_every_verb():
-    said = dltasks("--help")
-    for verb in verbs():
-        assert re.search(rf"^  {verb} ", said.stdout, re.MULTILINE)
+@pytest.mark.parametrize("command", [*command_files(), *(f"train {task}" for task in registry.task_names())])
+def test_every_command_has_a_help_with_groups_and_two_examples(command):
+    result = dltasks(*command.split(), "--help")
+    assert result.returncode == 0 and result.stdout.startswith(f"Usage: dltasks {command}")
+    options, _, examples = result.stdout.partition("\nOptions:\n")[2].partition("\nExamples:\n")
+    names = re.findall(r"^  (-\S+)", options, re.MULTILINE)
+    assert names == ["-h,"], "options without a group"
+    examples = examples.splitlines()
+    assert len(examples) >= 2
+    assert all(re.search(rf"dltasks {command.split()[0]}\b", example) for example in examples)
+    assert dltasks(*command.split(), "-h").stdout == result.stdout
+
+
+@pytest.mark.parametrize("command", GROUPS)
+def test_options_are_listed_in_groups(command):
+    headings = re.findall(r"^([A-Z][A-Za-z -]+):$", dltasks(*command.split(), "--help").stdout, re.MULTILINE)
+    assert [heading for heading in headings if heading in GROUPS[command]] == GROUPS[command]
+    assert headings[-2:] == ["Options", "Examples"]
+
+
+def test_every_setting_of_a_task_is_in_its_help():
+    for task in registry.task_names():
+        stdout = dltasks("train", task, "--help").stdout
+        for setting in fields(registry.find_task(task).config):
+            assert f"--{setting.name.replace('_', '-')} " in stdout
+
+
+def test_help_lists_every_command_with_the_first_line_of_its_file():
+    stdout = " ".join(dltasks("--help").stdout.split())
+    for name, path in command_files().items():
+        assert f" {name} {first_docstring_line(path)}" in stdout
 
 
 def test_version():
     assert dltasks("--version").stdout == f"dltasks, version {library.__version__}\n"
 
 
-def test_ci_runs_exactly_the_second_command_of_the_readme():
-    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == SHELL[1]
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["clasify", "photo.jpg"], "did you mean classify?"),
+        (["train", "imgae", "data", "--out", "o"], "did you mean image?"),
+        (["train", "samples", "--out", "o"], "name the task first: dltasks train fraud samples --out ..."),
+        (["doctor", "samples/image", "--task", "imgae"], "did you mean image?"),
+        (["doctor", "samples/image", "--fixx"], "--fix"),
+        (["doctor", "samples/image", "--validation-splt", "0.2"], "--validation-split"),
+        (["train", "image", "data", "--ephocs", "3"], "--epochs"),
+        (["train", "image", "samples/image", "--out", "o", "--backbone", "objcts"], "did you mean objects?"),
+        (["train", "--config-from", "objects", "data", "--ephocs", "3"], "--epochs"),
+    ],
+)
+def test_a_mistyped_name_is_wrong_usage_and_names_the_nearest(arguments, message):
+    result = dltasks(*arguments)
+    assert result.returncode == 2 and message in result.stderr.splitlines()[-1]
 
 
-def test_the_first_command_classifies_a_sample_rightly():
-    said = dltasks(*SHELL[0].rpartition("&& dltasks ")[2].split())
-    assert said.returncode == 0
-    assert re.fullmatch(
-        r"samples/image/coffee.jpg: espresso \d+\.\d%(, [a-z' -]+ \d+\.\d%){4}.*\n", said.stdout
-    )
+@pytest.mark.parametrize("command", command_files())
+def test_a_mistyped_option_names_the_nearest(command):
+    arguments = [command, "image", "--halp"] if command == "train" else [command, "--halp"]
+    result = dltasks(*arguments, "samples/image")
+    assert result.returncode == 2 and "--help" in result.stderr.splitlines()[-1]
 
 
-def readme_data(place) -> None:
-    """The files that the README's examples name."""
-    drawings.folder(place / "flowers", 12)
-    shutil.copy(place / "flowers/disc/000.jpg", place / "flowers/disc/copy.jpg")
-    drawings.folder(place / "more-flowers", 4, first=100)
-    drawings.folder(place / "holiday", 2)
-    drawings.draw("disc", 7).save(place / "photo.jpg")
-    (place / "list.txt").write_text("photo.jpg\nholiday/disc/000.jpg\n")
-    sounds.folder(place / "words", 24)
-    sounds.folder(place / "more-words", 4, first=100)
-    long = np.concatenate([sounds.whistle("rise", seed, seconds=2.0) for seed in range(5)])
-    soundfile.write(place / "long.wav", long, sounds.RATE)
-    for name, count in (("pairs", 60), ("more-pairs", 20)):
-        data_summary.make(place / name, count).rename(place / f"{name}.jsonl")
-    shutil.copy(ROOT / "samples/summary/lighthouse.md", place / "article.md")
-    (place / "samples").symlink_to(ROOT / "samples")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "objcts"],
+        ["verify", "objcts"],
+        ["export", "objcts"],
+        ["benchmark", "objcts"],
+        ["benchmark", "objects", "--compare", "objcts"],
+        ["evaluate", "objcts", "samples/image"],
+        ["predict", "objcts", COFFEE],
+        ["classify", "--model", "objcts", COFFEE],
+        ["recognize", "-m", "objcts", COFFEE],
+        ["listen", "-m", "objcts", COFFEE],
+        ["summarize", "-m", "objcts", COFFEE],
+        ["detect-fraud", "-m", "objcts", "samples/fraud/tomorrow.csv"],
+        ["train", "--config-from", "objcts", "samples/image", "--out", "o"],
+        ["train", "image", "samples/image", "--out", "o", "--config-from", "objcts"],
+    ],
+)
+def test_a_mistyped_model_names_the_nearest(arguments):
+    result = dltasks(*arguments)
+    assert result.returncode == 1 and "did you mean objects?" in result.stderr.splitlines()[-1]
+    assert not (ROOT / "o.partial").exists()
 
 
-OF_A_TASK = {
-    "speech": re.compile(r"dltasks (train speech|recognize|listen)|words"),
-    "fraud": re.compile("fraud"),
-    "summary": re.compile("summar|pairs"),
-}
+def test_an_unknown_name_lists_the_known_ones():
+    assert "commands: benchmark, classify" in dltasks("qqq").stderr
+    assert "tasks: fraud, image" in dltasks("train", "qqq", "data").stderr
+    assert "tasks: fraud, image" in dltasks("doctor", "samples/image", "--task", "qqq").stderr
+    assert "cards, commands" in dltasks("show", "qqq").stderr
+    assert "cards, commands" in dltasks("verify", "qqq").stderr
 
 
-@pytest.mark.parametrize("task", ["speech", "fraud", "summary", None])
-def test_every_command_of_the_readme_runs_without_a_network(tmp_path, task):
-    readme_data(tmp_path)
-    NETWORK.unlink(missing_ok=True)
-    kinds = {
-        line: next((name for name, words in OF_A_TASK.items() if words.search(line)), None) for line in SHELL
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_shell_completes_commands_options_tasks_models_and_files(shell, tmp_path):
+    if not is_installed(shell):
+        pytest.skip(f"{shell} is not installed")
+    write_command(tmp_path / "bin", COMMAND)
+    environment = ENVIRONMENT | {
+        "HOME": str(tmp_path),
+        "ZDOTDIR": str(tmp_path),
+        "PATH": f"{tmp_path / 'bin'}:{ENVIRONMENT['PATH']}",
+        "TERM": "dumb",
     }
-    commands = [line for line in SHELL if line.startswith("dltasks ") and kinds[line] == task]
-    assert len(commands) >= 4
-    (tmp_path / "dltasks").write_text('#!/bin/sh\nexec "' + COMMAND[0] + '" -m dltasks.cli.main "$@"\n')
-    (tmp_path / "dltasks").chmod(0o755)
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    for line in commands:
-        # As it stands, but for the time: what is trained here need not be good.
-        trains = line.startswith("dltasks train") and "--help" not in line
-        short = f"{line} --epochs {3 if task is None else 12}" if trains else line
-        ran = subprocess.run(
-            short, shell=True, cwd=tmp_path, env=ENVIRONMENT | {"PATH": path}, capture_output=True, text=True
-        )
-        assert ran.returncode == 0, f"{line}: {ran.stderr}"
-        assert ran.stdout or line.startswith("dltasks train"), line
-        assert not NETWORK.exists(), f"{line}: {NETWORK.read_text()}"
+    page = (ROOT / "docs/command-line.md").read_text()
+    installation = re.findall(rf"```{shell}\n(.*?)```", page, re.DOTALL)[0]
+    subprocess.run([shell, "-c", installation], env=environment, check=True)
+    (tmp_path / "holiday-photos").mkdir()
+    startup = ["--rcfile", str(tmp_path / ".bashrc")] if shell == "bash" else []
+    with Terminal([shell, *startup, "-i"], tmp_path, environment) as terminal:
+        for line, completed in (
+            ("dltasks cla", "dltasks classify "),
+            ("dltasks classify --thr", "dltasks classify --threads "),
+            ("dltasks train im", "dltasks train image "),
+            ("dltasks train image --ep", "dltasks train image --epochs "),
+            ("dltasks show obj", "dltasks show objects "),
+            ("dltasks classify --model comm", "dltasks classify --model commands "),
+            ("dltasks doctor --task spe", "dltasks doctor --task speech "),
+            ("dltasks classify holi", "dltasks classify holiday-photos/"),
+        ):
+            assert terminal.complete(line, completed), completed
 
 
-def test_every_verb_is_among_the_commands_of_the_readme():
-    assert {line.split()[1] for line in SHELL if line.startswith("dltasks ")} == set(verbs())
+@pytest.mark.parametrize(
+    "words, completions",
+    [
+        (["train", ""], {"plain,fraud", "plain,image", "plain,speech", "plain,summary"}),
+        (["show", "head"], {"file,head", "plain,headlines"}),
+        (["train", "image", "--config-from", "comm"], {"file,comm", "plain,commands"}),
+        (["train", "--config-from", "commands", "data", "--equal"], {"plain,--equalizer-db"}),
+        (["train", "--config-from", "nothing", "data", "--ep"], set()),
+        (["clasify", "--to"], set()),
+        (["doctor", "--task", "im"], {"plain,image"}),
+    ],
+)
+def test_completion_offers_the_names_that_fit(words, completions, monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "_DLTASKS_COMPLETE", "bash_complete")
+    monkeypatch.setitem(ENVIRONMENT, "COMP_WORDS", " ".join(["dltasks", *words]))
+    monkeypatch.setitem(ENVIRONMENT, "COMP_CWORD", str(len(words)))
+    result = dltasks()
+    assert result.returncode == 0 and not result.stderr
+    assert set(result.stdout.split()) == completions
 
 
-def test_all_python_of_the_readme_runs(tmp_path):
-    readme_data(tmp_path)
-    assert len(PYTHON) == 2
-    for block in PYTHON:
-        ran = subprocess.run(
-            [COMMAND[0], "-c", block], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
-        )
-        assert ran.returncode == 0 and "Error" not in ran.stderr, ran.stderr
-
-
-def test_json_lines_have_a_label_and_a_probability_each():
-    said = dltasks("classify", COFFEE, "--json", "--top-k", 3)
-    found = json.loads(said.stdout)
-    assert found["input"] == str(COFFEE) and found["model"] == "objects"
-    assert [sorted(each) for each in found["labels"]] == [["label", "probability"]] * 3
-    assert found["labels"][0]["label"] == "espresso"
+def test_json_lines_hold_labels_and_probabilities():
+    result = dltasks("classify", COFFEE, "--json", "--top-k", 3)
+    content = json.loads(result.stdout)
+    assert content["input"] == str(COFFEE) and content["model"] == "objects"
+    assert [sorted(label) for label in content["labels"]] == [["label", "probability"]] * 3
+    assert content["labels"][0]["label"] == "espresso"
 
 
 def test_a_failed_input_is_an_object_with_its_error():
-    said = dltasks("classify", "nowhere.jpg", COFFEE, "--json")
-    assert said.returncode == 1
-    first, second = map(json.loads, said.stdout.splitlines())
+    result = dltasks("classify", "nowhere.jpg", COFFEE, "--json")
+    assert result.returncode == 1
+    first, second = map(json.loads, result.stdout.splitlines())
     assert first == {"input": "nowhere.jpg", "error": "nowhere.jpg: no such file"}
     assert second["input"] == str(COFFEE)
 
 
 def test_csv_has_a_row_for_each_label():
-    said = dltasks("classify", COFFEE, "--csv", "--top-k", 2)
-    lines = said.stdout.splitlines()
-    assert lines[0] == "input,rank,label,probability,unsure" and len(lines) == 3
+    result = dltasks("classify", COFFEE, "--csv", "--top-k", 2)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "input,rank,label,probability,uncertain" and len(lines) == 3
     assert lines[1].startswith(f"{COFFEE},1,espresso,0.")
 
 
 def test_standard_input_lists_and_folders_are_taken(tmp_path):
     (tmp_path / "list.txt").write_text(f"{COFFEE}\n\n{ROOT / 'samples/image/cat.jpg'}\n")
-    said = dltasks(
+    result = dltasks(
         "classify", "-", f"@{tmp_path / 'list.txt'}", ROOT / "samples/image", input=COFFEE.read_bytes()
     )
-    inputs = [line.partition(": ")[0] for line in said.stdout.splitlines()]
+    inputs = [line.partition(": ")[0] for line in result.stdout.splitlines()]
     folder = [str(ROOT / "samples/image" / name) for name in ("cat.jpg", "coffee.jpg", "rocket.jpg")]
     assert inputs == ["-", str(COFFEE), str(ROOT / "samples/image/cat.jpg"), *folder]
 
 
-def test_an_answer_below_the_threshold_is_unsure():
-    said = dltasks("classify", ROOT / "samples/image/cat.jpg", COFFEE, "--json")
-    assert [json.loads(line)["uncertain"] for line in said.stdout.splitlines()] == [True, False]
+def test_a_prediction_below_the_threshold_is_uncertain():
+    result = dltasks("classify", ROOT / "samples/image/cat.jpg", COFFEE, "--json")
+    assert [json.loads(line)["uncertain"] for line in result.stdout.splitlines()] == [True, False]
 
 
 def test_an_unknown_model_names_the_nearest():
-    said = dltasks("predict", "object", COFFEE)
-    assert said.returncode == 1 and "did you mean objects?" in said.stderr
-    assert said.stderr.count("\n") == 1
+    result = dltasks("predict", "object", COFFEE)
+    assert result.returncode == 1 and "did you mean objects?" in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -183,13 +240,13 @@ def test_an_unknown_model_names_the_nearest():
     ],
 )
 def test_wrong_usage_leaves_with_2(arguments):
-    said = dltasks(*arguments)
-    assert said.returncode == 2
+    result = dltasks(*arguments)
+    assert result.returncode == 2
     assert not (ROOT / "o").exists() and not (ROOT / "o.partial").exists()
 
 
 @pytest.mark.parametrize(
-    "settings, wanted",
+    "settings, message",
     [
         ({"epochs": "three"}, "epochs is 'three'; it must be a whole number"),
         ({"epochs": 2.5}, "epochs is 2.5; it must be a whole number"),
@@ -199,14 +256,16 @@ def test_wrong_usage_leaves_with_2(arguments):
         ({"sise": 64}, "no setting 'sise'"),
     ],
 )
-def test_a_plan_of_the_wrong_kind_is_refused(tmp_path, settings, wanted):
-    (tmp_path / "plan.json").write_text(json.dumps(settings))
-    said = dltasks("train", "image", "samples", "--out", tmp_path / "o", "--config", tmp_path / "plan.json")
-    assert said.returncode == 2 and said.stderr.startswith(f"dltasks: {wanted}")
+def test_settings_of_a_wrong_type_are_refused(tmp_path, settings, message):
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    result = dltasks(
+        "train", "image", "samples", "--out", tmp_path / "o", "--config", tmp_path / "settings.json"
+    )
+    assert result.returncode == 2 and result.stderr.startswith(f"dltasks: {message}")
 
 
 @pytest.mark.parametrize(
-    "arguments, wanted",
+    "arguments, message",
     [
         (["evaluate", "objects", "nowhere"], "nowhere: no such file or folder"),
         (["show", "nothing"], "no model 'nothing'"),
@@ -219,86 +278,88 @@ def test_a_plan_of_the_wrong_kind_is_refused(tmp_path, settings, wanted):
         ),
     ],
 )
-def test_a_bad_run_of_a_verb_is_one_line(arguments, wanted):
-    said = dltasks(*arguments)
-    assert said.returncode == 1
-    assert said.stderr.splitlines()[-1].startswith("dltasks: ") and wanted in said.stderr.splitlines()[-1]
+def test_an_error_of_a_command_is_one_line(arguments, message):
+    result = dltasks(*arguments)
+    assert result.returncode == 1
+    assert (
+        result.stderr.splitlines()[-1].startswith("dltasks: ") and message in result.stderr.splitlines()[-1]
+    )
     assert not (ROOT / "o").exists() and not (ROOT / "o.partial").exists()
 
 
-def test_a_file_made_elsewhere_loads_with_its_labels(tmp_path):
+def test_a_third_party_file_loads_with_labels(tmp_path):
     model = (ROOT / "models/objects/model.tflite").read_bytes()
-    (tmp_path / "theirs.tflite").write_bytes(model)
-    bare = dltasks("classify", "--model", tmp_path / "theirs.tflite", COFFEE)
+    (tmp_path / "third-party.tflite").write_bytes(model)
+    bare = dltasks("classify", "--model", tmp_path / "third-party.tflite", COFFEE)
     assert bare.returncode == 1 and "--labels" in bare.stderr
     labels = ROOT / "models/objects/labels.txt"
-    said = dltasks("classify", "--model", tmp_path / "theirs.tflite", "--labels", labels, COFFEE)
-    assert said.returncode == 0 and "espresso" in said.stdout
+    result = dltasks("classify", "--model", tmp_path / "third-party.tflite", "--labels", labels, COFFEE)
+    assert result.returncode == 0 and "espresso" in result.stdout
 
 
-def test_a_level_that_disagrees_is_refused_and_names_the_next(tmp_path):
+def test_a_quantization_mode_below_the_minimum_agreement_is_refused_and_the_next_named(tmp_path):
     out, data = tmp_path / "x.tflite", drawings.folder(tmp_path / "drawn", 16)
-    said = dltasks(
+    result = dltasks(
         "export", "objects", "--quantize", "int8", "--data", data, "--min-agreement", 1, "--out", out
     )
-    assert said.returncode == 1 and not out.exists()
-    assert re.search(r"agrees with the network on \d+\.\d% of 48 examples", said.stderr)
-    assert "nothing was written; try --quantize dynamic" in said.stderr
+    assert result.returncode == 1 and not out.exists()
+    assert re.search(r"agrees with the network on \d+\.\d% of 48 examples", result.stderr)
+    assert "nothing was written; try --quantize dynamic" in result.stderr
 
 
-@pytest.mark.parametrize("level", ["none", "weight-int8", "dynamic", "int8"])
-def test_every_level_is_written_and_smaller_than_the_last(tmp_path, trained, level):
+@pytest.mark.parametrize("mode", ["none", "weight-int8", "dynamic", "int8"])
+def test_every_quantization_mode_is_written_and_smaller_than_the_float32_weights(tmp_path, trained, mode):
     out = tmp_path / "x.tflite"
-    said = dltasks(
-        "export", trained.bundle, "--quantize", level, "--min-agreement", 0.5, "--out", out, "--json"
+    result = dltasks(
+        "export", trained.bundle, "--quantize", mode, "--min-agreement", 0.5, "--out", out, "--json"
     )
-    assert said.returncode == 0, said.stderr
-    found = json.loads(said.stdout)
-    assert found["quantize"] == level and found["agreement"] > 0.5
-    whole = 4 * library.load(trained.bundle).manifest["parameters"]
-    # Weights alone are made small in products, not in the tables of vectors that a text's pieces are looked up in.
-    share = 1.1 if level == "none" else 0.6 if (trained.task, level) == ("summary", "weight-int8") else 0.3
-    # A small network has its tables and operations beside its weights.
-    assert found["bytes"] < share * whole + 50_000
+    assert result.returncode == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert content["quantize"] == mode and content["agreement"] > 0.5
+    weights_bytes = 4 * library.load(trained.bundle).manifest["parameters"]
+    # weight-int8 quantizes products only, not the tables of a text's token vectors.
+    proportion = 1.1 if mode == "none" else 0.6 if (trained.task, mode) == ("summary", "weight-int8") else 0.3
+    # The file of a small network holds tables and operations beside the weights.
+    assert content["bytes"] < proportion * weights_bytes + 50_000
 
 
 def test_many_photos_come_back_in_order(tmp_path):
     image = Image.open(COFFEE).resize((64, 64))
     for number in range(200):
         image.save(tmp_path / f"{number:04}.jpg")
-    said = dltasks("classify", tmp_path, "--json", "--top-k", 1)
-    assert [json.loads(line)["input"][-8:] for line in said.stdout.splitlines()] == [
+    result = dltasks("classify", tmp_path, "--json", "--top-k", 1)
+    assert [json.loads(line)["input"][-8:] for line in result.stdout.splitlines()] == [
         f"{number:04}.jpg" for number in range(200)
     ]
 
 
-@pytest.mark.parametrize("verb", [("classify", COFFEE), ("listen", ROOT / "samples/speech/yes.flac")])
-def test_an_output_that_takes_no_more_is_one_line(tmp_path, verb):
-    with open(tmp_path / "answers.txt", "w") as file:
-        ran = subprocess.run(
-            [*COMMAND, *map(str, verb)],
+@pytest.mark.parametrize("command", [("classify", COFFEE), ("listen", ROOT / "samples/speech/yes.flac")])
+def test_a_full_standard_output_is_one_line(tmp_path, command):
+    with open(tmp_path / "predictions.txt", "w") as file:
+        process = subprocess.run(
+            [*COMMAND, *map(str, command)],
             stdout=file,
             stderr=subprocess.PIPE,
             text=True,
             env=ENVIRONMENT,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
         )
-    assert ran.returncode == 1
-    assert ran.stderr.splitlines()[-1] == "dltasks: standard output: File too large"
-    assert "Traceback" not in ran.stderr
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1] == "dltasks: standard output: File too large"
+    assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize("verb", [("train", "image", ROOT / "samples/image"), ("export", "objects")])
-def test_an_out_that_can_not_be_written_is_told_before_any_work(verb, tmp_path):
+@pytest.mark.parametrize("command", [("train", "image", ROOT / "samples/image"), ("export", "objects")])
+def test_an_out_that_can_not_be_written_is_reported_before_any_work(command, tmp_path):
     (tmp_path / "file").write_text("")
-    said = dltasks(*verb, "--out", tmp_path / "file" / "out")
-    assert said.returncode == 1 and said.stderr.count("\n") == 1
-    assert f"{tmp_path}/file/out: can't be written" in said.stderr and "another --out" in said.stderr
+    result = dltasks(*command, "--out", tmp_path / "file" / "out")
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert f"{tmp_path}/file/out: can't be written" in result.stderr and "another --out" in result.stderr
 
 
-def test_scores_need_no_place_to_write_to(tmp_path, monkeypatch):
+def test_evaluation_needs_no_writable_folder(tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME"):
         monkeypatch.setitem(ENVIRONMENT, name, "/proc/none")
     texts = data_summary.make(tmp_path / "data", 4)
-    said = dltasks("evaluate", "sentences", texts, "--json")
-    assert said.returncode == 0 and json.loads(said.stdout)["count"] == 4
+    result = dltasks("evaluate", "sentences", texts, "--json")
+    assert result.returncode == 0 and json.loads(result.stdout)["count"] == 4

@@ -1,1 +1,1 @@
-"""The commands, one file each; the file's name is the command's name."""
+"""The commands: each file defines one as `command`; the file's first line is its summary in --help."""

@@ -1,78 +1,89 @@
-"""Say how good a model is on labelled data, with 95 % intervals."""
+"""Evaluate a model on labeled data, with 95 % intervals."""
 
-import json
 import sys
+from typing import Any
 
 import click
 
 from dltasks.cli import options, output
+from dltasks.cli.grouping import GroupedCommand, option
 
 
-@click.command(short_help="Say how good a model is.")
-@click.argument("model")
-@click.argument("data")
-@click.option(
+@click.command(cls=GroupedCommand)
+@options.model_argument
+@options.data_argument
+@option(
     "--split",
+    group=options.INPUT,
     type=click.Choice(("test", "val", "train", "all")),
-    help="Part of divided data; test if not given.",
+    help="Split of the data to evaluate on (default: test, where the data has splits).",
 )
-@options.foreign
+@options.json_output
 @options.threads
-@options.JSON
-def command(model, data, split, known, threads, as_json):
-    """Score MODEL on DATA, laid out as for training; its .tflite answers, as it will on a phone.
+@options.third_party_options
+def command(
+    model: str, data: str, split: str | None, known: dict[str, Any], threads: int | None, as_json: bool
+) -> None:
+    """Evaluate MODEL on DATA, laid out as for training. The predictions are those of its .tflite, the same
+    as on a phone.
 
     \b
-    dltasks evaluate runs/flowers test/
+    dltasks evaluate runs/flowers more-flowers/
+    dltasks evaluate flowers.tflite more-flowers/ --json > scores.json
     """
     import dltasks
     from dltasks.cli.progress import TerminalProgress
 
     bundle = dltasks.load(model, **known)
     with TerminalProgress() as progress:
-        found = bundle.evaluate(data, split, threads, progress)
+        evaluation = bundle.evaluate(data, split, threads, progress)
     if as_json:
-        click.echo(json.dumps({"model": bundle.name, "data": data, **found.to_json()}, ensure_ascii=False))
+        output.print_json({"model": bundle.name, "data": data, **evaluation.to_json()})
     else:
-        show(found)
-    for note in found.notes:
-        click.echo(f"note: {note}" if not note.startswith("skipped") else note, err=True)
-    sys.exit(1 if any(note.startswith("skipped") for note in found.notes) else 0)
+        print_evaluation(evaluation)
+    skipped = [note for note in evaluation.notes if note.startswith("skipped")]
+    for note in evaluation.notes:
+        click.echo(note if note in skipped else f"note: {note}", err=True)
+    sys.exit(1 if skipped else 0)
 
 
-def show(found) -> None:
-    """Classes from the worst to the best, what is confused most, and the scores, which then stand last on a screen."""
-    if found.classes:
-        worst_first = sorted(found.classes.items(), key=lambda item: item[1]["f1"].value)
-        columns = [name.replace("_", " ") for name in worst_first[0][1]]
-        output.table(
-            "Classes, the worst first (95 % intervals)",
-            ("class", *columns, "examples"),
-            [
-                (name, *(_interval(s) for s in each.values()), str(each["recall"].count))
-                for name, each in worst_first
-            ],
-        )
+def print_evaluation(evaluation: Any) -> None:
+    """Print the tables of classes, confusions and the task, then the scores, which stay on the screen."""
+    if evaluation.classes:
+        _print_classes(evaluation.classes)
+    if evaluation.confusion:
+        rows = [
+            (pair.label, pair.prediction, str(pair.count), str(pair.total), _interval(pair.proportion))
+            for pair in evaluation.confusion
+        ]
+        columns = ("label", "predicted as", "count", "of", "proportion")
+        output.print_table("Most frequent confusions (95 % intervals)", columns, rows)
         click.echo()
-    if found.confusion:
-        output.table(
-            "Confused most (95 % intervals)",
-            ("is", "taken for", "times", "of", "share"),
-            [
-                (c.label, c.prediction, str(c.count), str(c.total), _interval(c.proportion))
-                for c in found.confusion
-            ],
-        )
-        click.echo()
-    for each in found.tables:
-        output.table(each.title, each.columns, each.rows)
+    for table in evaluation.tables:
+        output.print_table(table.title, table.columns, table.rows)
         click.echo()
     scores = [
-        (name.replace("_", " "), f"{s.value:.4f}", f"{s.low:.4f} to {s.high:.4f}", str(s.count))
-        for name, s in found.scores.items()
+        (
+            name.replace("_", " "),
+            f"{score.value:.4f}",
+            f"{score.low:.4f} to {score.high:.4f}",
+            str(score.count),
+        )
+        for name, score in evaluation.scores.items()
     ]
-    output.table("Scores", ("score", "value", "95 % interval", "examples"), scores)
+    output.print_table("Scores", ("score", "value", "95 % interval", "examples"), scores)
 
 
-def _interval(score) -> str:
+def _print_classes(classes: dict[str, dict[str, Any]]) -> None:
+    worst_first = sorted(classes.items(), key=lambda item: item[1]["f1"].value)
+    names = [name.replace("_", " ") for name in worst_first[0][1]]
+    rows = [
+        (label, *map(_interval, scores.values()), str(scores["recall"].count))
+        for label, scores in worst_first
+    ]
+    output.print_table("Classes, the worst first (95 % intervals)", ("class", *names, "examples"), rows)
+    click.echo()
+
+
+def _interval(score: Any) -> str:
     return f"{score.value:.2f} [{score.low:.2f}, {score.high:.2f}]"

@@ -1,57 +1,87 @@
-"""Write a model as a file for phones and boards (LiteRT) or for servers (SavedModel)."""
+"""Export a model for phones and boards (LiteRT) or servers (SavedModel)."""
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from dltasks.cli import options, output
+from dltasks.cli.grouping import GroupedCommand, option
 
-_ENDINGS = {"litert": "{}.tflite", "streaming": "streaming-{}.tflite", "saved-model": "saved-model"}
+DEFAULT_NAMES = {
+    "litert": "{model}-{mode}.tflite",
+    "streaming": "{model}-streaming-{mode}.tflite",
+    "saved-model": "{model}-saved-model",
+}
+"""Name of the exported file or folder for each format."""
+
+CHECKS = "Checks"
 
 
-@click.command(short_help="Write a model for phones or servers.")
-@click.argument("model")
-@click.option(
-    "--format", type=click.Choice(("litert", "streaming", "saved-model")), default="litert", show_default=True
+@click.command(cls=GroupedCommand)
+@options.model_argument
+@option(
+    "--data",
+    group=options.INPUT,
+    type=click.Path(),
+    help="Calibration and comparison data (default: held-out training data). Prefer unseen data.",
 )
-@click.option(
+@option(
+    "--format",
+    group=options.OUTPUT,
+    type=click.Choice(tuple(DEFAULT_NAMES)),
+    default="litert",
+    show_default=True,
+    help="One .tflite, a .tflite that takes a stream chunk by chunk, or a folder for TensorFlow Serving.",
+)
+@option(
     "--quantize",
+    group=options.OUTPUT,
     type=click.Choice(("none", "float16", "weight-int8", "dynamic", "int8", "auto")),
-    help="Level of quantisation of a LiteRT file; float16 if not given. auto tries all and keeps the best that holds the floors.",
+    help="Quantization mode of a .tflite (default: float16); auto takes the best that passes the checks.",
 )
-@click.option(
+@option(
     "--prefer",
+    group=options.OUTPUT,
     type=click.Choice(("speed", "size")),
     default="speed",
     show_default=True,
-    help="Which is the best of --quantize auto.",
+    help="Which is the best mode for --quantize auto.",
 )
-@click.option("--out", help="Where to; MODEL-LEVEL.tflite or MODEL-saved-model here if not given.")
-@click.option(
-    "--data",
-    help="Real inputs to calibrate and compare on, best such as it was not trained on; if not given, what was held out of its "
-    "training data.",
-)
-@click.option(
+@options.out("File or folder to write (default: MODEL-MODE.tflite or MODEL-saved-model).")
+@options.json_output
+@option(
     "--min-agreement",
+    group=CHECKS,
     type=click.FloatRange(0, 1),
     default=0.98,
     show_default=True,
-    help="Least share of equal first answers; below it nothing is written.",
+    help="Minimum top-1 agreement with the Keras model; below it the export fails.",
 )
-@click.option(
+@option(
     "--max-score-drop",
+    group=CHECKS,
     type=click.FloatRange(0),
     default=0.01,
     show_default=True,
-    help="How much of the network's first score the file may lose, where the data has labels.",
+    help="Maximum drop of the first score from the Keras model's, for data with labels.",
 )
-@options.JSON
-def command(model, format, quantize, prefer, out, data, min_agreement, max_score_drop, as_json):
-    """Write MODEL as one .tflite or as a SavedModel, run it at once on real inputs, and say how far it
-    answers as the Keras network does; all of it also goes to a file beside it, NAME.parity.json. --format streaming writes a .tflite
-    that takes a stream step by step, its state as inputs and outputs; speech models have that form.
+def command(
+    model: str,
+    data: str | None,
+    format: str,
+    quantize: str | None,
+    prefer: str,
+    out: str | None,
+    as_json: bool,
+    min_agreement: float,
+    max_score_drop: float,
+) -> None:
+    """Export MODEL as one .tflite or as a SavedModel, run it at once on real inputs, and compare it with
+    the Keras network; the comparison also goes to a file beside it, NAME.parity.json. --format streaming
+    writes a .tflite that takes a stream chunk by chunk, its state as inputs and outputs; speech models have
+    that form.
 
     \b
     dltasks export runs/flowers --format litert --quantize int8 --out flowers.tflite
@@ -61,76 +91,79 @@ def command(model, format, quantize, prefer, out, data, min_agreement, max_score
 
     if quantize and format == "saved-model":
         raise click.UsageError("--quantize is for .tflite files; a SavedModel keeps float32")
-    quantize = quantize or "float16"
+    mode = quantize or "float16"
     bundle = dltasks.load(model)
-    out = out or f"{bundle.name}-{_ENDINGS[format].format(quantize)}"
-    found = bundle.export(out, format, quantize, data, min_agreement, max_score_drop, prefer)
-    for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+    out = out or DEFAULT_NAMES[format].format(model=bundle.name, mode=mode)
+    result = bundle.export(out, format, mode, data, min_agreement, max_score_drop, prefer)
+    modes = result.modes
+    for note in result.notes:
+        output.print_note(note)
     if as_json:
-        levels = {
-            level: each if isinstance(each, str) else each.summary() for level, each in found.levels.items()
-        }
-        told = {
-            "model": bundle.name,
-            "out": out,
-            "to": format,
-            "file_bytes": _size(out),
-            **found.parity.to_json(),
-        }
-        click.echo(json.dumps(told | ({"levels": levels} if levels else {}), ensure_ascii=False))
+        output.print_json(_to_json(bundle.name, out, format, result.parity, modes))
         return
-    if found.levels:
-        columns = ("level", "size", "latency, one thread", "score", "agreement", "floors")
-        rows = [_level(*each, min_agreement, max_score_drop) for each in found.levels.items()]
-        output.table("All levels", columns, rows)
+    if modes:
+        columns = ("quantization", "size", "latency, one thread", "score", "agreement", "checks")
+        rows = [_mode_row(mode, parity, min_agreement, max_score_drop) for mode, parity in modes.items()]
+        output.print_table("All quantization modes", columns, rows)
         click.echo()
-    output.table(out, ("what", "value"), [*_rows(found.parity), ("size", f"{_size(out) / 1e6:.2f} MB")])
-    if found.parity.worst:
-        click.echo()
-        columns = ("input", "file", "network", "difference")
-        output.table("Inputs that differ most", columns, [_worst(each) for each in found.parity.worst])
-    click.echo(f"written: {out}", err=True)
+    _print_parity(out, result.parity)
 
 
-def _level(level: str, parity, min_agreement: float, max_score_drop: float) -> tuple[str, ...]:
+def _to_json(model: str, out: str, format: str, parity: Any, modes: dict[str, Any]) -> dict[str, Any]:
+    summaries = {mode: value if isinstance(value, str) else value.summary() for mode, value in modes.items()}
+    content = {"model": model, "out": out, "format": format, "file_bytes": _size(out), **parity.to_json()}
+    return content | ({"quantizations": summaries} if summaries else {})
+
+
+def _mode_row(mode: str, parity: Any, min_agreement: float, max_score_drop: float) -> tuple[str, ...]:
+    """One mode of --quantize auto; `parity` is a text where the mode failed."""
     from dltasks.export.parity import threshold_failure
 
     if isinstance(parity, str):
-        return level, parity, "", "", "", ""
+        return mode, parity, "", "", "", ""
     first = next(iter(parity.scores.values()), None)
     return (
-        level,
+        mode,
         f"{parity.bytes / 1e6:.2f} MB",
         f"{parity.latency:.2f} ms",
         _score(first["file"]) if first else "",
         f"{parity.agreement:.1%}",
-        "below" if threshold_failure(parity, min_agreement, max_score_drop) else "held",
+        "failed" if threshold_failure(parity, min_agreement, max_score_drop) else "passed",
     )
 
 
-def _rows(parity):
-    yield "level", parity.quantize
-    yield "agreement", f"{parity.agreement:.1%} of {parity.count} first answers as the network's"
-    for name, each in list(parity.scores.items())[:3]:
-        yield name.replace("_", " "), f"{_score(each['file'])}; of the network {_score(each['network'])}"
-    yield "difference", f"{parity.max_difference:.2g} at most, {parity.mean_difference:.2g} in the mean"
+def _print_parity(out: str, parity: Any) -> None:
+    rows = [*_parity_rows(parity), ("size", f"{_size(out) / 1e6:.2f} MB")]
+    output.print_table(out, ("property", "value"), rows)
+    if parity.worst:
+        click.echo()
+        columns = ("input", "file", "network", "difference")
+        output.print_table("Largest differences", columns, [_worst_row(entry) for entry in parity.worst])
+    click.echo(f"written: {out}", err=True)
+
+
+def _parity_rows(parity: Any) -> Iterator[tuple[str, str]]:
+    yield "quantization", parity.quantize
+    yield "agreement", f"{parity.agreement:.1%} of {parity.count} top-1 predictions equal the network's"
+    for name, score in list(parity.scores.items())[:3]:
+        yield name.replace("_", " "), f"{_score(score['file'])}; of the network {_score(score['network'])}"
+    yield "difference", f"{parity.max_difference:.2g} maximum, {parity.mean_difference:.2g} mean"
     if worst := parity.worst_class:
         yield "worst class", f"{worst['class']}: {worst['agreement']:.1%} of {worst['count']} agree"
     if parity.latency:
         yield "latency", f"{parity.latency:.2f} ms on one thread of this machine"
 
 
-def _worst(worst: dict) -> tuple[str, ...]:
-    return worst["input"], worst["file"], worst["network"], f"{worst['difference']:.2g}"
+def _worst_row(entry: dict[str, Any]) -> tuple[str, ...]:
+    return entry["input"], entry["file"], entry["network"], f"{entry['difference']:.2g}"
 
 
 def _size(out: str) -> int:
-    """Bytes of what was written, all that a .tflite carries with it."""
+    """Bytes of the exported file, or of all files in the exported folder."""
     path = Path(out)
     files = path.rglob("*") if path.is_dir() else [path]
-    return sum(each.stat().st_size for each in files if each.is_file())
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _score(score: dict) -> str:
+def _score(score: dict[str, float]) -> str:
     return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"

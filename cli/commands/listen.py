@@ -7,25 +7,30 @@ from contextlib import closing
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand, option
 
 
-@click.command(short_help="Hear commands in a microphone, a recording, or a stream.")
-@click.argument("source", required=False, metavar="[FILE | -]")
-@click.option("--device", help="Number or name of the microphone; the default one if not given.")
-@click.option("--devices", is_flag=True, help="List the microphones.")
-@click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; commands if not given.")
-@click.option(
+@click.command(cls=GroupedCommand)
+@click.argument("source", required=False, metavar="[FILE | -]", type=click.Path())
+@option(
+    "--device", group=options.INPUT, help="Number or name of the microphone; the default one if not given."
+)
+@option("--devices", group=options.INPUT, is_flag=True, help="List the microphones.")
+@options.model("commands")
+@option(
     "--threshold",
+    group="Detection",
     type=float,
     help="Probability from which every command counts; the model's own thresholds if not given.",
 )
-@click.option(
+@option(
     "--false-alarms-per-hour",
     "budget",
+    group="Detection",
     type=float,
     help="Take the model's thresholds for another budget of its card's table.",
 )
-@options.JSON
+@options.json_output
 def command(source, device, devices, model, threshold, budget, as_json):
     """Print each command as soon as it is heard, with the second of the stream at which it was about half said.
 

@@ -1,45 +1,60 @@
 """List the bundled models."""
 
-import json
+from typing import Any
 
 import click
 
 from dltasks.cli import options, output
+from dltasks.cli.grouping import GroupedCommand
 
 
-@click.command(short_help="List the bundled models.")
-@options.JSON
-def command(as_json):
-    """List the models that came with dltasks: task, how good, size.
+@click.command(cls=GroupedCommand)
+@options.json_output
+def command(as_json: bool) -> None:
+    """List the models that come with dltasks: task, test score and size.
 
     \b
     dltasks models
+    dltasks models --json
     """
     from dltasks.bundle import storage
 
-    records = {name: storage.read_manifest(storage.find_bundle(name)) for name in storage.bundled_names()}
+    manifests = {folder: storage.read_manifest(folder) for folder in _folders()}
     if as_json:
-        for name, record in records.items():
-            click.echo(json.dumps({"model": name, **brief(record)}, ensure_ascii=False))
+        for folder, manifest in manifests.items():
+            output.print_json({"model": folder.name, **summarize_manifest(manifest)})
         return
     rows = [
-        (name, r["task"], _score(r), f"{r['parity']['bytes'] / 1e6:.1f} MB") for name, r in records.items()
+        (
+            folder.name,
+            manifest["task"],
+            _first_score(manifest),
+            f"{manifest['parity']['bytes'] / 1e6:.1f} MB",
+        )
+        for folder, manifest in manifests.items()
     ]
-    output.table("", ("model", "task", "score on its test part, 95 % interval", "size"), rows)
+    output.print_table("", ("model", "task", "test score, 95 % interval", "size"), rows)
 
 
-def brief(record: dict) -> dict:
-    """What matters most of a bundle's record."""
-    test = record.get("evaluation") or {}
+def _folders() -> list[Any]:
+    from dltasks.bundle import storage
+
+    folders = map(storage.find_bundle, storage.bundled_names())
+    return [folder for folder in folders if folder is not None]
+
+
+def summarize_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Task, size in bytes, number of parameters and scores of a bundle."""
+    evaluation = manifest.get("evaluation") or {}
     return {
-        "task": record["task"],
-        "bytes": record["parity"]["bytes"],
-        "parameters": record["parameters"],
-        "scores": test.get("scores", {}),
+        "task": manifest["task"],
+        "bytes": manifest["parity"]["bytes"],
+        "parameters": manifest["parameters"],
+        "scores": evaluation.get("scores", {}),
     }
 
 
-def _score(record: dict) -> str:
-    for name, each in (record.get("evaluation") or {}).get("scores", {}).items():
-        return f"{name.replace('_', ' ')} {each['value']:.3f} [{each['low']:.3f}, {each['high']:.3f}]"
+def _first_score(manifest: dict[str, Any]) -> str:
+    for name, score in (manifest.get("evaluation") or {}).get("scores", {}).items():
+        return f"{name.replace('_', ' ')} {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
     return "not measured"

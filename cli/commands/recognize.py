@@ -3,12 +3,13 @@
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand
 
 
-@click.command(short_help="Which command is spoken in these clips.")
+@click.command(cls=GroupedCommand)
+@options.model("commands")
 @options.prediction
 @options.top_k
-@click.option("--model", help="A bundled model's name, a bundle folder, or a .tflite; commands if not given.")
 def command(inputs, known, threads, form, top_k, model):
     """Say which command each clip holds: labels with their probabilities.
 
@@ -20,6 +21,6 @@ def command(inputs, known, threads, form, top_k, model):
     dltasks recognize samples/speech/yes.flac
     dltasks recognize --model runs/words --json clips/ > answers.jsonl
     """
-    from dltasks.cli.commands.predict import answer
+    from dltasks.cli.commands.predict import predict_and_write
 
-    answer(model or "commands", inputs, known, threads, form, top_k, "speech")
+    predict_and_write(model or "commands", inputs, known, threads, form, top_k, "speech")

@@ -1,36 +1,42 @@
-"""Check that a model is whole and answers here as it did when it was written."""
+"""Check that a model is intact and predicts as it did when it was written."""
 
-import json
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from dltasks.cli import options, output
+from dltasks.cli.grouping import GroupedCommand
+from dltasks.cli.names import check_model
 
 
-@click.command(short_help="Check that a model is whole and answers as it should.")
-@click.argument("model")
-@options.JSON
-def command(model, as_json):
-    """Check MODEL, a bundle or a .tflite that dltasks wrote: its hashes and its format, and that golden vectors (a few
-    inputs with the outputs of the machine that it was written on) give the same here. Exit code 1 if not.
+@click.command(cls=GroupedCommand)
+@options.model_argument
+@options.json_output
+def command(model: str, as_json: bool) -> None:
+    """Check MODEL, a bundle or a .tflite that dltasks wrote: its hashes, its format, and its golden vectors
+    (a few inputs with the outputs of the machine that wrote it), which must give the same outputs here.
+    Exit code 1 if a check fails.
 
     \b
     dltasks verify flowers.tflite
+    dltasks verify runs/flowers --json
     """
     from dltasks.bundle.verify import verify
 
-    found = verify(model)
+    check_model(model)
+    verification = verify(model)
     if as_json:
-        click.echo(json.dumps(found.to_json(), ensure_ascii=False))
+        output.print_json(verification.to_json())
     else:
-        output.table(model, ("what", "", "found"), list(_rows(found)))
-    sys.exit(0 if found.passed else 1)
+        output.print_table(model, ("check", "", "result"), list(_rows(verification)))
+    sys.exit(0 if verification.passed else 1)
 
 
-def _rows(found):
-    for each in found.checks:
-        yield each.what, "good" if each.passed else "BAD", each.message
-    if found.parity:
-        told = f"{found.parity['agreement']:.1%} of {found.parity['count']} first answers as the network's when it was written"
-        yield "parity", "", told
+def _rows(verification: Any) -> Iterator[tuple[str, str, str]]:
+    for check in verification.checks:
+        yield check.what, "good" if check.passed else "BAD", check.message
+    if parity := verification.parity:
+        agreement = f"top-1 agreement {parity['agreement']:.1%} with the network"
+        yield "parity", "", f"{agreement} on {parity['count']} examples when it was written"
