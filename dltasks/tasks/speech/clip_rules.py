@@ -45,8 +45,8 @@ class Rule:
         message: plural verb and object; may use fields of `expected`.
         fix: what to do.
         measured: the clip's measurement; uses fields of `clip`.
-        words_only: whether clips of silence may have the property.
-        note_if_rare: whether the finding is a note if the property is rare: among "words" or among "clips".
+        words_only: whether clips of silence are left out.
+        note_if_rare: "words" or "clips" if the finding is a note where few of these have the property.
         is_removable: whether --fix moves the clips.
         severity: of the finding otherwise.
     """
@@ -89,7 +89,7 @@ RULES = (
     Rule(
         "long",
         lambda clip, expected: clip.seconds > 2 * expected.seconds,
-        "last more than twice the network's input of {expected.seconds:g} s; only the loudest stretch is used",
+        "last more than twice the network's {expected.seconds:g} s; only the loudest stretch is used",
         "cut them into one word per clip",
         "{clip.seconds:.1f} s",
         note_if_rare="clips",
@@ -116,7 +116,7 @@ RULES = (
 )
 
 
-def expect(clips: dict[int, ClipStats], seconds: float, sample_rate: int) -> Expected:
+def expected_clip(clips: dict[int, ClipStats], seconds: float, sample_rate: int) -> Expected:
     """What to compare the clips with. seconds, sample_rate: of the network's input."""
     counts = Counter(clip.sample_rate for clip in clips.values())
     rare = frozenset(rate for rate, count in counts.items() if count <= MAX_RARE_FRACTION * len(clips))

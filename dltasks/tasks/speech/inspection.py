@@ -26,7 +26,7 @@ from dltasks.progress import Progress
 from dltasks.tasks.speech import data
 from dltasks.tasks.speech.audio import SILENCE_LEVEL, level_db, read_blocks
 from dltasks.tasks.speech.audio_files import MIN_SAMPLE_RATE, read_header
-from dltasks.tasks.speech.clip_rules import apply_rules, expect
+from dltasks.tasks.speech.clip_rules import apply_rules, expected_clip
 from dltasks.tasks.speech.clip_stats import ClipStats, measure_clip
 from dltasks.tasks.speech.config import SpeechConfig
 from dltasks.tasks.speech.data import BACKGROUND_NOISE, SILENCE, UNKNOWN
@@ -63,7 +63,7 @@ def inspect(task: Any, source: Any, config: SpeechConfig, progress: Progress) ->
         findings += _check_noise(examples)
     if readable:
         findings += _find_duplicates(stats, labels, items)
-        findings += apply_rules(readable, labels, items, expect(readable, config.seconds, rate))
+        findings += apply_rules(readable, labels, items, expected_clip(readable, config.seconds, rate))
         findings += _check_missing_labels(examples)
         findings += _check_splits(readable, clips, labels, items, config)
     return Inspection("speech", len(clips), items.many, tuple(findings))

@@ -99,10 +99,8 @@ def read_queue(
         except queue.Empty:
             raise DataError(f"{_device_name(device)}: no more sound; is it still plugged in?") from None
         if dropped:
-            progress.log(
-                f"{_device_name(device)}: dropped {dropped / sample_rate:.1f} s, as the detector could not keep "
-                "up"
-            )
+            seconds = dropped / sample_rate
+            progress.log(f"{_device_name(device)}: {seconds:.1f} s dropped; the detector could not keep up")
             yield np.zeros(dropped, np.float32)
         yield block
 

@@ -99,15 +99,14 @@ class SpeechTask(TrainingHooks, Task):
             commands, thresholds, self.smoothing, self.refractory_seconds, self.hop_seconds, self.seconds
         )
 
-    def with_budget(self, false_alarms_per_hour: float) -> "SpeechTask":
-        """This task with the thresholds for another budget of false alarms. Raises ConfigError."""
-        points = {point["budget_per_hour"]: point["thresholds"] for point in self.operating_points}
-        if false_alarms_per_hour not in points:
-            budgets = ", ".join(f"{budget:g}" for budget in sorted(points)) or "none"
-            raise ConfigError(
-                f"--false-alarms-per-hour {false_alarms_per_hour:g}: this model has thresholds for {budgets}"
-            )
-        return replace(self, thresholds=tuple(points[false_alarms_per_hour]))
+    def with_budget(self, budget: float) -> "SpeechTask":
+        """This task with the thresholds for another budget of false alarms per hour. Raises ConfigError."""
+        thresholds = {point["budget_per_hour"]: point["thresholds"] for point in self.operating_points}
+        if budget not in thresholds:
+            available = ", ".join(f"{value:g}" for value in sorted(thresholds)) or "none"
+            option = f"--false-alarms-per-hour {budget:g}"
+            raise ConfigError(f"{option}: this model has thresholds for {available}")
+        return replace(self, thresholds=tuple(thresholds[budget]))
 
     # Data
 
@@ -117,8 +116,8 @@ class SpeechTask(TrainingHooks, Task):
         samples = config.seconds * self.sample_rate
         if samples % STEP_LENGTH or samples < min_samples():
             raise TrainingError(
-                f"--seconds {config.seconds:g}: expected a multiple of {STEP_LENGTH / self.sample_rate:g}, at "
-                f"least {min_samples() / self.sample_rate:g}"
+                f"--seconds {config.seconds:g}: expected a multiple of {STEP_LENGTH / self.sample_rate:g}, "
+                f"at least {min_samples() / self.sample_rate:g}"
             )
 
     def read_inputs(self, sources: Sequence[Any]) -> Iterator[Batch]:
