@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 import sounds
 
-SETTINGS = {"epochs": 3, "batch_size": 8, "listening_minutes": 2}
+SETTINGS = {"epochs": 3, "batch_size": 8, "calibration_minutes": 2}
 
 
 def make(path: Path) -> Path:
