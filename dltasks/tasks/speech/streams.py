@@ -25,7 +25,7 @@ _NOT_PCM = (
 def listen(model: Any, blocks: Iterable[np.ndarray]) -> Iterator[Detection]:
     """Commands in a stream as soon as they are detected.
 
-    model: a Bundle of a SpeechTask. blocks: float32 (samples,) at the task's sample rate. The stream is
+    model: a Model of a SpeechTask. blocks: float32 (samples,) at the task's sample rate. The stream is
     padded with silence, so that a word at either end is detected like any other.
     """
     task, runtime = model.task, model.streaming_runtime()
