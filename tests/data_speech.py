@@ -21,9 +21,12 @@ def bad_input(path: Path) -> Path:
     return file
 
 
-def spoil(data: Path) -> int:
+def corrupt(data: Path) -> int:
     """Add a truncated and a silent file, which the doctor removes, to a data set; returns their number."""
     clip = next(data.glob("rise/*.wav"))
     (data / "rise" / "0abc_nohash_0.wav").write_bytes(clip.read_bytes()[:30])
     soundfile.write(data / "rise" / "0abc_nohash_1.wav", np.zeros(sounds.RATE), sounds.RATE)
     return 2
+
+
+spoil = corrupt

@@ -1,4 +1,4 @@
-"""Small data sets of synthetic words: whistles that rise or fall, easy to distinguish, each clip different."""
+"""Small data sets of synthetic words: whistles that rise or fall, easy to distinguish, all different."""
 
 from pathlib import Path
 
