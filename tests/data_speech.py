@@ -8,6 +8,9 @@ import sounds
 
 SETTINGS = {"epochs": 3, "batch_size": 8, "calibration_minutes": 2}
 
+LONG_SETTINGS = {"epochs": 14, "calibration_minutes": 10, "false_alarms_per_hour": 20}
+"""Settings of a training that distinguishes the words."""
+
 
 def make(path: Path) -> Path:
     """A labeled data set."""
