@@ -1,4 +1,4 @@
-"""What the contract suite needs to know of the speech task: a data set, settings, and a bad input."""
+"""The speech task in the contract suite: a data set, settings, a bad input and corrupt files."""
 
 from pathlib import Path
 
@@ -6,24 +6,30 @@ import numpy as np
 import soundfile
 import sounds
 
-SETTINGS = {"epochs": 3, "batch_size": 8, "listening_minutes": 2}
+SETTINGS = {"epochs": 3, "batch_size": 8, "calibration_minutes": 2}
+
+LONG_SETTINGS = {"epochs": 14, "calibration_minutes": 10, "false_alarms_per_hour": 20}
+"""Settings of a training that distinguishes the words."""
 
 
 def make(path: Path) -> Path:
-    """A labelled data set."""
+    """A labeled data set."""
     return sounds.folder(path, 24)
 
 
 def bad_input(path: Path) -> Path:
-    """A file that is not what it says."""
-    bad = path / "bad.wav"
-    bad.write_text("not a recording")
-    return bad
+    """A file whose content does not match its name."""
+    file = path / "bad.wav"
+    file.write_text("not a recording")
+    return file
 
 
-def spoil(data: Path) -> int:
-    """Put things to be moved out of the way into a data set; gives how many."""
+def corrupt(data: Path) -> int:
+    """Add a truncated and a silent file, which the doctor removes, to a data set; returns their number."""
     clip = next(data.glob("rise/*.wav"))
     (data / "rise" / "0abc_nohash_0.wav").write_bytes(clip.read_bytes()[:30])
     soundfile.write(data / "rise" / "0abc_nohash_1.wav", np.zeros(sounds.RATE), sounds.RATE)
     return 2
+
+
+spoil = corrupt

@@ -1,4 +1,4 @@
-"""Small data sets of made-up words: whistles that rise or fall, easy to tell apart, different in every clip."""
+"""Small data sets of synthetic words: whistles that rise or fall, easy to distinguish, all different."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ WORDS = {"rise": (400, 2500), "fall": (2500, 400), "_unknown_": (1000, 1000)}
 
 
 def whistle(word: str, seed: int, seconds: float = 1.0, rate: int = RATE) -> np.ndarray:
-    """A whistle of 0.4 s somewhere near the middle of a clip, over faint noise: float32 (samples,)."""
+    """A whistle of 0.4 s near the middle of a clip, over faint noise: float32 (samples,)."""
     random = np.random.default_rng((list(WORDS).index(word), seed))
     samples = random.normal(0, 0.002, round(seconds * rate))
     first, last = np.array(WORDS[word]) * random.uniform(0.8, 1.25)
@@ -22,14 +22,14 @@ def whistle(word: str, seed: int, seconds: float = 1.0, rate: int = RATE) -> np.
 
 
 def noise(seed: int, seconds: float) -> np.ndarray:
-    """Noise of a level and colour of its own: float32 (samples,)."""
+    """Low-pass noise: float32 (samples,)."""
     random = np.random.default_rng((9, seed))
     white = random.normal(0, 0.05, round(seconds * RATE) + 31)
     return np.convolve(white, np.hanning(32) / 16, "valid").astype(np.float32)
 
 
 def folder(path: Path, count: int = 24, words: tuple[str, ...] = tuple(WORDS), first: int = 0) -> Path:
-    """`count` clips of each word by a quarter as many speakers, in a folder of its name, and two of noise."""
+    """A folder of `count` clips of each word, by a quarter as many speakers, and two recordings of noise."""
     for word in words:
         (path / word).mkdir(parents=True, exist_ok=True)
         for seed in range(first, first + count):

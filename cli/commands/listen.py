@@ -1,124 +1,130 @@
-"""Hear commands in a microphone, a long recording, or a stream."""
+"""Detect commands in a microphone, a long recording, or a stream."""
 
 import json
 import sys
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dltasks.cli import options
-from dltasks.cli.grouping import GroupedCommand, option
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
-@click.command(cls=GroupedCommand)
-@click.argument("source", required=False, metavar="[FILE | -]", type=click.Path())
-@option(
-    "--device", group=options.INPUT, help="Number or name of the microphone; the default one if not given."
-)
-@option("--devices", group=options.INPUT, is_flag=True, help="List the microphones.")
-@options.model("commands")
-@option(
+@click.command(short_help="Detect spoken commands in a microphone, a recording or a stream.")
+@click.argument("source", required=False, metavar="[FILE | -]")
+@click.option("--device", help="Number or name of the microphone (default: the system's).")
+@click.option("--devices", is_flag=True, help="List the microphones.")
+@click.option("-m", "--model", help="Bundled model, bundle folder, or .tflite (default: commands).")
+@click.option(
     "--threshold",
-    group="Detection",
     type=float,
-    help="Probability from which every command counts; the model's own thresholds if not given.",
+    help="Minimum probability of every command, 0 to 1 (default: the model's own thresholds).",
 )
-@option(
+@click.option(
     "--false-alarms-per-hour",
     "budget",
-    group="Detection",
     type=float,
-    help="Take the model's thresholds for another budget of its card's table.",
+    help="Use the model's thresholds for another budget; its card lists the budgets.",
 )
-@options.json_output
-def command(source, device, devices, model, threshold, budget, as_json):
-    """Print each command as soon as it is heard, with the second of the stream at which it was about half said.
+@options.JSON
+def command(
+    source: str | None,
+    device: str | None,
+    devices: bool,
+    model: str | None,
+    threshold: float | None,
+    budget: float | None,
+    as_json: bool,
+) -> None:
+    """Print each command as soon as it is detected, with its time in the stream.
 
-    Hears the microphone (pip install 'dltasks[microphone]'), a recording of any length, or with - what comes on
+    Listens to the microphone (pip install 'dltasks[microphone]'), a recording of any length, or with -
     standard input: 16-bit little-endian PCM, mono, 16 kHz.
 
     \b
-    dltasks listen
     dltasks listen meeting.wav --json
-    arecord -t raw -f S16_LE -r 16000 -c 1 | dltasks listen -
+    arecord -t raw -f S16_LE -r 16000 -c 1 | dltasks listen - -m runs/words
     """
     if devices:
-        from dltasks.tasks.speech import microphone
-
-        for number, name in microphone.devices():
-            click.echo(f"{number}\t{name}")
+        _print_devices()
         return
     if source and device:
-        raise click.UsageError("a FILE or --device, not both")
+        raise click.UsageError("expected a FILE or --device, not both")
     if threshold is not None and not 0 <= threshold <= 1:
-        raise click.UsageError(f"--threshold {threshold}: wanted 0 to 1")
+        raise click.UsageError(f"--threshold {threshold}: expected 0 to 1")
     if threshold is not None and budget is not None:
-        raise click.UsageError("--threshold or --false-alarms-per-hour, not both")
-    _listen(source, device, _loaded(model or "commands", threshold, budget), as_json)
+        raise click.UsageError("expected --threshold or --false-alarms-per-hour, not both")
+    _listen(source, device, _load_model(model or "commands", threshold, budget), as_json)
 
 
-def _loaded(model: str, threshold: float | None, budget: float | None):
-    """The bundle, listening as asked. Raises ModelError, SettingError."""
-    from dataclasses import replace
+def _print_devices() -> None:
+    from dltasks.tasks.speech import microphone
 
+    for number, name in microphone.list_devices():
+        click.echo(f"{number}\t{name}")
+
+
+def _load_model(name: str, threshold: float | None, budget: float | None) -> Any:
+    """The model with these thresholds. Raises ModelError, ConfigError."""
     import dltasks
     from dltasks.errors import ModelError
     from dltasks.tasks.speech.task import SpeechTask
 
-    bundle = dltasks.load(model)
-    if not isinstance(bundle.task, SpeechTask):
-        raise ModelError(f"{model}: not a model of spoken commands")
+    model = dltasks.load(name)
+    if not isinstance(model.task, SpeechTask):
+        raise ModelError(f"{name}: not a speech model")
+    task = model.task
     if budget is not None:
-        return replace(bundle, task=bundle.task.at(budget))
+        return replace(model, task=task.with_budget(budget))
     if threshold is not None:
-        bundle = replace(bundle, task=replace(bundle.task, thresholds=(threshold,) * len(bundle.task.labels)))
-    return bundle
+        return replace(model, task=replace(task, thresholds=(threshold,) * len(task.labels)))
+    return model
 
 
-def _listen(source, device, bundle, as_json: bool) -> None:
+def _listen(source: str | None, device: str | None, model: Any, as_json: bool) -> None:
     from dltasks.errors import DataError
     from dltasks.tasks.speech import streams
 
-    heard = _Counted(_pieces(source, device, bundle.task))
-    with closing(heard.pieces):
-        for detection in streams.listen(bundle, heard):
-            if as_json:
-                print(json.dumps(detection.to_json()), flush=True)
-            else:
-                print(
-                    f"{detection.time_seconds:9.2f}  {detection.command}  {detection.probability:.1%}",
-                    flush=True,
-                )
-    seconds = heard.samples / bundle.task.sample_rate
-    if not seconds:
-        raise DataError(f"{source}: holds no sound (0 samples)")
-    click.echo(f"listened to {seconds:.1f} s", err=True)
+    stream = _CountedStream(_read_blocks(source, device, model.task))
+    with closing(stream.blocks):
+        for detection in streams.listen(model, stream):
+            time, probability = detection.time_seconds, detection.probability
+            line = f"{time:9.2f}  {detection.command}  {probability:.1%}"
+            print(json.dumps(detection.to_json()) if as_json else line, flush=True)
+    if not stream.samples:
+        raise DataError(f"{source}: contains no sound (0 samples)")
+    click.echo(f"listened to {stream.samples / model.task.sample_rate:.1f} s", err=True)
 
 
-class _Counted:
-    """Pieces of a stream, and how many samples have gone by."""
+class _CountedStream:
+    """Blocks of a stream, and the number of samples so far."""
 
-    def __init__(self, pieces):
-        self.pieces, self.samples = pieces, 0
+    def __init__(self, blocks: "Generator[np.ndarray, None, None]"):
+        self.blocks, self.samples = blocks, 0
 
-    def __iter__(self):
-        for piece in self.pieces:
-            self.samples += len(piece)
-            yield piece
+    def __iter__(self) -> "Iterator[np.ndarray]":
+        for block in self.blocks:
+            self.samples += len(block)
+            yield block
 
 
-def _pieces(source, device, task):
-    """A generator of float32 samples at the task's rate."""
+def _read_blocks(source: str | None, device: str | None, task: Any) -> Any:
+    """A generator of float32 samples at the task's sample rate."""
     if source == "-":
-        from dltasks.tasks.speech.streams import raw
+        from dltasks.tasks.speech.streams import read_pcm
 
-        return raw(sys.stdin.buffer, task.hop_seconds, task.sample_rate)
+        return read_pcm(sys.stdin.buffer, task.hop_seconds, task.sample_rate)
     if source:
-        from dltasks.tasks.speech.sound import blocks
+        from dltasks.tasks.speech.audio import read_blocks
 
-        return blocks(source, task.sample_rate)
+        return read_blocks(source, task.sample_rate)
     from dltasks.cli.progress import TerminalProgress
-    from dltasks.tasks.speech.microphone import samples
+    from dltasks.tasks.speech.microphone import read_samples
 
     number = int(device) if device and device.isdigit() else device
-    return samples(number, task.hop_seconds, task.sample_rate, TerminalProgress())
+    return read_samples(number, task.hop_seconds, task.sample_rate, TerminalProgress())

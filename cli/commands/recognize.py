@@ -1,26 +1,25 @@
-"""Which command is spoken in these clips."""
+"""Recognize spoken commands in clips."""
 
 import click
 
 from dltasks.cli import options
-from dltasks.cli.grouping import GroupedCommand
 
 
-@click.command(cls=GroupedCommand)
-@options.model("commands")
+@click.command(short_help="Recognize spoken commands in clips.")
 @options.prediction
 @options.top_k
+@click.option("-m", "--model", help="Bundled model, bundle folder, or .tflite (default: commands).")
 def command(inputs, known, threads, form, top_k, model):
-    """Say which command each clip holds: labels with their probabilities.
+    """Print the command in each clip: labels with their probabilities.
 
-    INPUT is a recording (WAV, FLAC, OGG, MP3, AIFF; of any rate and number of channels), a folder of them,
-    @LIST (a text file of names, one a line), or - for standard input. A clip longer than the model hears at once
-    is scanned for its surest command; `dltasks listen` finds every one.
+    INPUT is a recording (WAV, FLAC, OGG, MP3 or AIFF, of any sample rate and number of channels), a folder of
+    them, @LIST (a text file with one name per line), or - for standard input. A clip longer than the
+    network's input gets its most probable command; `dltasks listen` finds all of them.
 
     \b
     dltasks recognize samples/speech/yes.flac
-    dltasks recognize --model runs/words --json clips/ > answers.jsonl
+    dltasks recognize -m runs/words --json clips/ > predictions.jsonl
     """
-    from dltasks.cli.commands.predict import predict_and_write
+    from dltasks.cli.commands.predict import answer
 
-    predict_and_write(model or "commands", inputs, known, threads, form, top_k, "speech")
+    answer(model or "commands", inputs, known, threads, form, top_k, "speech")

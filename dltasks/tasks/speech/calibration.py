@@ -1,92 +1,107 @@
-"""What a trained network needs to listen: calibrated probabilities, and thresholds for a budget of false alarms."""
+"""Calibration of a trained network: its temperature, and thresholds for a budget of false alarms."""
 
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
 
 from dltasks.data.batch import Batch
 from dltasks.tasks.classification import fit_temperature
-from dltasks.tasks.speech.network import scanner
-from dltasks.tasks.speech.synthetic_stream import COMMANDS, SLOT_SECONDS, Mixture, mixture_of
-from dltasks.tasks.speech.thresholds import BUDGETS, Point, Stream, curve
+from dltasks.tasks.speech.config import SpeechConfig
+from dltasks.tasks.speech.detector import OperatingPoint
+from dltasks.tasks.speech.network import scanning_network
+from dltasks.tasks.speech.synthetic_stream import (
+    COMMAND_PROBABILITY,
+    SLOT_SECONDS,
+    SyntheticStream,
+    synthesize_stream,
+)
+from dltasks.tasks.speech.thresholds import BUDGETS, CurvePoint, ScoredStream, fit_curve
 
-REPEATS = 20
-"""Times that each command is said in the long recordings, at most: more would say nothing new."""
+MAX_REPEATS = 20
+"""Maximum number of times that a clip of a command occurs in a synthetic stream."""
 
-PIECE_SECONDS = 60.0
-"""The long recording is scanned in pieces of this length."""
+CHUNK_SECONDS = 60.0
+"""Approximate length of the chunks in which a synthetic stream is scanned."""
 
 
-def calibrate(task, network: keras.Model, config, samples: np.ndarray, examples: Batch):
-    """The task with thresholds for the plan's budget, chosen on two long recordings of different speakers.
+def calibrate(
+    task: Any, network: keras.Model, config: SpeechConfig, samples: np.ndarray, examples: Batch
+) -> Any:
+    """The task with thresholds for the configured budget, chosen on two streams of different speakers.
 
-    samples: float32 (count, samples) of the examples, not trained on. The network's temperature is fitted in place.
+    samples: float32 (count, samples) of the validation examples. The network's temperature is fitted in
+    place.
     """
-    fit_temperature(network, {"samples": samples}, np.array(task.places(examples.labels)))
-    seconds = 60 * config.listening_minutes / 2
-    halves = tuple(
-        _stream(task, network, samples[own], examples.take(own), seconds, config.seed)
-        for own in _halves(examples)
+    fit_temperature(network, {"samples": samples}, np.array(task.label_indices(examples.labels)))
+    seconds = 60 * config.calibration_minutes / 2
+    first, second = (
+        _score_stream(task, network, samples[half], examples.take(half), seconds, config.seed)
+        for half in _split_speakers(examples)
     )
-    points = curve(halves, task.hearing, (*BUDGETS, config.false_alarms_per_hour))
-    chosen = next(each for each in points if each.budget == config.false_alarms_per_hour)
+    points = fit_curve((first, second), task.detector_config, (*BUDGETS, config.false_alarms_per_hour))
+    chosen = next(point for point in points if point.budget == config.false_alarms_per_hour)
     return replace(
         task,
-        thresholds=tuple(round(each, 4) for each in chosen.thresholds),
-        operating_points=tuple(_row(each, each is chosen) for each in points),
+        thresholds=tuple(round(threshold, 4) for threshold in chosen.thresholds),
+        operating_points=tuple(_operating_point(point, point is chosen) for point in points),
     )
 
 
-def _halves(examples: Batch) -> tuple[list[int], list[int]]:
-    """Positions of the clips of every second speaker, and the rest; where none is known, of every second clip of a
-    word, which are then on both sides."""
+def _split_speakers(examples: Batch) -> tuple[list[int], list[int]]:
+    """Indices of the clips of every second speaker, and of the others.
+
+    Of clips without a speaker every second clip of a word, so that the word is in both halves.
+    """
     speakers: dict[object, int] = {}
     halves: tuple[list[int], list[int]] = ([], [])
-    counts: dict[object, int] = {}
-    for position, raw in enumerate(examples.inputs):
-        speaker = getattr(raw, "speaker", "")
+    last_sides: dict[object, int] = {}
+    for index, source in enumerate(examples.inputs):
+        speaker = getattr(source, "speaker", "")
         if speaker:
             side = speakers.setdefault(speaker, len(speakers) % 2)
         else:
-            truth = examples.labels[position]
-            side = counts[truth] = (counts.get(truth, 1) + 1) % 2
-        halves[side].append(position)
+            label = examples.labels[index]
+            side = last_sides[label] = (last_sides.get(label, 1) + 1) % 2
+        halves[side].append(index)
     return halves
 
 
-def _stream(
-    task, network: keras.Model, samples: np.ndarray, examples: Batch, seconds: float, seed: int
-) -> Stream:
-    commands = sum(truth in task.hearing.words for truth in examples.labels)
-    seconds = min(seconds, REPEATS * max(1, commands) * SLOT_SECONDS / COMMANDS)
-    mixture = mixture_of(task.hearing.commands, samples, examples.labels, seconds, task.sample_rate, seed)
-    return Stream(mixture, scanned(task, network, mixture), seconds)
+def _score_stream(
+    task: Any, network: keras.Model, samples: np.ndarray, examples: Batch, seconds: float, seed: int
+) -> ScoredStream:
+    count = sum(label in task.detector_config.command_names for label in examples.labels)
+    seconds = min(seconds, MAX_REPEATS * max(1, count) * SLOT_SECONDS / COMMAND_PROBABILITY)
+    commands = task.detector_config.commands
+    stream = synthesize_stream(commands, samples, examples.labels, seconds, task.sample_rate, seed)
+    return ScoredStream(stream, scan_stream(task, network, stream), seconds)
 
 
-def scanned(task, network: keras.Model, mixture: Mixture) -> np.ndarray:
+def scan_stream(task: Any, network: keras.Model, stream: SyntheticStream) -> np.ndarray:
     """Probabilities of all windows of the recording: float32 (windows, classes)."""
     hop = round(task.hop_seconds * task.sample_rate)
-    scan = scanner(network, hop)
-    piece = round(PIECE_SECONDS / task.hop_seconds)
-    length = (piece - 1) * hop + task.length
-    windows = (len(mixture.samples) - task.length) // hop + 1
-    found = []
-    for first in range(0, windows, piece):
-        stretch = mixture.samples[first * hop : first * hop + length]
-        found.append(scan.predict_on_batch(np.pad(stretch, (0, length - len(stretch)))[None])[0])
-    return np.concatenate(found)[:windows]
+    scan = scanning_network(network, hop)
+    chunk_windows = round(CHUNK_SECONDS / task.hop_seconds)
+    length = (chunk_windows - 1) * hop + task.window_length
+    windows = (len(stream.samples) - task.window_length) // hop + 1
+    probabilities = []
+    for first in range(0, windows, chunk_windows):
+        chunk = stream.samples[first * hop : first * hop + length]
+        padded = np.pad(chunk, (0, length - len(chunk)))
+        probabilities.append(scan.predict_on_batch(padded[None])[0])
+    return np.concatenate(probabilities)[:windows]
 
 
-def _row(point: Point, chosen: bool) -> dict:
+def _operating_point(point: CurvePoint, chosen: bool) -> OperatingPoint:
     """Plain values of a point of the curve."""
-    found = point.tally
+    counts = point.counts
     return {
         "budget_per_hour": point.budget,
         "chosen": chosen,
-        "false_accepts": sum(found.false.values()),
-        "missed": sum(found.said.values()) - sum(found.hits.values()),
-        "commands": sum(found.said.values()),
-        "hours": round(found.seconds / 3600, 4),
-        "thresholds": [round(each, 4) for each in point.thresholds],
+        "false_alarms": sum(counts.false_alarms.values()),
+        "missed": sum(counts.spoken.values()) - sum(counts.hits.values()),
+        "commands": sum(counts.spoken.values()),
+        "hours": round(counts.seconds / 3600, 4),
+        "thresholds": [round(threshold, 4) for threshold in point.thresholds],
     }

@@ -14,7 +14,7 @@ class SpeechConfig(TrainingConfig):
     length: ClassVar[EpochSchedule] = EpochSchedule(examples_seen=300_000, min_epochs=20, max_epochs=120)
 
     epochs: int | None = length.epochs_setting()
-    learning_rate: float = setting(0.005, "Highest learning rate of the schedule.", above=0)
+    learning_rate: float = setting(0.005, "Peak learning rate of the schedule.", above=0)
     weight_decay: float = setting(0.02, "Weight decay, decoupled from the gradient.", minimum=0)
     patience: int = setting(
         40,
@@ -22,67 +22,75 @@ class SpeechConfig(TrainingConfig):
         minimum=1,
         changeable_on_resume=True,
     )
-    seconds: float = setting(
-        1.0, "Length of what the network hears at once, in seconds.", minimum=0.5, maximum=4
-    )
+    seconds: float = setting(1.0, "Length of the network's input in seconds.", minimum=0.5, maximum=4)
     words: str | None = setting(
-        None, "Commands, separated by commas; other words are unknown. All words if not given."
+        None, "Commands, separated by commas; all other words count as unknown (default: all words)."
     )
     false_alarms_per_hour: float = setting(
         5.0,
-        "Budget that the thresholds for listening are chosen for, while a word that is no command is said every "
-        "ten seconds; the lower, the more commands are missed.",
+        "Budget of false alarms for which the detection thresholds are chosen, with a word that is not a "
+        "command spoken every ten seconds. A lower budget misses more commands.",
         minimum=0,
         changeable_on_resume=True,
     )
-    listening_minutes: float = setting(
+    calibration_minutes: float = setting(
         240.0,
-        "Length of the recording, mixed from validation clips, that they are chosen on; less where a clip would be heard "
-        "more than twenty times.",
+        "Length of the sound, mixed from validation clips, on which the thresholds are chosen; shorter where "
+        "a clip would occur more than twenty times.",
         minimum=1,
         changeable_on_resume=True,
     )
-    speed: float = setting(0.15, "Most that a clip is played faster or slower.", minimum=0, maximum=0.5)
-    shift: float = setting(
-        0.1, "Most that a clip is moved, as a share of its length.", minimum=0, maximum=0.5
+    max_speed_change: float = setting(
+        0.15, "Maximum change of a clip's speed, as a fraction.", minimum=0, maximum=0.5
     )
-    gain: float = setting(8.0, "Most that a clip is made louder or softer, in decibels.", minimum=0)
-    noise: float = setting(0.6, "Share of the clips that get noise over them.", minimum=0, maximum=1)
-    signal_to_noise: float = setting(
-        0.0, "Fewest decibels by which noise lies below a clip.", minimum=-20, maximum=30
+    max_shift: float = setting(
+        0.1, "Maximum shift of a clip in time, as a fraction of its length.", minimum=0, maximum=0.5
+    )
+    max_gain_db: float = setting(8.0, "Maximum change of a clip's level in decibels.", minimum=0)
+    noise_probability: float = setting(
+        0.6, "Fraction of the clips mixed with background noise.", minimum=0, maximum=1
+    )
+    min_snr_db: float = setting(
+        0.0, "Minimum signal-to-noise ratio of this mix in decibels.", minimum=-20, maximum=30
     )
     silence_probability: float = setting(
-        0.02, "Share of the clips that become silence with white noise.", minimum=0, maximum=0.5
+        0.02, "Fraction of the clips replaced by white noise and labeled as silence.", minimum=0, maximum=0.5
     )
-    masked_seconds: float = setting(
-        0.12, "Longest of the two stretches of time that SpecAugment masks.", minimum=0, maximum=0.5
+    time_mask_seconds: float = setting(
+        0.12, "Maximum length of each of SpecAugment's two time masks.", minimum=0, maximum=0.5
     )
-    masked_bands: int = setting(
+    frequency_mask_bands: int = setting(
         5,
-        "Most mel bands, of 40, in the two stretches of frequency that SpecAugment masks.",
+        "Maximum width of each of SpecAugment's two frequency masks, in mel bands of 40.",
         minimum=0,
         maximum=20,
     )
     vtlp: float = setting(
-        0.06, "Most that frequencies are stretched or shrunk, as a share.", minimum=0, maximum=0.5
+        0.06,
+        "Maximum stretch of the frequency scale, as a fraction (vocal tract length perturbation).",
+        minimum=0,
+        maximum=0.5,
     )
     equalizer_db: float = setting(
-        4.0, "Most that a stretch of frequencies is made louder or softer, in decibels.", minimum=0
+        4.0, "Maximum gain of the random equalizer in decibels, at any frequency.", minimum=0
     )
     mixup_alpha: float = setting(
-        0.2, "Alpha of mixup: how strongly clips are mixed; 0 for not at all.", minimum=0
+        0.2, "Alpha of mixup, which sets how strongly clips are mixed; 0 for none.", minimum=0
     )
     label_smoothing: float = setting(
-        0.05, "Share of a target spread over all classes.", minimum=0, maximum=0.9
+        0.05, "Fraction of the target spread evenly over all classes.", minimum=0, maximum=0.9
     )
     validation_split: float = setting(
-        0.1, "Share to choose by, where the data has no such part.", minimum=0.01, maximum=0.45
+        0.1, "Fraction of the data for validation, if it has no such split.", minimum=0.01, maximum=0.45
     )
     test_split: float = setting(
-        0.1, "Share to judge by, where the data has no such part; 0 for none.", minimum=0, maximum=0.45
+        0.1,
+        "Fraction of the data for the test, if it has no such split; 0 for none.",
+        minimum=0,
+        maximum=0.45,
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        if self.words is not None and not all(each.strip() for each in self.words.split(",")):
-            raise ConfigError(f"words is {self.words!r}; it must be words, separated by commas")
+        if self.words is not None and not all(word.strip() for word in self.words.split(",")):
+            raise ConfigError(f"words is {self.words!r}; expected words separated by commas")

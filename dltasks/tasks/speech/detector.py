@@ -2,19 +2,35 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
-LATE = 0.2
-"""A command passes its threshold before it stands in the middle of the windows: by this share of a window, the median
-on validation clips."""
+DETECTION_LEAD = 0.2
+"""Median lead of a detection over the moment when the word is centered, as a fraction of a window;
+measured on validation clips."""
+
+
+class OperatingPoint(TypedDict):
+    """Thresholds for a budget of false alarms per hour, and the errors of a detector that uses them."""
+
+    budget_per_hour: float
+    chosen: bool
+    false_alarms: int
+    missed: int
+    commands: int
+    hours: float
+    thresholds: list[float]
 
 
 @dataclass(frozen=True)
 class Detection:
-    """A command heard in a stream.
+    """A command detected in a stream.
 
-    time_seconds: about the middle of the word, from the start of the stream. probability: smoothed, from 0 to 1.
+    Attributes:
+        time_seconds: approximate middle of the word, from the start of the stream.
+        command: the word.
+        probability: smoothed, from 0 to 1.
     """
 
     time_seconds: float
@@ -31,78 +47,83 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """When windows of a stream count as a command.
+class DetectorConfig:
+    """When the windows of a stream count as a command.
 
-    commands: names by column; empty for a column that is no command. thresholds: one a column.
-    smoothing: windows that a probability is averaged over. refractory: seconds after a detection in which
-    nothing more is heard; the same command counts again only once its probability has fallen in between.
-    hop, length: seconds from one window to the next, and of a window.
+    Attributes:
+        commands: name of each column; empty for a column that is not a command.
+        thresholds: one for each column.
+        smoothing: number of windows over which a probability is averaged.
+        refractory_seconds: time after a detection without another one. The same command counts again
+            only after its probability has fallen below the threshold.
+        hop_seconds: time from one window to the next.
+        window_seconds: length of a window.
     """
 
     commands: tuple[str, ...]
     thresholds: tuple[float, ...]
     smoothing: int
-    refractory: float
-    hop: float
-    length: float
+    refractory_seconds: float
+    hop_seconds: float
+    window_seconds: float
 
     @property
-    def words(self) -> list[str]:
-        """The commands alone."""
-        return [each for each in self.commands if each]
+    def command_names(self) -> list[str]:
+        """The commands, without the columns that are none."""
+        return [command for command in self.commands if command]
 
     @property
-    def limits(self) -> np.ndarray:
-        """What a column must reach, float64 (columns,): its threshold; of a column that is no command, infinity."""
-        return np.where([bool(each) for each in self.commands], self.thresholds, np.inf)
+    def column_thresholds(self) -> np.ndarray:
+        """Thresholds float64 (columns,): infinity for a column that is not a command."""
+        return np.where([bool(command) for command in self.commands], self.thresholds, np.inf)
 
-    def times(self, first: int, count: int) -> np.ndarray:
-        """Middles, in seconds, of what is averaged up to each of `count` windows from the window `first`."""
-        ends = self.length + self.hop * (first + np.arange(count))
-        return ends - (self.length + self.hop * (self.smoothing - 1)) / 2
+    def window_times(self, first: int, count: int) -> np.ndarray:
+        """Middle in seconds of the average that ends with each of `count` windows from index `first`."""
+        ends = self.window_seconds + self.hop_seconds * (first + np.arange(count))
+        return ends - (self.window_seconds + self.hop_seconds * (self.smoothing - 1)) / 2
 
 
-class Listener:
-    """Hears one stream; keeps the last few windows and nothing else."""
+class Detector:
+    """Detects commands in one stream; stores only the last few windows."""
 
-    def __init__(self, hearing: Hearing):
-        self.hearing = hearing
-        self._limits = hearing.limits
-        self._last = np.zeros((0, len(hearing.commands)), np.float32)
-        self._seen = 0
-        self._deaf_until = -np.inf
-        self._held: int | None = None
+    def __init__(self, config: DetectorConfig):
+        self.config = config
+        self._thresholds = config.column_thresholds
+        self._recent = np.zeros((0, len(config.commands)), np.float32)
+        self._window_count = 0
+        self._refractory_until = -np.inf
+        self._active: int | None = None
 
-    def hear(self, probabilities: np.ndarray) -> Iterator[Detection]:
-        """What is heard in the next windows of the stream: float32 (count, classes)."""
-        known = np.concatenate([self._last, probabilities])
-        averaged = smoothed(known, self.hearing.smoothing)
-        times = self.hearing.times(self._seen + len(probabilities) - len(averaged), len(averaged))
-        self._seen += len(probabilities)
-        self._last = known[max(0, len(known) - self.hearing.smoothing + 1) :]
-        passed = averaged >= self._limits
+    def process(self, probabilities: np.ndarray) -> Iterator[Detection]:
+        """Detections in the next windows of the stream: float32 (count, classes)."""
+        recent = np.concatenate([self._recent, probabilities])
+        averages = moving_average(recent, self.config.smoothing)
+        first = self._window_count + len(probabilities) - len(averages)
+        times = self.config.window_times(first, len(averages))
+        self._window_count += len(probabilities)
+        self._recent = recent[max(0, len(recent) - self.config.smoothing + 1) :]
+        passed = averages >= self._thresholds
         any_passed = passed.any(axis=1)
-        # A window without a command matters only where it lets go of the one before.
+        # A window without a command matters only where it ends the command before it.
         for row in np.flatnonzero(any_passed | np.append(True, any_passed)[:-1]):
-            if self._held is not None and not passed[row, self._held]:
-                self._held = None
-            if times[row] < self._deaf_until:
+            if self._active is not None and not passed[row, self._active]:
+                self._active = None
+            if times[row] < self._refractory_until:
                 continue
-            yield from self._heard(averaged[row], passed[row], float(times[row]))
+            yield from self._detect(averages[row], passed[row], float(times[row]))
 
-    def _heard(self, averaged: np.ndarray, passed: np.ndarray, time: float) -> Iterator[Detection]:
-        """The most probable command of a window that passes, unless it is the last one going on."""
-        best = int(np.where(passed, averaged, -1).argmax())
-        if not passed[best] or best == self._held:
+    def _detect(self, averages: np.ndarray, passed: np.ndarray, time: float) -> Iterator[Detection]:
+        """The most probable command of a window above its threshold, unless it is still the last one."""
+        best = int(np.where(passed, averages, -1).argmax())
+        if not passed[best] or best == self._active:
             return
-        self._held, self._deaf_until = best, time + self.hearing.refractory
-        middle = time + LATE * self.hearing.length
-        yield Detection(middle, self.hearing.commands[best], float(averaged[best]))
+        self._active, self._refractory_until = best, time + self.config.refractory_seconds
+        middle = time + DETECTION_LEAD * self.config.window_seconds
+        yield Detection(middle, self.config.commands[best], float(averages[best]))
 
 
-def smoothed(probabilities: np.ndarray, count: int) -> np.ndarray:
-    """The mean of each row and those before it, `count` in all: (rows - count + 1, classes)."""
+def moving_average(probabilities: np.ndarray, count: int) -> np.ndarray:
+    """Mean of each row and those before it, `count` in all: (rows - count + 1, classes)."""
     if len(probabilities) < count:
         return probabilities[:0]
     return np.lib.stride_tricks.sliding_window_view(probabilities, count, axis=0).mean(axis=-1)

@@ -2,54 +2,57 @@
 
 import queue
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from dltasks.errors import DataError, MissingExtraError
 from dltasks.progress import Progress
-from dltasks.tasks.speech.sound import resampled
+from dltasks.tasks.speech.audio import resample
 
-LOST_SECONDS = 3.0
-"""A device that gives nothing for so long is gone."""
+TIMEOUT_SECONDS = 3.0
+"""Silence of a device after which it counts as unplugged."""
 
-BEHIND_SECONDS = 30.0
-"""More sound than this is not kept where listening can't keep up."""
+MAX_DELAY_SECONDS = 30.0
+"""Maximum duration of sound that waits for the detector; the rest is dropped."""
 
 
-def samples(device: int | str | None, seconds: float, rate: int, progress: Progress) -> Iterator[np.ndarray]:
-    """Pieces of so many seconds, float32 at `rate`, of an input device by number or name; the default one if None.
+def read_samples(
+    device: int | str | None, seconds: float, sample_rate: int, progress: Progress
+) -> Iterator[np.ndarray]:
+    """Blocks of `seconds`, float32 at `sample_rate`, from a microphone.
 
-    In place of sound that could not be kept comes silence, and the report hears of it.
-    Raises DataError where there is none, or where it vanishes; MissingExtraError.
+    device: its number or name; None for the default one. Dropped sound becomes silence and is logged.
+    Raises DataError for a device that does not exist or is unplugged, and MissingExtraError.
     """
-    sounddevice = _library()
+    sounddevice = _import_sounddevice()
     try:
-        own = int(sounddevice.query_devices(device, "input")["default_samplerate"])
-        heard = _Heard(int(BEHIND_SECONDS / seconds))
+        device_rate = int(sounddevice.query_devices(device, "input")["default_samplerate"])
+        blocks = BlockQueue(int(MAX_DELAY_SECONDS / seconds))
         stream = sounddevice.InputStream(
-            samplerate=own,
-            blocksize=round(seconds * own),
+            samplerate=device_rate,
+            blocksize=round(seconds * device_rate),
             device=device,
             channels=1,
             dtype="float32",
-            callback=lambda block, *_: heard.put(block[:, 0].copy()),
+            callback=lambda block, *_: blocks.put(block[:, 0].copy()),
         )
         with stream:
-            yield from resampled(_pieces(heard, device, own, progress), own, rate)
+            yield from resample(read_queue(blocks, device, device_rate, progress), device_rate, sample_rate)
     except (sounddevice.PortAudioError, ValueError) as error:
-        text = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise DataError(
-            f"{_name(device)}: can't be listened to ({text}); --devices lists what there is"
+            f"{_device_name(device)}: can't be opened ({reason}); list the microphones with --devices"
         ) from error
 
 
-def devices() -> list[tuple[int, str]]:
-    """Numbers and names of the input devices. Raises MissingExtraError."""
-    found = enumerate(_library().query_devices())
-    return [(number, each["name"]) for number, each in found if each["max_input_channels"]]
+def list_devices() -> list[tuple[int, str]]:
+    """Numbers and names of the microphones. Raises MissingExtraError."""
+    devices = enumerate(_import_sounddevice().query_devices())
+    return [(number, device["name"]) for number, device in devices if device["max_input_channels"]]
 
 
-def _library():
+def _import_sounddevice() -> Any:
     try:
         import sounddevice
     except ImportError as error:
@@ -63,39 +66,44 @@ def _library():
     return sounddevice
 
 
-class _Heard:
-    """Blocks of sound that wait to be listened to. Of those there is no room for, only the length is kept."""
+class BlockQueue:
+    """Blocks of sound between the microphone and the detector; a full queue drops blocks and counts them."""
 
-    def __init__(self, most: int):
-        self._blocks: queue.Queue = queue.Queue(most)
-        self._lost = 0
+    def __init__(self, size: int):
+        self._blocks: queue.Queue[tuple[int, np.ndarray]] = queue.Queue(size)
+        self._dropped = 0
 
     def put(self, block: np.ndarray) -> None:
-        """Keep the block, and with it how many samples before it were lost."""
+        """Add the block with the number of samples dropped before it, or drop it."""
         try:
-            self._blocks.put_nowait((self._lost, block))
-            self._lost = 0
+            self._blocks.put_nowait((self._dropped, block))
+            self._dropped = 0
         except queue.Full:
-            self._lost += len(block)
+            self._dropped += len(block)
 
     def get(self) -> tuple[int, np.ndarray]:
-        """The samples lost before the next block, and the block. Raises queue.Empty when none comes."""
-        return self._blocks.get(timeout=LOST_SECONDS)
+        """The number of samples dropped before the next block, and the block.
+
+        Raises queue.Empty after TIMEOUT_SECONDS.
+        """
+        return self._blocks.get(timeout=TIMEOUT_SECONDS)
 
 
-def _pieces(heard: _Heard, device, rate: int, progress: Progress) -> Iterator[np.ndarray]:
+def read_queue(
+    blocks: BlockQueue, device: int | str | None, sample_rate: int, progress: Progress
+) -> Iterator[np.ndarray]:
+    """The blocks of the queue, with silence in place of dropped samples. Raises DataError."""
     while True:
         try:
-            lost, block = heard.get()
+            dropped, block = blocks.get()
         except queue.Empty:
-            raise DataError(f"{_name(device)}: gives no sound any more; is it still plugged in?") from None
-        if lost:
-            progress.log(
-                f"{_name(device)}: {lost / rate:.1f} s were not listened to, as listening could not keep up"
-            )
-            yield np.zeros(lost, np.float32)
+            raise DataError(f"{_device_name(device)}: no more sound; is it still plugged in?") from None
+        if dropped:
+            seconds = dropped / sample_rate
+            progress.log(f"{_device_name(device)}: {seconds:.1f} s dropped; the detector could not keep up")
+            yield np.zeros(dropped, np.float32)
         yield block
 
 
-def _name(device) -> str:
+def _device_name(device: int | str | None) -> str:
     return "the default microphone" if device is None else f"microphone {device}"

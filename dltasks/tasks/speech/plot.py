@@ -1,4 +1,4 @@
-"""The curve of false alarms against misses, drawn."""
+"""Plot of false alarms against missed commands."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -6,35 +6,36 @@ from io import BytesIO
 import numpy as np
 
 from dltasks.evaluation.metrics import poisson, wilson
+from dltasks.tasks.speech.detector import OperatingPoint
 
-LEAST = 0.01
-"""False alarms an hour as which none are drawn: a logarithm has no zero."""
+MIN_FALSE_ALARMS = 0.01
+"""False alarms per hour at which zero is drawn, as the axis is logarithmic."""
 
 
-def drawn(points: Sequence[dict]) -> bytes:
-    """A PNG of the operating points of a listener, with their 95 % intervals; the chosen one stands out."""
+def plot_operating_points(points: Sequence[OperatingPoint]) -> bytes:
+    """A PNG of the operating points with their 95 % intervals, the chosen one in red."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    for each in points:
-        misses = 100 * each["missed"] / max(1, each["commands"])
-        alarms = max(each["false_accepts"] / each["hours"], LEAST)
-        most_alarms = [value / each["hours"] for value in poisson(each["false_accepts"])]
-        most_misses = [100 * value for value in wilson(each["missed"], each["commands"])]
+    for point in points:
+        misses = 100 * point["missed"] / max(1, point["commands"])
+        alarms = max(point["false_alarms"] / point["hours"], MIN_FALSE_ALARMS)
+        alarm_bounds = [value / point["hours"] for value in poisson(point["false_alarms"])]
+        miss_bounds = [100 * value for value in wilson(point["missed"], point["commands"])]
         axes.errorbar(
             [alarms],
             [misses],
-            xerr=_beside(alarms, np.maximum(most_alarms, LEAST)),
-            yerr=_beside(misses, most_misses),
+            xerr=_error_lengths(alarms, np.maximum(alarm_bounds, MIN_FALSE_ALARMS)),
+            yerr=_error_lengths(misses, miss_bounds),
             fmt="o",
-            color="tab:red" if each["chosen"] else "tab:blue",
-            label=f"chosen: {each['budget_per_hour']:g} an hour" if each["chosen"] else None,
+            color="tab:red" if point["chosen"] else "tab:blue",
+            label=f"chosen: {point['budget_per_hour']:g} per hour" if point["chosen"] else None,
             linewidth=1,
         )
     axes.set_xscale("log")
     axes.set_ylim(0, None)
-    axes.set_xlabel(f"false alarms an hour (log scale; none is drawn at {LEAST:g})")
+    axes.set_xlabel(f"false alarms per hour (log scale; zero drawn at {MIN_FALSE_ALARMS:g})")
     axes.set_ylabel("commands missed, %")
     axes.grid(alpha=0.3)
     axes.legend()
@@ -43,7 +44,7 @@ def drawn(points: Sequence[dict]) -> bytes:
     return file.getvalue()
 
 
-def _beside(value: float, interval) -> np.ndarray:
-    """How far the ends of an interval lie from a value, as matplotlib takes it: (2, 1)."""
+def _error_lengths(value: float, interval: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Distances of the ends of an interval from a value, (2, 1) as matplotlib takes them."""
     low, high = interval
     return np.maximum([[value - low], [high - value]], 0)

@@ -1,78 +1,89 @@
-"""Log-mels changed at random, in training only: the speaker's build, the tone of microphone and room, masks."""
+"""Random changes of log-mels in training: vocal tract length, equalizer, masks."""
+
+from typing import Any
 
 import numpy as np
 from keras import layers, ops
 
-from dltasks.tasks.speech.augmentation import Random
+from dltasks.tasks.speech.augmentation import RandomLayer
+from dltasks.tasks.speech.config import SpeechConfig
 
-ANCHORS = 6
-"""Points of the frequency scale between which the tone changes in straight lines."""
+EQUALIZER_POINTS = 6
+"""Number of frequencies with a random gain of their own; it is interpolated linearly between them."""
+
+FRAMES_PER_SECOND = 100
 
 
-def changes(config) -> list[layers.Layer]:
-    """Layers from log-mels float32 (batch, frames, bands) to the same, changed."""
+def spectrum_augmentation(config: SpeechConfig) -> list[layers.Layer]:
+    """Layers from log-mels float32 (batch, frames, bands) to augmented ones."""
     return [
         VocalTractLength(config.vtlp, config.seed),
-        RandomEqualiser(config.equalizer_db, config.seed + 1),
-        SpecAugment(config.masked_seconds, config.masked_bands, config.seed + 2),
+        RandomEqualizer(config.equalizer_db, config.seed + 1),
+        SpecAugment(config.time_mask_seconds, config.frequency_mask_bands, config.seed + 2),
     ]
 
 
-class _InTraining(Random):
-    """A layer that changes nothing but in training."""
+class _TrainingLayer(RandomLayer):
+    """A layer that is the identity outside training."""
 
-    def call(self, log_mel, training=False):
-        return self.changed(log_mel) if training else log_mel
+    def call(self, log_mel: Any, training: bool = False) -> Any:
+        return self.augment(log_mel) if training else log_mel
+
+    def augment(self, log_mel: Any) -> Any:
+        raise NotImplementedError
 
 
-class VocalTractLength(_InTraining):
-    """The scale of frequencies stretched or shrunk by up to `most`, as from a smaller or a larger speaker who says it
-    no faster (vocal tract length perturbation; Jaitly and Hinton, 2013)."""
+class VocalTractLength(_TrainingLayer):
+    """Frequency scale stretched by up to `max_stretch`, as from a smaller or larger speaker of equal tempo
+    (vocal tract length perturbation; Jaitly and Hinton, 2013)."""
 
-    def __init__(self, most: float, seed: int, **options):
+    def __init__(self, max_stretch: float, seed: int, **options: Any):
         super().__init__(seed, **options)
-        self.most = most
+        self.max_stretch = max_stretch
 
-    def changed(self, log_mel):
-        """Each band becomes what stood at its place times the factor, between two bands by their nearness."""
+    def augment(self, log_mel: Any) -> Any:
         bands = np.arange(log_mel.shape[2], dtype="float32")
-        factor = self.drawn((ops.shape(log_mel)[0], 1, 1), 1 - self.most, 1 + self.most)
-        places = ops.clip(factor * bands, 0.0, float(bands[-1]))
-        return ops.matmul(log_mel, ops.maximum(0.0, 1 - ops.abs(bands[:, None] - places)))
+        shape = (ops.shape(log_mel)[0], 1, 1)
+        factor = self.draw_uniform(shape, 1 - self.max_stretch, 1 + self.max_stretch)
+        positions = ops.clip(factor * bands, 0.0, float(bands[-1]))
+        weights = ops.maximum(0.0, 1 - ops.abs(bands[:, None] - positions))
+        return ops.matmul(log_mel, weights)
 
 
-class RandomEqualiser(_InTraining):
-    """Louder or softer by up to so many decibels at each of a few frequencies, in straight lines between them."""
+class RandomEqualizer(_TrainingLayer):
+    """Random gains of up to `max_db` decibels at a few frequencies, interpolated between them."""
 
-    def __init__(self, decibels: float, seed: int, **options):
+    def __init__(self, max_db: float, seed: int, **options: Any):
         super().__init__(seed, **options)
-        self.nats = decibels * np.log(10) / 10
+        self.max_nats = max_db * np.log(10) / 10
 
-    def changed(self, log_mel):
-        anchors = np.linspace(0, log_mel.shape[2] - 1, ANCHORS)
-        shares = [np.interp(np.arange(log_mel.shape[2]), anchors, each) for each in np.eye(ANCHORS)]
-        change = self.drawn((ops.shape(log_mel)[0], 1, ANCHORS), -self.nats, self.nats)
-        return log_mel + ops.matmul(change, np.array(shares, "float32"))
+    def augment(self, log_mel: Any) -> Any:
+        bands = np.arange(log_mel.shape[2])
+        points = np.linspace(0, log_mel.shape[2] - 1, EQUALIZER_POINTS)
+        weights = [np.interp(bands, points, row) for row in np.eye(EQUALIZER_POINTS)]
+        shape = (ops.shape(log_mel)[0], 1, EQUALIZER_POINTS)
+        gains = self.draw_uniform(shape, -self.max_nats, self.max_nats)
+        return log_mel + ops.matmul(gains, np.array(weights, "float32"))
 
 
-class SpecAugment(_InTraining):
-    """Two stretches of time and two of the bands of each log-mel become its mean (Park et al., 2019).
+class SpecAugment(_TrainingLayer):
+    """Two masks over time and two over the bands, filled with the mean of the log-mel (Park et al., 2019).
 
-    seconds, bands: the longest of them.
+    max_seconds, max_bands: maximum sizes of the masks.
     """
 
-    def __init__(self, seconds: float, bands: int, seed: int, **options):
+    def __init__(self, max_seconds: float, max_bands: int, seed: int, **options: Any):
         super().__init__(seed, **options)
-        self.longest = {1: seconds * 100, 2: bands}
+        self.max_sizes = {1: max_seconds * FRAMES_PER_SECOND, 2: max_bands}
 
-    def changed(self, log_mel):
+    def augment(self, log_mel: Any) -> Any:
         mean = ops.mean(log_mel, axis=(1, 2), keepdims=True)
-        for axis, longest in (*self.longest.items(), *self.longest.items()):
-            size = log_mel.shape[axis]
-            extent, start = ops.unstack(self.drawn((2, ops.shape(log_mel)[0], 1)), axis=0)
-            extent = extent * longest
-            start = start * (size - extent)
-            place = ops.arange(size, dtype="float32")[None]
-            masked = ops.expand_dims(ops.logical_and(place >= start, place < start + extent), 3 - axis)
-            log_mel = ops.where(masked, mean, log_mel)
+        for axis, max_size in (*self.max_sizes.items(), *self.max_sizes.items()):
+            length = log_mel.shape[axis]
+            size, start = ops.unstack(self.draw_uniform((2, ops.shape(log_mel)[0], 1)), axis=0)
+            size = size * max_size
+            start = start * (length - size)
+            positions = ops.arange(length, dtype="float32")[None]
+            is_masked = ops.logical_and(positions >= start, positions < start + size)
+            log_mel = ops.where(ops.expand_dims(is_masked, 3 - axis), mean, log_mel)
         return log_mel

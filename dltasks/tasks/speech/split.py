@@ -1,135 +1,157 @@
-"""Clips divided into train, val and test: by speaker, each recording on one side only."""
+"""Splits of the clips by speaker: each speaker, and each recording, is in one split only."""
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from dltasks.data.batch import Batch, Splits
 from dltasks.errors import DataError
-from dltasks.tasks.speech.data import SILENCE, part_of
-from dltasks.tasks.speech.sound import QUIET, Clip, level
+from dltasks.tasks.speech.audio import SILENCE_LEVEL, level_db
+from dltasks.tasks.speech.audio_files import Clip
+from dltasks.tasks.speech.config import SpeechConfig
+from dltasks.tasks.speech.data import SILENCE, silent_words, split_of_stretch
+
+Indices = dict[str, list[int]]
+"""Indices of examples by split or by recording."""
 
 
-def silent(examples: Batch, levels: Sequence[float]) -> list[int]:
-    """Positions of clips that are said to hold a word and are silent. levels: of each clip, in decibels of full scale."""
-    return [i for i, truth in enumerate(examples.labels) if truth != SILENCE and levels[i] < QUIET]
-
-
-def divide(examples: Batch, samples: np.ndarray, config) -> Splits:
-    """`divided`, of the samples float32 (count, samples) of the examples. Raises DataError."""
-    return divided(examples, level(samples), [_digest(each) for each in samples], config)
+def split_examples(examples: Batch, samples: np.ndarray, config: SpeechConfig) -> Splits:
+    """`split_by_speaker` for samples float32 (count, samples) of the examples. Raises DataError."""
+    return split_by_speaker(examples, level_db(samples), [_digest(clip) for clip in samples], config)
 
 
 def _digest(samples: np.ndarray) -> bytes:
     return hashlib.sha1(np.ascontiguousarray(samples).tobytes()).digest()
 
 
-def divided(examples: Batch, levels: Sequence[float], digests: Sequence[bytes], config) -> Splits:
-    """Positions of each part. Parts that the data declares stand; those it lacks are cut from train.
+def split_by_speaker(
+    examples: Batch,
+    levels: Sequence[float] | np.ndarray,
+    digests: Sequence[bytes],
+    config: SpeechConfig,
+) -> Splits:
+    """Indices of each split: those of the data, if any, and the missing ones taken from train.
 
-    levels: see silent. digests: equal for copies. Silent clips of words are in no part. Raises DataError
-    for a word that is always silent, or with too few speakers, and for a speaker declared to be in two parts.
+    levels: of the clips, in dBFS. digests: equal for copies. Silent clips of words are in no split. Raises
+    DataError for a word that is always silent or has too few speakers, and for a speaker in two splits.
     """
-    quiet = set(silent(examples, levels))
-    _check_heard(examples, quiet)
-    parts = {"train": [], "val": [], "test": []}
-    noise: dict[str, list[int]] = {}
-    declared = _declared(examples)
-    for position, split in enumerate(examples.splits or [None] * len(examples)):
-        raw = examples.inputs[position]
-        if position in quiet:
+    silent = set(silent_words(examples, levels))
+    _check_audible(examples, silent)
+    splits, noise = _assign_declared(examples, silent)
+    sizes = {"test": config.test_split, "val": config.validation_split}
+    fractions = {name: fraction for name, fraction in sizes.items() if not splits[name]}
+    for indices in noise.values():
+        for order, index in enumerate(indices):
+            split = split_of_stretch(order, len(indices), fractions.get("val", 0), fractions.get("test", 0))
+            splits[split].append(index)
+    fractions = {name: fraction for name, fraction in fractions.items() if fraction}
+    if fractions:
+        stretches = {index for indices in noise.values() for index in indices}
+        clips = [i for i in splits["train"] if i not in stretches]
+        _hold_out(splits, clips, examples, digests, fractions, config.seed)
+    return Splits(**{name: sorted(indices) for name, indices in splits.items()})
+
+
+def _assign_declared(examples: Batch, silent: set[int]) -> tuple[Indices, Indices]:
+    """Clips by the split of the data or of their speaker, train otherwise; and unassigned noise by file."""
+    splits: Indices = {"train": [], "val": [], "test": []}
+    noise: Indices = {}
+    declared = _declared_splits(examples)
+    for index, split in enumerate(examples.splits or [None] * len(examples)):
+        source = examples.inputs[index]
+        if index in silent:
             continue
-        if split is None and isinstance(raw, Clip) and raw.start is not None:
-            noise.setdefault(str(raw.path), []).append(position)
+        if split is None and isinstance(source, Clip) and source.start is not None:
+            noise.setdefault(str(source.path), []).append(index)
         else:
-            parts[split or declared.get(_speaker(raw), "train")].append(position)
-    shares = {
-        name: share
-        for name, share in (("test", config.test_split), ("val", config.validation_split))
-        if not parts[name]
-    }
-    for positions in noise.values():
-        for place, position in enumerate(positions):
-            part = part_of(place, len(positions), shares.get("val", 0), shares.get("test", 0))
-            parts[part].append(position)
-    shares = {name: share for name, share in shares.items() if share}
-    if shares:
-        cut = {position for positions in noise.values() for position in positions}
-        _cut(parts, [i for i in parts["train"] if i not in cut], examples, digests, shares, config.seed)
-    return Splits(**{name: sorted(positions) for name, positions in parts.items()})
+            splits[split or declared.get(_speaker(source), "train")].append(index)
+    return splits, noise
 
 
-def _speaker(raw) -> str:
-    """Who speaks; nothing where it is not known."""
-    return getattr(raw, "speaker", "")
+def _speaker(source: Any) -> str:
+    """Name of the speaker; empty if unknown."""
+    return getattr(source, "speaker", "")
 
 
-def _declared(examples: Batch) -> dict[str, str]:
-    """The part of each speaker of whom the data says one. Raises DataError for two parts."""
-    found: dict[str, str] = {}
-    for raw, origin, split in zip(
-        examples.inputs, examples.source_names, examples.splits or [None] * len(examples), strict=True
-    ):
-        if not split or not (speaker := _speaker(raw)):
+def _declared_splits(examples: Batch) -> dict[str, str]:
+    """The split in the data of each speaker who has one. Raises DataError for a speaker in two."""
+    declared: dict[str, str] = {}
+    splits = examples.splits or [None] * len(examples)
+    for source, name, split in zip(examples.inputs, examples.source_names, splits, strict=True):
+        if not split or not (speaker := _speaker(source)):
             continue
-        if found.setdefault(speaker, split) != split:
+        if declared.setdefault(speaker, split) != split:
             raise DataError(
-                f"{origin}: speaker {speaker!r} stands in {split} here and in {found[speaker]} elsewhere; put all "
-                "clips of a speaker into one part"
+                f"{name}: speaker {speaker!r} is in {split} here and in {declared[speaker]} elsewhere; put "
+                "all clips of a speaker into one split"
             )
-    return found
+    return declared
 
 
-def _cut(parts, positions: list[int], examples: Batch, digests, shares: dict[str, float], seed: int) -> None:
-    """Move speakers, in random order, from train to each part until it has its share of every word."""
-    truths = examples.labels
+def _hold_out(
+    splits: Indices,
+    indices: list[int],
+    examples: Batch,
+    digests: Sequence[bytes],
+    fractions: dict[str, float],
+    seed: int,
+) -> None:
+    """Move speakers, in random order, from train to each split until it has its fraction of every word."""
+    labels = examples.labels
     totals: dict[str, int] = {}
-    for position in positions:
-        totals[truths[position]] = totals.get(truths[position], 0) + 1
-    wanted = {
-        name: {w: max(1, round(share * n)) for w, n in totals.items()} for name, share in shares.items()
+    for index in indices:
+        totals[labels[index]] = totals.get(labels[index], 0) + 1
+    missing_counts = {
+        name: {word: max(1, round(fraction * count)) for word, count in totals.items()}
+        for name, fraction in fractions.items()
     }
-    groups = list(_by_speaker(examples, digests, positions).values())
+    groups = list(_group_by_speaker(examples, digests, indices).values())
     moved: set[int] = set()
     for i in np.random.default_rng(seed).permutation(len(groups)):
-        for name, missing in wanted.items():
-            useful = sum(missing.get(truths[position], 0) > 0 for position in groups[i])
+        for name, missing in missing_counts.items():
+            useful = sum(missing.get(labels[index], 0) > 0 for index in groups[i])
             if 2 * useful > len(groups[i]):
-                for position in groups[i]:
-                    missing[truths[position]] -= 1
-                parts[name] += groups[i]
+                for index in groups[i]:
+                    missing[labels[index]] -= 1
+                splits[name] += groups[i]
                 moved.update(groups[i])
                 break
-    parts["train"] = [i for i in parts["train"] if i not in moved]
-    _check_parts(parts, truths, totals, shares)
+    splits["train"] = [i for i in splits["train"] if i not in moved]
+    _check_all_words(splits, labels, totals, fractions)
 
 
-def _by_speaker(examples: Batch, digests: Sequence[bytes], positions: list[int]) -> dict[object, list[int]]:
-    """Positions by speaker; where none is known, by sound, so that copies stay together."""
+def _group_by_speaker(
+    examples: Batch, digests: Sequence[bytes], indices: list[int]
+) -> dict[object, list[int]]:
+    """Indices by speaker; of clips without one by content, so that copies stay together."""
     groups: dict[object, list[int]] = {}
-    for position in positions:
-        groups.setdefault(_speaker(examples.inputs[position]) or digests[position], []).append(position)
+    for index in indices:
+        groups.setdefault(_speaker(examples.inputs[index]) or digests[index], []).append(index)
     return groups
 
 
-def _check_heard(examples: Batch, quiet: set[int]) -> None:
+def _check_audible(examples: Batch, silent: set[int]) -> None:
     for word in sorted(set(examples.labels)):
-        positions = [i for i, truth in enumerate(examples.labels) if truth == word]
-        if all(i in quiet for i in positions):
+        indices = [i for i, label in enumerate(examples.labels) if label == word]
+        if all(i in silent for i in indices):
             raise DataError(
-                f"all {len(positions)} clips of {word!r} are silent (below {QUIET:g} dB of full scale), "
-                f"{examples.source_names[positions[0]]} for one; record them again, or name the folder {SILENCE}"
+                f"all {len(indices)} clips of {word!r} are silent (below {SILENCE_LEVEL:g} dBFS), "
+                f"{examples.source_names[indices[0]]} for example; record them again, or rename the folder "
+                f"to {SILENCE}"
             )
 
 
-def _check_parts(parts, truths, totals: dict[str, int], shares: dict[str, float]) -> None:
-    for name in ("train", *shares):
-        there = {truths[i] for i in parts[name]}
+def _check_all_words(
+    splits: Indices, labels: Sequence[str], totals: dict[str, int], fractions: dict[str, float]
+) -> None:
+    for name in ("train", *fractions):
+        words = {labels[i] for i in splits[name]}
         for word, count in totals.items():
-            if word not in there:
+            if word not in words:
                 raise DataError(
-                    f"{word!r} has {count} clip{'s' * (count != 1)} of too few speakers (or copies of too few clips) for "
-                    f"{len(shares) + 1} parts with different speakers; add some, or divide the data yourself into "
-                    "train, val and test folders"
+                    f"{word!r} has {count} clip{'s' * (count != 1)} from too few speakers (or copies of too "
+                    f"few clips) for {len(fractions) + 1} splits with different speakers; add more, or split "
+                    "the data into train, val and test folders yourself"
                 )

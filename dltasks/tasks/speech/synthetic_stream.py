@@ -1,182 +1,190 @@
-"""A long recording made of clips: words at known times over noise; and what a listener makes of it."""
+"""A long recording mixed from clips: words at known times over noise; and the errors of a detector on it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dltasks.tasks.speech.audio import SILENCE_LEVEL, level_db
 from dltasks.tasks.speech.data import SILENCE
 from dltasks.tasks.speech.detector import Detection
-from dltasks.tasks.speech.sound import QUIET, level
 
 SLOT_SECONDS = 3.0
-"""At most one word is said in each slot."""
+"""Length of a slot, which contains at most one word."""
 
-COMMANDS, OTHERS = 0.3, 0.3
-"""Shares of the slots in which a command is said, and another word."""
+COMMAND_PROBABILITY, OTHER_WORD_PROBABILITY = 0.3, 0.3
+"""Probabilities that a slot contains a command, and another word."""
 
 SECTION_SECONDS = 30.0
-"""How long the noise keeps its level."""
+"""Time after which the level of the noise changes."""
 
-SIGNAL_TO_NOISE = 5.0, 25.0
-"""Decibels between which a section's level lies below that of the words."""
+MIN_SNR_DB, MAX_SNR_DB = 5.0, 25.0
+"""Range of the signal-to-noise ratio of a section."""
 
-SPEECH_LEVEL = -26.0, 4.0
-"""Mean level of the words in decibels of full scale, and how far it varies either way."""
+SPEECH_LEVEL_DB, SPEECH_VARIATION_DB = -26.0, 4.0
+"""Mean level of the words in dBFS, and its maximum deviation either way."""
 
 TOLERANCE_SECONDS = 0.75
-"""A detection this near the middle of a word is of that word."""
+"""Maximum distance between a detection and the middle of its word."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """A word and the second of the recording at which its middle lies."""
+class WordEvent:
+    """A word and the time of its middle, in seconds of the recording."""
 
     seconds: float
     word: str
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """samples: float32 (samples,) from -1 to 1. said: the words in it, in order; not only commands."""
+class SyntheticStream:
+    """A recording, float32 (samples,) from -1 to 1, and all words in it, in order; not only commands."""
 
     samples: np.ndarray
-    said: tuple[Said, ...]
+    events: tuple[WordEvent, ...]
 
 
-def mixture_of(
+def synthesize_stream(
     commands: Sequence[str],
     samples: np.ndarray,
-    truths: Sequence[str],
+    labels: Sequence[str],
     seconds: float,
-    rate: int,
+    sample_rate: int,
     seed: int,
-) -> Mixture:
-    """A long recording of these clips: commands and other words over the clips of silence, or over hardly audible
-    noise where there are none.
+) -> SyntheticStream:
+    """A recording of commands and other words over the clips of silence, or over faint noise without any.
 
-    commands: which words count; samples: float32 (count, samples), truths: what each clip holds.
+    commands: the words that count as such. samples: float32 (count, samples), the clips; labels: theirs.
     """
-    silent = [i for i, truth in enumerate(truths) if truth == SILENCE]
-    heard = [i for i, truth in enumerate(truths) if truth != SILENCE and level(samples[i]) > QUIET]
-    noise = samples[silent] if silent else _hush(samples.shape[1], seed)
-    return mixed(
-        [(truths[i], samples[i]) for i in heard if truths[i] in commands],
-        [(truths[i], samples[i]) for i in heard if truths[i] not in commands],
+    silent = [i for i, label in enumerate(labels) if label == SILENCE]
+    audible = [
+        i for i, label in enumerate(labels) if label != SILENCE and level_db(samples[i]) > SILENCE_LEVEL
+    ]
+    noise = samples[silent] if silent else _make_faint_noise(samples.shape[1], seed)
+    return mix_stream(
+        [(labels[i], samples[i]) for i in audible if labels[i] in commands],
+        [(labels[i], samples[i]) for i in audible if labels[i] not in commands],
         noise,
         seconds,
-        rate,
+        sample_rate,
         seed,
     )
 
 
-def _hush(length: int, seed: int) -> np.ndarray:
+def _make_faint_noise(length: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 1e-3, (20, length)).astype(np.float32)
 
 
-def mixed(
+def mix_stream(
     commands: Sequence[tuple[str, np.ndarray]],
     others: Sequence[tuple[str, np.ndarray]],
     noise: np.ndarray,
     seconds: float,
-    rate: int,
+    sample_rate: int,
     seed: int,
-) -> Mixture:
-    """`seconds` of noise, and over it commands and other words drawn from these.
+) -> SyntheticStream:
+    """`seconds` of noise with random commands and other words mixed in.
 
     commands, others: words with their clips (samples,). noise: (count, samples) stretches.
     """
     random = np.random.default_rng(seed)
-    samples = _bed(noise, round(seconds * rate), rate, random)
-    said = []
+    samples = _mix_noise(noise, round(seconds * sample_rate), sample_rate, random)
+    events = []
     for slot in range(int(seconds / SLOT_SECONDS)):
-        drawn = random.random()
-        source = commands if drawn < COMMANDS else others if drawn < COMMANDS + OTHERS else ()
+        draw = random.random()
+        is_command = draw < COMMAND_PROBABILITY
+        is_other = not is_command and draw < COMMAND_PROBABILITY + OTHER_WORD_PROBABILITY
+        source = commands if is_command else others if is_other else ()
         if not source:
             continue
-        word, clip = source[random.integers(len(source))]
-        room = round(SLOT_SECONDS * rate) - len(clip)
-        start = round(slot * SLOT_SECONDS * rate) + int(random.integers(max(1, room)))
+        word, clip = source[int(random.integers(len(source)))]
+        room = round(SLOT_SECONDS * sample_rate) - len(clip)
+        start = round(slot * SLOT_SECONDS * sample_rate) + int(random.integers(max(1, room)))
         stretch = samples[start : start + len(clip)]
-        wanted = SPEECH_LEVEL[0] + random.uniform(-SPEECH_LEVEL[1], SPEECH_LEVEL[1])
-        stretch += clip[: len(stretch)] * np.float32(10 ** ((wanted - level(clip)) / 20))
-        said.append(Said((start + len(clip) / 2) / rate, word))
-    return Mixture(np.clip(samples, -1, 1), tuple(said))
+        level = SPEECH_LEVEL_DB + random.uniform(-SPEECH_VARIATION_DB, SPEECH_VARIATION_DB)
+        stretch += clip[: len(stretch)] * np.float32(10 ** ((level - level_db(clip)) / 20))
+        events.append(WordEvent((start + len(clip) / 2) / sample_rate, word))
+    return SyntheticStream(np.clip(samples, -1, 1), tuple(events))
 
 
-def _bed(noise: np.ndarray, count: int, rate: int, random) -> np.ndarray:
-    """Stretches of noise faded into each other, at a level that changes from section to section."""
+def _mix_noise(noise: np.ndarray, count: int, sample_rate: int, random: np.random.Generator) -> np.ndarray:
+    """Random stretches of noise cross-faded, at a level that changes from section to section."""
     length = noise.shape[1] // 2 * 2
     half = length // 2
-    # Squares of this window and of the next sum to one, so that the power of the sum is even.
+    # Squares of this window and of the next add up to one, so that the power of the sum is even.
     fade = np.sin(np.pi * (np.arange(length) + 0.5) / length).astype(np.float32)
-    bed = np.zeros((count // half + 2) * half, np.float32)
-    sections = int(len(bed) / rate / SECTION_SECONDS) + 1
-    ratios = random.uniform(*SIGNAL_TO_NOISE, sections)
-    for start in range(0, len(bed) - length + 1, half):
+    mixed = np.zeros((count // half + 2) * half, np.float32)
+    sections = int(len(mixed) / sample_rate / SECTION_SECONDS) + 1
+    ratios = random.uniform(MIN_SNR_DB, MAX_SNR_DB, sections)
+    for start in range(0, len(mixed) - length + 1, half):
         stretch = noise[random.integers(len(noise)), :length]
-        ratio = ratios[int(start / rate / SECTION_SECONDS)]
-        quiet = 10 ** ((SPEECH_LEVEL[0] - ratio - max(level(stretch), -70)) / 20)
-        bed[start : start + length] += fade * stretch * np.float32(quiet)
-    return bed[:count]
+        ratio = ratios[int(start / sample_rate / SECTION_SECONDS)]
+        gain = 10 ** ((SPEECH_LEVEL_DB - ratio - max(level_db(stretch), -70)) / 20)
+        mixed[start : start + length] += fade * stretch * np.float32(gain)
+    return mixed[:count]
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What a listener made of a mixture, by word.
+class DetectionCounts:
+    """Hits and errors of a detector on a stream, by command.
 
-    said: times each command was said. hits: of these heard. false: times each was heard and not said.
+    Attributes:
+        spoken: occurrences of each command.
+        hits: occurrences that were detected.
+        false_alarms: detections without an occurrence.
+        seconds: duration of the stream.
     """
 
-    said: dict[str, int]
+    spoken: dict[str, int]
     hits: dict[str, int]
-    false: dict[str, int]
+    false_alarms: dict[str, int]
     seconds: float
 
-    def __add__(self, other: "Tally") -> "Tally":
-        """Both together, of the same commands."""
+    def __add__(self, other: "DetectionCounts") -> "DetectionCounts":
+        """Counts of both streams together, of the same commands."""
 
-        def summed(one, more):
-            return {word: one[word] + more[word] for word in one}
+        def add(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
+            return {word: first[word] + second[word] for word in first}
 
-        return Tally(
-            summed(self.said, other.said),
-            summed(self.hits, other.hits),
-            summed(self.false, other.false),
+        return DetectionCounts(
+            add(self.spoken, other.spoken),
+            add(self.hits, other.hits),
+            add(self.false_alarms, other.false_alarms),
             self.seconds + other.seconds,
         )
 
     def miss_rate(self) -> float:
-        """Share of the commands that were not heard."""
-        return 1 - sum(self.hits.values()) / max(1, sum(self.said.values()))
+        """Fraction of the spoken commands that were not detected."""
+        return 1 - sum(self.hits.values()) / max(1, sum(self.spoken.values()))
 
-    def false_per_hour(self) -> float:
-        """False alarms in an hour."""
-        return 3600 * sum(self.false.values()) / self.seconds
+    def false_alarms_per_hour(self) -> float:
+        """Number of false alarms per hour of the stream."""
+        return 3600 * sum(self.false_alarms.values()) / self.seconds
 
 
-def matched(detections: Sequence[Detection], said: Sequence[Said]) -> list[bool]:
-    """Whether each detection is of a word said within the tolerance; a word is heard once, by who comes first."""
-    times = np.array([each.seconds for each in said])
-    heard = np.zeros(len(said), bool)
-    found = []
-    for each in detections:
-        near = np.flatnonzero((np.abs(times - each.time_seconds) <= TOLERANCE_SECONDS) & ~heard)
-        match = next((i for i in near if said[i].word == each.command), None)
-        found.append(match is not None)
+def match_detections(detections: Sequence[Detection], events: Sequence[WordEvent]) -> list[bool]:
+    """Whether each detection is of a word within the tolerance; the first detection of a word takes it."""
+    times = np.array([event.seconds for event in events])
+    is_taken = np.zeros(len(events), bool)
+    matches = []
+    for detection in detections:
+        is_near = np.abs(times - detection.time_seconds) <= TOLERANCE_SECONDS
+        near = np.flatnonzero(is_near & ~is_taken).tolist()
+        match = next((i for i in near if events[i].word == detection.command), None)
+        matches.append(match is not None)
         if match is not None:
-            heard[match] = True
-    return found
+            is_taken[match] = True
+    return matches
 
 
-def tally(
-    detections: Sequence[Detection], said: Sequence[Said], commands: Sequence[str], seconds: float
-) -> Tally:
-    """Counts by word of what was said, heard, and heard without having been said."""
-    counts = {kind: dict.fromkeys(commands, 0) for kind in ("said", "hits", "false")}
-    for each in said:
-        if each.word in counts["said"]:
-            counts["said"][each.word] += 1
-    for each, right in zip(detections, matched(detections, said), strict=True):
-        counts["hits" if right else "false"][each.command] += 1
-    return Tally(**counts, seconds=seconds)
+def count_detections(
+    detections: Sequence[Detection], events: Sequence[WordEvent], commands: Sequence[str], seconds: float
+) -> DetectionCounts:
+    """Occurrences, hits and false alarms of each command."""
+    spoken, hits, false_alarms = (dict.fromkeys(commands, 0) for _ in range(3))
+    for event in events:
+        if event.word in spoken:
+            spoken[event.word] += 1
+    for detection, is_match in zip(detections, match_detections(detections, events), strict=True):
+        (hits if is_match else false_alarms)[detection.command] += 1
+    return DetectionCounts(spoken, hits, false_alarms, seconds)
