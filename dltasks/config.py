@@ -53,6 +53,7 @@ def setting(
     above: float | None = None,
     choices: tuple[str, ...] = (),
     changeable_on_resume: bool = False,
+    group: str = "",
 ) -> Any:
     """A field of a training config.
 
@@ -64,6 +65,7 @@ def setting(
         above: Exclusive lower bound.
         choices: The allowed values.
         changeable_on_resume: Whether a resumed run may change it; it affects neither split nor network.
+        group: Heading of the option in --help.
     """
     metadata = {
         "help": help,
@@ -72,6 +74,7 @@ def setting(
         "above": above,
         "choices": choices,
         "changeable_on_resume": changeable_on_resume,
+        "group": group,
     }
     return field(default=default, metadata=metadata)
 

@@ -67,6 +67,13 @@ def rename_keys(mapping: dict[str, Any], names: Names) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in mapping.items()}
 
 
+def rename_items(value: Any, names: Names) -> Any:
+    """The keys of a dict, or of each dict of a list, renamed."""
+    return (
+        [rename_keys(item, names) for item in value] if isinstance(value, list) else rename_keys(value, names)
+    )
+
+
 def rename_strings(value: Any, names: Names) -> Any:
     """Plain values of any depth, with the strings and keys that are an old name renamed."""
     if isinstance(value, str):
@@ -111,7 +118,7 @@ def rewrite_fields(fields: dict[str, Any], renames: dict[str, Any]) -> dict[str,
     fields = rename_keys(fields, renames.get("fields", {}))
     for name, names in renames.get("nested_fields", {}).items():
         if fields.get(name):
-            fields[name] = rename_keys(fields[name], names)
+            fields[name] = rename_items(fields[name], names)
     return fields
 
 

@@ -3,12 +3,13 @@
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand
 
 
-@click.command(short_help="Classify photos: labels with their probabilities.")
+@click.command(cls=GroupedCommand)
+@options.model("objects")
 @options.prediction
 @options.top_k
-@click.option("-m", "--model", help="A bundled model, a bundle folder, or a .tflite file (default: objects).")
 def command(inputs, known, threads, form, top_k, model):
     """Classify each photo: its most probable labels and their probabilities.
 
@@ -19,6 +20,6 @@ def command(inputs, known, threads, form, top_k, model):
     dltasks classify samples/image/coffee.jpg
     dltasks classify -m runs/flowers --json holiday/ > predictions.jsonl
     """
-    from dltasks.cli.commands.predict import answer
+    from dltasks.cli.commands.predict import predict_and_write
 
-    answer(model or "objects", inputs, known, threads, form, top_k, "image")
+    predict_and_write(model or "objects", inputs, known, threads, form, top_k, "image")

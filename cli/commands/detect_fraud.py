@@ -1,4 +1,4 @@
-"""The command that finds fraud in tables of transactions."""
+"""Find fraud in tables of transactions, with reasons."""
 
 import math
 import sys
@@ -8,51 +8,62 @@ from typing import Any
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand, option
 
 
-@click.command(short_help="Find fraud in a table of transactions, with reasons.")
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
-@click.option(
-    "-m",
-    "--model",
-    default="cards",
-    show_default=True,
-    help="A bundled model's name, a bundle folder, or a .tflite.",
+@click.command(cls=GroupedCommand)
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path())
+@options.model("cards")
+@option(
+    "--history",
+    multiple=True,
+    metavar="TABLE",
+    help="Earlier transactions. Repeatable.",
+    group="History",
+    type=click.Path(),
 )
-@click.option("--history", multiple=True, metavar="TABLE", help="Earlier transactions. Repeatable.")
-@click.option(
+@option(
     "--state",
     type=click.Path(dir_okay=False),
     help="File that records scored transactions, in place of --history; created if missing.",
+    group="History",
 )
-@click.option(
+@option(
     "--labels",
     metavar="TABLE",
     help="Ids and labels that became known, for transactions in the --state.",
+    group="History",
+    type=click.Path(),
 )
-@click.option(
+@option(
     "-o",
     "--out",
     type=click.Path(dir_okay=False),
     help="Write the table with predictions added, as .parquet or .csv.",
+    group=options.OUTPUT,
 )
-@click.option(
+@option(
     "--budget",
     metavar="N/PERIOD",
     help="Alert on the N riskiest cards per hour, day or week (100/day), on one transaction of each.",
+    group="Alerts",
 )
-@click.option(
+@option(
     "--threshold",
     type=click.FloatRange(0, 1),
     help="Alert from this probability (default: the model's threshold).",
+    group="Alerts",
 )
-@click.option("--alerts", "alerts_only", is_flag=True, help="Print only alerts.")
-@click.option(
-    "--reasons/--no-reasons", default=True, help="Explain risky transactions; takes most of the time."
+@option("--alerts", "alerts_only", is_flag=True, help="Print only alerts.", group="Alerts")
+@option(
+    "--reasons/--no-reasons",
+    default=True,
+    help="Explain risky transactions; takes most of the time.",
+    group="Alerts",
 )
 @options.threads
-@options.JSON
-@click.option("--csv", "as_csv", is_flag=True, help="CSV: one row per transaction.")
+@options.json_output
+@option("--csv", "as_csv", is_flag=True, help="CSV: one row per transaction.", group=options.OUTPUT)
 def command(
     tables: tuple[str, ...],
     model: str,

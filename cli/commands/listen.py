@@ -10,28 +10,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand, option
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-@click.command(short_help="Detect spoken commands in a microphone, a recording or a stream.")
-@click.argument("source", required=False, metavar="[FILE | -]")
-@click.option("--device", help="Number or name of the microphone (default: the system's).")
-@click.option("--devices", is_flag=True, help="List the microphones.")
-@click.option("-m", "--model", help="Bundled model, bundle folder, or .tflite (default: commands).")
-@click.option(
+@click.command(cls=GroupedCommand)
+@click.argument("source", required=False, metavar="[FILE | -]", type=click.Path())
+@option("--device", help="Number or name of the microphone (default: the system's).", group=options.INPUT)
+@option("--devices", is_flag=True, help="List the microphones.", group=options.INPUT)
+@options.model("commands")
+@option(
     "--threshold",
     type=float,
     help="Minimum probability of every command, 0 to 1 (default: the model's own thresholds).",
+    group="Detection",
 )
-@click.option(
+@option(
     "--false-alarms-per-hour",
     "budget",
     type=float,
     help="Use the model's thresholds for another budget; its card lists the budgets.",
+    group="Detection",
 )
-@options.JSON
+@options.json_output
 def command(
     source: str | None,
     device: str | None,

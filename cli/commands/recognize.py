@@ -3,12 +3,13 @@
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand
 
 
-@click.command(short_help="Recognize spoken commands in clips.")
+@click.command(cls=GroupedCommand)
+@options.model("commands")
 @options.prediction
 @options.top_k
-@click.option("-m", "--model", help="Bundled model, bundle folder, or .tflite (default: commands).")
 def command(inputs, known, threads, form, top_k, model):
     """Print the command in each clip: labels with their probabilities.
 
@@ -20,6 +21,6 @@ def command(inputs, known, threads, form, top_k, model):
     dltasks recognize samples/speech/yes.flac
     dltasks recognize -m runs/words --json clips/ > predictions.jsonl
     """
-    from dltasks.cli.commands.predict import answer
+    from dltasks.cli.commands.predict import predict_and_write
 
-    answer(model or "commands", inputs, known, threads, form, top_k, "speech")
+    predict_and_write(model or "commands", inputs, known, threads, form, top_k, "speech")

@@ -1,4 +1,4 @@
-"""dltasks summarize: the most important sentences of texts, or headlines for them."""
+"""Summarize texts, or write headlines for them."""
 
 import math
 import os
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dltasks.cli import options
+from dltasks.cli.grouping import GroupedCommand, option
 
 MODELS = {"extract": "sentences", "headline": "headlines"}
 """Name of the bundled model of each style."""
@@ -16,29 +17,38 @@ MODELS = {"extract": "sentences", "headline": "headlines"}
 DEFAULT_SENTENCES = 3
 
 
-@click.command(short_help="Summarize texts, or write headlines for them.")
-@click.argument("texts", nargs=-1, metavar="[FILE...|-]")
-@click.option("-n", "--sentences", type=click.IntRange(1), help="Exact number of sentences.  [default: 3]")
-@click.option("--words", type=click.IntRange(1), help="Maximum number of words.")
-@click.option(
+@click.command(cls=GroupedCommand)
+@click.argument("texts", nargs=-1, metavar="[FILE...|-]", type=click.Path())
+@option(
+    "-n",
+    "--sentences",
+    type=click.IntRange(1),
+    help="Exact number of sentences.  [default: 3]",
+    group="Summary",
+)
+@option("--words", type=click.IntRange(1), help="Maximum number of words.", group="Summary")
+@option(
     "--ratio",
     type=click.FloatRange(0, 1, min_open=True),
     help="Fraction of the sentences, more than 0 and at most 1.",
+    group="Summary",
 )
-@click.option(
+@option(
     "--style",
     type=click.Choice(tuple(MODELS)),
     help="extract selects sentences of the text; headline writes a new line.  [default: extract]",
+    group="Summary",
 )
-@click.option("--highlight", is_flag=True, help="Print the whole text with the selected sentences marked.")
-@click.option(
-    "-m",
-    "--model",
-    help="Name of a bundled model, a bundle folder or a .tflite file.  [default: sentences or headlines]",
+@option(
+    "--highlight",
+    is_flag=True,
+    help="Print the whole text with the selected sentences marked.",
+    group=options.OUTPUT,
 )
+@options.model("sentences or headlines")
 @options.threads
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines: one object per text.")
-@click.option("--csv", "as_csv", is_flag=True, help="CSV: one row per sentence.")
+@option("--json", "as_json", is_flag=True, help="JSON Lines: one object per text.", group=options.OUTPUT)
+@option("--csv", "as_csv", is_flag=True, help="CSV: one row per sentence.", group=options.OUTPUT)
 def command(texts, sentences, words, ratio, style, highlight, model, threads, as_json, as_csv):
     """Summarize texts: print their three most important sentences, in their order.
 
@@ -59,10 +69,10 @@ def command(texts, sentences, words, ratio, style, highlight, model, threads, as
     bundle = _load_model(model, style, {"sentences": sentences, "words": words, "ratio": ratio})
     if bundle.task.style == "headline" and (sentences or ratio or highlight):
         raise click.UsageError("--sentences, --ratio and --highlight do not apply to headlines")
-    sources = list(output.sources(texts or ("-",)))
+    sources = list(output.read_sources(texts or ("-",)))
     predictions = bundle.iter_predictions(sources, threads)
     if as_json or as_csv:
-        failures = output.answers(bundle.name, predictions, "json" if as_json else "csv")
+        failures = output.write_predictions(bundle.name, predictions, "json" if as_json else "csv")
     else:
         failures = _print_summaries(predictions, len(sources) > 1 or _has_folder(sources), highlight)
     sys.exit(1 if failures else 0)
@@ -111,7 +121,7 @@ def _print_summaries(predictions: Iterable[tuple[str, Any]], with_names: bool, h
     for name, prediction in predictions:
         if isinstance(prediction, DltasksError):
             failures += 1
-            output.complain(prediction)
+            output.print_error(prediction)
             continue
         if with_names:
             click.echo(f"==> {name} <==")

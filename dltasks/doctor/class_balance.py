@@ -31,9 +31,7 @@ SIMILAR_NAME_SIZE_RATIO = 5
 def labeled_items(files: LabeledFiles) -> Items:
     """The rows of a data set, with names relative to its folder."""
     root = files.source if files.source.is_dir() else files.source.parent
-    locations = [
-        Location(files.source, row.number) if row.number else Location(row.path) for row in files.rows
-    ]
+    locations = [Location(files.source, row.row) if row.row else Location(row.path) for row in files.rows]
     names = [relative_name(row.path, root) for row in files.rows]
     labels = [row.label for row in files.rows]
     return Items(files.kind.one, files.kind.many, names, labels, files.splits(), locations)
@@ -72,8 +70,8 @@ def _reason(error: DataError) -> str:
 def ignored_file_findings(files: LabeledFiles, has_data: Callable[[Path], bool]) -> Iterator[Finding]:
     """Findings of files that are not read. has_data: whether a file is of the right kind by its content."""
     root, kind = files.source, files.kind
-    misnamed = [path for path in files.stray if has_data(path)]
-    others = [path for path in files.stray if path not in set(misnamed)]
+    misnamed = [path for path in files.ignored if has_data(path)]
+    others = [path for path in files.ignored if path not in set(misnamed)]
     if misnamed:
         yield Finding(
             "misnamed files",
@@ -94,15 +92,15 @@ def ignored_file_findings(files: LabeledFiles, has_data: Callable[[Path], bool])
             "no action needed",
             tuple(relative_name(path, root) for path in others),
         )
-    if files.empty:
-        predicate = "class folders have" if len(files.empty) > 1 else "class folder has"
+    if files.empty_folders:
+        predicate = "class folders have" if len(files.empty_folders) > 1 else "class folder has"
         yield Finding(
             "empty class",
             WARNING,
-            len(files.empty),
-            f"{len(files.empty):,} {predicate} no {kind.many}",
+            len(files.empty_folders),
+            f"{len(files.empty_folders):,} {predicate} no {kind.many}",
             "fill or remove it",
-            tuple(relative_name(path, root) for path in files.empty),
+            tuple(relative_name(path, root) for path in files.empty_folders),
         )
 
 

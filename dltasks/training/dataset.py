@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dltasks.config import TrainingConfig
-from dltasks.data.batch import Batch, Splits
+from dltasks.data.batch import Batch, Indices, Splits
 from dltasks.errors import DataError, TrainingError
 from dltasks.fields import save_assets
 from dltasks.files import write_json
@@ -42,7 +42,7 @@ class Dataset:
     splits: Splits
     source_indices: Sequence[int]
 
-    def take(self, indices: Sequence[int]) -> Arrays:
+    def take(self, indices: Indices) -> Arrays:
         """The inputs at these indices, in memory."""
         return {name: np.asarray(values[indices]) for name, values in self.inputs.items()}
 

@@ -71,7 +71,7 @@ class TrainingSummary:
     history: list[dict[str, float]]
     validation: dict[str, float]
     counts: dict[str, int]
-    fingerprint: dict[str, object]
+    fingerprint: dict[str, int | str]
 
 
 def save_bundle(

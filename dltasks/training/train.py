@@ -95,7 +95,7 @@ class DataSource:
 
     source: str
     data_description: str
-    fingerprint: dict[str, object]
+    fingerprint: dict[str, int | str]
 
 
 def _train(request: TrainRequest, run_directory: RunDirectory, progress: Progress, started: float) -> None:

@@ -23,32 +23,52 @@ class ImageConfig(TrainingConfig):
         f"{RANDOM_LEARNING_RATE} for random weights).",
         above=0,
     )
-    size: int = setting(96, "Side length of the network's square input, in pixels.", minimum=16)
+    size: int = setting(
+        96, "Side length of the network's square input, in pixels.", minimum=16, group="Network"
+    )
     backbone: str = setting(
         "objects",
         "Initial weights: a bundled model, none (random weights), the name of a network of "
         "keras.applications (its ImageNet weights are downloaded), a bundle, or a .keras file.",
+        group="Network",
     )
     head_epochs: int = setting(
-        20, "Epochs for the last layer alone, before all layers are trained.", minimum=0
+        20, "Epochs for the last layer alone, before all layers are trained.", minimum=0, group="Network"
     )
     initial_crop_size: int | None = setting(
-        None, "Side length of the first training crops (default: 4/7 of --size).", minimum=16
+        None,
+        "Side length of the first training crops (default: 4/7 of --size).",
+        minimum=16,
+        group="Augmentation",
     )
     final_crop_size: int | None = setting(
-        None, "Side length of the last training crops (default: 6/7 of --size).", minimum=16
+        None,
+        "Side length of the last training crops (default: 6/7 of --size).",
+        minimum=16,
+        group="Augmentation",
     )
     min_crop_area: float = setting(
-        0.35, "Minimum fraction of a photo's area in a training crop.", minimum=0.05, maximum=1
+        0.35,
+        "Minimum fraction of a photo's area in a training crop.",
+        minimum=0.05,
+        maximum=1,
+        group="Augmentation",
     )
     color_jitter: float = setting(
-        0.2, "Maximum change of brightness, contrast and saturation.", minimum=0, maximum=1
+        0.2,
+        "Maximum change of brightness, contrast and saturation.",
+        minimum=0,
+        maximum=1,
+        group="Augmentation",
     )
     mixup_alpha: float = setting(
-        0.2, "Alpha of MixUp and CutMix: higher mixes photos more strongly, 0 turns both off.", minimum=0
+        0.2,
+        "Alpha of MixUp and CutMix: higher mixes photos more strongly, 0 turns both off.",
+        minimum=0,
+        group="Augmentation",
     )
     label_smoothing: float = setting(
-        0.1, "Fraction of each target spread over all classes.", minimum=0, maximum=0.9
+        0.1, "Fraction of each target spread over all classes.", minimum=0, maximum=0.9, group="Augmentation"
     )
     validation_split: float = setting(
         0.1, "Fraction for validation, where the data declares no such split.", minimum=0.01

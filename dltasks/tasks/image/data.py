@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dltasks.data import labeled_files
+from dltasks.data import labeled_files, tfds
 from dltasks.data.batch import Batch
 from dltasks.tasks.image.pixels import display_name, has_photo_suffix
 
@@ -13,7 +13,7 @@ def load_examples(source: Any) -> Batch:
     """All labeled photos of a data set, with their splits where the data declares them. Raises DataError."""
     if str(source).startswith("tfds:"):
         name = str(source).removeprefix("tfds:")
-        return labeled_files.from_tensorflow_datasets(name, PHOTOS, bytes, _skip_decoding)
+        return tfds.from_tensorflow_datasets(name, PHOTOS, bytes, _skip_decoding)
     return labeled_files.find_labeled_files(source, PHOTOS).batch()
 
 

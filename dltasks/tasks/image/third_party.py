@@ -88,7 +88,7 @@ def make_preprocess(model: ThirdPartyModel) -> Convert | None:
             f"mean {mean.tolist()} and standard deviation {std.tolist()} of its input: "
             "expected one or three values, the deviation above 0"
         )
-    limits = None if dtype == np.float32 else np.iinfo(dtype)
+    limits = None if dtype == np.float32 else np.iinfo(str(dtype))
 
     def preprocess(pixels: np.ndarray) -> np.ndarray:
         values = (pixels.astype(np.float32) - mean) / std

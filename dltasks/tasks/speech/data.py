@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dltasks.data import labeled_files
+from dltasks.data import labeled_files, tfds
 from dltasks.data.batch import Batch
 from dltasks.errors import DataError
 from dltasks.tasks.speech.audio import SILENCE_LEVEL
@@ -25,7 +25,7 @@ RECORDINGS = labeled_files.FileKind(
     source_name,
     ".wav",
     "audio",
-    passed=(BACKGROUND_NOISE,),
+    skipped_folders=(BACKGROUND_NOISE,),
     columns=("speaker",),
 )
 
@@ -43,7 +43,7 @@ def load_examples(source: Any) -> Batch:
     """
     if str(source).startswith("tfds:"):
         name = str(source).removeprefix("tfds:")
-        return labeled_files.from_tensorflow_datasets(name, RECORDINGS, _from_tfds, lambda _: None)
+        return tfds.from_tensorflow_datasets(name, RECORDINGS, _from_tfds, lambda _: None)
     recordings = labeled_files.find_labeled_files(source, RECORDINGS)
     rows = [(to_clip(row), row.label, row.split) for row in recordings.rows]
     notes = recordings.notes()
@@ -61,7 +61,7 @@ def _from_tfds(samples: np.ndarray) -> np.ndarray:
 
 def to_clip(row: labeled_files.LabeledFile) -> Clip:
     """A labeled recording with its speaker, if the data has one."""
-    return Clip(row.path, speaker=row.more[0] or _speaker_in_name(row.path))
+    return Clip(row.path, speaker=row.extra[0] or _speaker_in_name(row.path))
 
 
 def _speaker_in_name(path: Path) -> str:

@@ -33,7 +33,7 @@ class SpeechPrediction(ClassPrediction):
         plain = {
             "command": self.command,
             "probability": round(self.probability, 4),
-            "labels": self.labels_json(),
+            "labels": self.labels_to_json(),
         }
         return plain if self.time_seconds is None else {**plain, "time_seconds": round(self.time_seconds, 3)}
 
@@ -44,7 +44,7 @@ class SpeechPrediction(ClassPrediction):
 
     def csv_rows(self) -> list[tuple]:
         """A row for each label."""
-        return self.ranked("" if self.time_seconds is None else f"{self.time_seconds:.3f}")
+        return self.rank_labels("" if self.time_seconds is None else f"{self.time_seconds:.3f}")
 
     def note(self) -> str:
         """The time in a longer clip, for people; empty otherwise."""

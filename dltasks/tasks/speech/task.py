@@ -222,7 +222,7 @@ class SpeechTask(TrainingHooks, Task):
         return evaluate(self, np.stack([prediction.probabilities for prediction in predictions]), labels)
 
     def same_prediction(self, first: SpeechPrediction, second: SpeechPrediction) -> bool:
-        return first.agrees(second)
+        return first.has_same_label(second)
 
     # The task itself
 

@@ -23,10 +23,13 @@ class SummaryConfig(TrainingConfig):
         changeable_on_resume=True,
     )
     style: str = setting(
-        "extract", "extract selects sentences of the text; headline writes a new line.", choices=STYLES
+        "extract",
+        "extract selects sentences of the text; headline writes a new line.",
+        choices=STYLES,
+        group="Network",
     )
-    text: str | None = setting(None, "Column of the text (default: guessed from names).")
-    summary: str | None = setting(None, "Column of the summary (default: guessed from names).")
+    text: str | None = setting(None, "Column of the text (default: guessed from names).", group="Data")
+    summary: str | None = setting(None, "Column of the summary (default: guessed from names).", group="Data")
     batch_size: int = setting(64, "Examples per step.", minimum=1)
     # The default depends on the style; `peak_learning_rate` resolves it.
     learning_rate: float | None = setting(  # type: ignore[assignment]
@@ -40,31 +43,43 @@ class SummaryConfig(TrainingConfig):
         changeable_on_resume=True,
     )
     vocabulary_size: int = setting(
-        8000, "Maximum number of tokens in the vocabulary.", minimum=300, maximum=64_000
+        8000, "Maximum number of tokens in the vocabulary.", minimum=300, maximum=64_000, group="Network"
     )
     hidden_size: int | None = setting(
         None,
         "Size of the hidden vectors, a multiple of 64 (default: 128, for headlines 192).",
         minimum=64,
         maximum=1024,
+        group="Network",
     )
     encoder_layers: int | None = setting(
         None,
         "Transformer blocks of the encoder (default: 2, for headlines 1).",
         minimum=1,
         maximum=12,
+        group="Network",
     )
     convolutions: int = setting(
-        2, "Convolutions before the encoder blocks of a headline network.", minimum=0, maximum=12
+        2,
+        "Convolutions before the encoder blocks of a headline network.",
+        minimum=0,
+        maximum=12,
+        group="Network",
     )
     decoder_layers: int = setting(
-        2, "Transformer blocks of the decoder of a headline network.", minimum=1, maximum=12
+        2, "Transformer blocks of the decoder of a headline network.", minimum=1, maximum=12, group="Network"
     )
     max_source_tokens: int = setting(
-        192, "Maximum number of tokens of the text that a headline network reads.", minimum=32, maximum=2048
+        192,
+        "Maximum number of tokens of the text that a headline network reads.",
+        minimum=32,
+        maximum=2048,
+        group="Network",
     )
-    max_headline_tokens: int = setting(24, "Maximum number of tokens of a headline.", minimum=6, maximum=256)
-    dropout: float = setting(0.1, "Dropout rate during training.", minimum=0, maximum=0.9)
+    max_headline_tokens: int = setting(
+        24, "Maximum number of tokens of a headline.", minimum=6, maximum=256, group="Network"
+    )
+    dropout: float = setting(0.1, "Dropout rate during training.", minimum=0, maximum=0.9, group="Network")
     validation_split: float = setting(
         0.05, "Validation fraction, where the data has no validation split.", minimum=0.001, maximum=0.45
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dltasks.data import labeled_files, tables
+from dltasks.data import labeled_files, tables, tfds
 from dltasks.data.batch import Batch
 from dltasks.errors import DataError, MissingExtraError
 from dltasks.tasks.summary.documents import Document, check_document
@@ -121,7 +121,7 @@ def _load_tensorflow_dataset(name: str) -> Batch:
         import tensorflow_datasets
     except ImportError as error:
         raise MissingExtraError("tfds: needs TensorFlow Datasets; pip install 'dltasks[train]'") from error
-    builder = labeled_files.prepare_builder(tensorflow_datasets, name)
+    builder = tfds.prepare_builder(tensorflow_datasets, name)
     keys = _dataset_keys(builder.info, name)
     several = len(builder.info.splits) > 1
     pairs = _Pairs()
