@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from random import Random
 
-from measured import COMMAND, measured, progress
+from measure import COMMAND, measure_process, write_results
 from PIL import Image
 
 PLANTED = 50
@@ -141,10 +141,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve() / "photos"
         planted, sources = plant(options.flowers, folder, options.count, options.side)
-        doctor = measured([COMMAND, "doctor", str(folder), "--task", "image", "--json"], fails=True)
+        doctor = measure_process(
+            [COMMAND, "doctor", str(folder), "--task", "image", "--json"], exit_codes=(0, 1)
+        )
         for name in planted["cut"] | planted["text"]:
             (folder / name).unlink()
-        cleanvision = measured([sys.executable, "-c", CLEANVISION, str(folder)])
+        cleanvision = measure_process([sys.executable, "-c", CLEANVISION, str(folder)])
         rows = [
             (name, f"{run.wall:.1f}", f"{run.memory:.0f}", *proportions(reported, planted, sources, folder))
             for name, run, reported in (
@@ -159,7 +161,7 @@ def main() -> None:
         "columns": columns,
         "rows": rows,
     }
-    progress("doctor", result, rows, columns)
+    write_results("doctor", result, rows, columns)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from measured import COMMAND, measured, progress
+from measure import COMMAND, measure_process, write_results
 
 import dltasks
 from dltasks.bundle.storage import read_manifest
@@ -81,7 +81,9 @@ def run_protocol(
             methods.setdefault(method, {}).setdefault(str(start), []).append(scores)
     rows = [(method, *summarize(list(folds.values()))) for method, folds in methods.items()]
     columns = ("method", *(score.replace("_", " ") for score in SCORES), "average precision of each week")
-    progress(f"fraud_{name}", {"seeds": seeds, "transactions": counts, "methods": methods}, rows, columns)
+    write_results(
+        f"fraud_{name}", {"seeds": seeds, "transactions": counts, "methods": methods}, rows, columns
+    )
     print(
         f"protocol {name}: mean over weeks and {seeds} seeds, ± standard deviation over seeds; "
         f"{counts} transactions"
@@ -111,7 +113,7 @@ def measure_speed(data: Path, bundle: Path, folder: Path) -> None:
     cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
     command = ["taskset", "-c", cores, COMMAND, "detect-fraud", str(table), "--model", str(bundle)]
     command += ["--no-reasons", "--out", str(folder / "scored.parquet")]
-    runs = [measured(command) for _ in range(3)]
+    runs = [measure_process(command) for _ in range(3)]
     model = dltasks.load(bundle)
     width = len(model.task.baseline)
     row = np.random.default_rng(0).normal(size=(1, width)).astype(np.float32)
@@ -120,7 +122,9 @@ def measure_speed(data: Path, bundle: Path, folder: Path) -> None:
     million, memory = statistics.median(run.wall for run in runs), max(run.memory for run in runs)
     rows = [("a million transactions, two cores", f"{million:.1f} s, {memory:.0f} MB")]
     rows += [(f"one transaction, {name}", f"{1e3 * seconds:.3f} ms") for name, seconds in times.items()]
-    progress("fraud_speed", {"million_seconds": million, "single_seconds": times}, rows, ("what", "time"))
+    write_results(
+        "fraud_speed", {"million_seconds": million, "single_seconds": times}, rows, ("what", "time")
+    )
 
 
 def boosters(width: int) -> Iterator[tuple[str, Callable[[Any], Any]]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import soundfile
-from measured import COMMAND, Process, measured, progress
+from measure import COMMAND, Process, measure_process, write_results
 
 import dltasks
 from dltasks.evaluation.metrics import poisson, wilson
@@ -74,7 +74,7 @@ def main() -> None:
             job = pool.submit(save_stream, arguments.model, arguments.data, arguments.hours, folder)
             events = job.result()
         recording = str(folder / "mixed.flac")
-        process = measured([COMMAND, "listen", recording, "--model", arguments.model, "--json"])
+        process = measure_process([COMMAND, "listen", recording, "--model", arguments.model, "--json"])
     detections = [Detection(**json.loads(line)) for line in process.output.splitlines()]
     commands = dltasks.load(arguments.model).task.detector_config.command_names
     counts = count_detections(detections, events, commands, 3600 * arguments.hours)
@@ -101,7 +101,7 @@ def _report(counts: DetectionCounts, words: int, process: Process, hours: float)
         "real_time_factor": process.processor / (3600 * hours),
         "memory_MB": process.memory,
     }
-    progress("listening", result, rows, COLUMNS)
+    write_results("listening", result, rows, COLUMNS)
     streams = 3600 * hours / process.processor
     print(f"{words - spoken} other words; {streams:.0f} streams per core; {process.memory:.0f} MB")
 

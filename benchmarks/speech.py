@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from measured import COMMAND, ROOT, measured, progress
+from measure import COMMAND, ROOT, measure_process, write_results
 
 import dltasks
 from dltasks.bundle import storage
@@ -102,7 +102,7 @@ def time_interleaved(functions: dict[str, Callable[[], Any]], rounds: int) -> di
 def real_time_factor(model: str | Path, recording: Path, rounds: int) -> float:
     """Processor seconds of `dltasks listen` per second of sound, including the start of the process."""
     arguments = [COMMAND, "listen", str(recording), "--model", str(model), "--json"]
-    return min(measured(arguments).processor for _ in range(rounds)) / (60 * MINUTES)
+    return min(measure_process(arguments).processor for _ in range(rounds)) / (60 * MINUTES)
 
 
 def export(folder: Path, file_format: str, mode: str, data: str) -> Path:
@@ -124,7 +124,7 @@ def main() -> None:
     sentence = np.concatenate(list(read_blocks(RECORDING, task.sample_rate)))
     with tempfile.TemporaryDirectory() as name:
         result, rows = _measure(task, sentence, Path(name), arguments)
-    progress("speech", result, rows, COLUMNS)
+    write_results("speech", result, rows, COLUMNS)
 
 
 def _measure(

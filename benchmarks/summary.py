@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from measured import COMMAND, ROOT, in_turn, measured, median, progress
+from measure import COMMAND, ROOT, measure_process, median, run_interleaved, write_results
 
 import dltasks
 from dltasks.parallel import parallel_map
@@ -56,7 +56,7 @@ def score(name: str, model: Any, texts: Texts, **length: Any) -> None:
     rouge = [value for key, value in evaluation.scores.items() if key.startswith("rouge")]
     rows = {model.name: [format_percent(value) for value in rouge]}
     rows |= {row[0]: list(row[1:]) for row in evaluation.tables[0].rows}
-    progress(
+    write_results(
         f"summary_{name}",
         {"texts": len(documents), "rows": rows, "scores": evaluation.to_json()["scores"]},
         [(method, *cells) for method, cells in rows.items()],
@@ -110,7 +110,7 @@ def speed(model: Any, data: Path) -> None:
         run = summarize_book(book[:size])
         result[f"book_{size}"] = {"seconds": run.wall, "megabytes": run.memory}
         rows.append((f"a text of {size:,} characters", f"{run.wall:.1f} s", f"{run.memory:.0f} MB"))
-    progress("summary_speed", result, rows, ("what", "", ""))
+    write_results("summary_speed", result, rows, ("what", "", ""))
 
 
 def median_times(model: Any, documents: list[Document]) -> dict[str, float]:
@@ -139,14 +139,14 @@ def process_times() -> dict[str, float]:
         "headline": [COMMAND, "summarize", "--style=headline", abstract],
         "classify": [COMMAND, "classify", str(ROOT / "samples/image/coffee.jpg")],
     }
-    return {name: 1000 * median(runs, "wall") for name, runs in in_turn(commands, 9).items()}
+    return {name: 1000 * median(runs, "wall") for name, runs in run_interleaved(commands, 9).items()}
 
 
 def summarize_book(text: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "book.txt"
         path.write_text(text)
-        return measured([COMMAND, "summarize", str(path), "--sentences", "10", "--json"])
+        return measure_process([COMMAND, "summarize", str(path), "--sentences", "10", "--json"])
 
 
 def read(model: Any, headline_model: Any, data: Path) -> None:

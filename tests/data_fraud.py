@@ -19,7 +19,7 @@ def bad_input(path: Path) -> Path:
     return bad
 
 
-def spoil(data: Path) -> int:
+def corrupt(data: Path) -> int:
     """Add rows that a fix removes to a data set; returns their number."""
     lines = data.read_text().splitlines()
     wrong = [lines[1].replace("2026-", "2099-", 1).replace("T0", "X0"), lines[2].replace("T0", "X0") + "x"]

@@ -19,7 +19,7 @@ def bad_input(path: Path) -> Path:
     return bad
 
 
-def spoil(data: Path) -> int:
+def corrupt(data: Path) -> int:
     """Add files to a data set that `--fix` removes; returns their number."""
     photo = next(data.glob("disc/*.jpg"))
     (data / "disc" / "cut.jpg").write_bytes(photo.read_bytes()[:400])

@@ -30,6 +30,3 @@ def corrupt(data: Path) -> int:
     (data / "rise" / "0abc_nohash_0.wav").write_bytes(clip.read_bytes()[:30])
     soundfile.write(data / "rise" / "0abc_nohash_1.wav", np.zeros(sounds.RATE), sounds.RATE)
     return 2
-
-
-spoil = corrupt

@@ -69,4 +69,3 @@ def corrupt(data: Path) -> int:
 
 
 # Until test_doctor.py calls it by its new name.
-spoil = corrupt

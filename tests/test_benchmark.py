@@ -26,7 +26,7 @@ def test_two_models_are_measured_in_turn(tmp_path):
 
 def test_inputs_are_golden_vectors_or_real_data():
     golden = benchmark.create_case("headlines").inputs
-    assert "encode/in/source" in golden and "step/in/piece" in golden
+    assert "encode/in/source" in golden and "predict_token/in/token" in golden
     real = benchmark.create_case("objects", ROOT / "samples/image").inputs
     assert real["/in/pixels"].shape == (3, 80, 80, 3)
 

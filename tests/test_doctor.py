@@ -46,7 +46,7 @@ def test_a_fix_removes_bad_items_and_can_be_undone(task, tmp_path):
     task_data = importlib.import_module(f"data_{task}")
     data = task_data.make(tmp_path / "data")
     clean = contents(data)
-    count = task_data.spoil(data)
+    count = task_data.corrupt(data)
     before = contents(data)
     result = dltasks("doctor", data, "--fix", "--json")
     fixed = json.loads(result.stdout)
@@ -92,8 +92,8 @@ def test_photos_that_are_broken_repeated_or_misnamed_are_reported(tmp_path):
         "class imbalance": ("note", 5),
         "ignored files": ("note", 1),
         "small": ("note", 1),
-        "long": ("note", 1),
-        "wrong ending": ("note", 1),
+        "extreme aspect ratio": ("note", 1),
+        "wrong extension": ("note", 1),
     }
     assert find(inspection, "similar class names").examples[0] == "'Disc' (30) and 'disc' (33)"
     assert find(inspection, "misnamed files").examples == ("disc/photo.dat",)
@@ -162,8 +162,8 @@ def test_sounds_that_are_silent_clipped_short_or_repeated_are_reported(tmp_path)
         "exact duplicates across classes": ("warning", 2),
         "silent": ("warning", 1),
         "short": ("warning", 1),
-        "low rate": ("warning", 1),
-        "useless noise": ("warning", 1),
+        "low sample rate": ("warning", 1),
+        "unusable noise": ("warning", 1),
         "near duplicates": ("note", 1),
         "clipped": ("note", 1),
         "long": ("note", 1),
@@ -209,26 +209,26 @@ def test_wrong_columns_and_rows_of_a_table_are_reported(tmp_path):
     data.write_text("\n".join(lines) + "\n")
     inspection = inspect("fraud", data)
     assert kinds(inspection) == {
-        "time still to come": ("error", 1),
+        "time in the future": ("error", 1),
         "time not a time": ("error", 1),
         "amount not a number": ("error", 1),
         "id repeated": ("error", 1),
         "constant column": ("warning", 1),
         "duplicate column": ("warning", 1),
-        "identical": ("warning", 1),
+        "duplicate row": ("warning", 1),
         "label noise": ("warning", 2),
         "few frauds": ("warning", 16),
         "correlated columns": ("note", 1),
     }
     assert find(inspection, "time not a time").examples == (
-        f"{data}, row 6: time is 'yesterday'; wanted a time",
+        f"{data}, row 6: time is 'yesterday'; expected a time",
     )
 
 
 def test_a_column_that_reveals_the_label_is_reported(tmp_path):
     (tmp_path / "data.csv").write_text(transactions())
     inspection = inspect("fraud", tmp_path / "data.csv")
-    assert find(inspection, "leaking column").examples == ("'marker' (ROC AUC 1.0000)",)
+    assert find(inspection, "target leakage").examples == ("'marker' (ROC AUC 1.0000)",)
 
 
 def test_labels_that_the_other_columns_contradict_are_named(tmp_path):
@@ -245,7 +245,7 @@ def test_labels_that_the_other_columns_contradict_are_named(tmp_path):
     issues = [
         finding.affected_items
         for finding in inspect("fraud", tmp_path / "data.csv").findings
-        if finding.kind == "doubtful label"
+        if finding.kind == "label issue"
     ]
     assert issues == [("row 1", "row 7", "row 13"), ("row 302", "row 303")]
 
@@ -259,7 +259,7 @@ def test_numbers_with_decimal_commas_are_read_where_semicolons_separate(tmp_path
     lines[1] = lines[1].replace(lines[1].split(",")[4], '"1.234,56"', 1)
     data.write_text("\n".join(lines) + "\n")
     amounts = find(inspect("fraud", data), "amount not a number")
-    assert "wanted a number with a decimal point, 1234.56" in amounts.examples[0]
+    assert "expected a number with a decimal point, 1234.56" in amounts.examples[0]
 
 
 def test_rows_are_named_by_their_numbers(tmp_path):
@@ -273,14 +273,14 @@ def test_rows_are_named_by_their_numbers(tmp_path):
     lines[12] = lines[12].replace("2026-", "1999-")
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     inspection = inspect("fraud", tmp_path / "data.csv")
-    assert find(inspection, "time far from the others").affected_items == ("row 12: 1999-01-12 00:00:00",)
+    assert find(inspection, "time outlier").affected_items == ("row 12: 1999-01-12 00:00:00",)
 
 
 def test_a_leaking_column_with_one_wrong_label_is_still_reported(tmp_path):
     lines = transactions(2000).splitlines()
     lines[1] = lines[1][:-1] + "1"
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
-    assert find(inspect("fraud", tmp_path / "data.csv"), "leaking column").count == 1
+    assert find(inspect("fraud", tmp_path / "data.csv"), "target leakage").count == 1
 
 
 def test_broken_lines_of_json_can_be_removed(tmp_path):
@@ -322,7 +322,7 @@ def test_texts_that_are_empty_repeated_or_swapped_are_reported(tmp_path):
         "same summary": ("note", 3),
         "summary too long": ("warning", 1),
         "markup": ("note", 1),
-        "broken letters": ("note", 3),
+        "wrong encoding": ("note", 3),
     }
 
 

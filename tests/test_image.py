@@ -37,7 +37,7 @@ def test_class_folders_are_read_and_ignored_files_reported(tmp_path):
     assert examples.labels == ["disc"] * 3 + ["square"] * 3 + ["stripes"] * 3
     assert examples.splits is None
     assert examples.notes == (
-        "2 files that are not photos in a class folder were passed over: notes.txt, disc/Thumbs.db",
+        "2 files that are not photos in a class folder were ignored: notes.txt, disc/Thumbs.db",
     )
 
 
@@ -90,14 +90,14 @@ def test_a_csv_of_path_and_label_needs_no_header(tmp_path):
 
 def test_a_bad_row_is_named(tmp_path):
     (tmp_path / "list.csv").write_text("path,label\na.jpg,x\nb.jpg\n")
-    with pytest.raises(DataError, match=r"list.csv, row 3: 'b.jpg'; wanted path,label"):
+    with pytest.raises(DataError, match=r"list.csv, row 3: 'b.jpg'; expected path,label"):
         load_examples(tmp_path / "list.csv")
 
 
 @pytest.mark.parametrize(
     "make, expected",
     [
-        (lambda path: None, "wanted one folder a class"),
+        (lambda path: None, "expected one folder per class"),
         (lambda path: drawings.folder(path, 5, ("disc",)), "one class only"),
         (
             lambda path: (
