@@ -318,7 +318,7 @@ def test_texts_that_are_empty_repeated_or_swapped_are_reported(tmp_path):
         "unusable row": ("warning", 2),
         "split leakage": ("error", 1),
         "exact duplicates": ("note", 1),
-        "several summaries": ("note", 2),
+        "multiple summaries": ("note", 2),
         "same summary": ("note", 3),
         "summary too long": ("warning", 1),
         "markup": ("note", 1),
@@ -335,7 +335,7 @@ def test_data_that_no_task_or_several_recognize_asks_for_the_task(tmp_path):
     result = dltasks("doctor", tmp_path / "missing", "--task", "image")
     assert result.returncode == 1 and "no such file or folder" in result.stdout
     result = dltasks("doctor", tmp_path / "data", "--task", "imag")
-    assert result.returncode == 2 and "there are fraud, image" in result.stderr
+    assert result.returncode == 2 and "did you mean image" in result.stderr
 
 
 def test_training_settings_apply_to_how_data_is_read(tmp_path):

@@ -87,17 +87,17 @@ def _duplicates(examples: Batch, usable: Sequence[int], items: Items) -> Iterato
     groups = list(group_equal(texts))
     # Within a split, a text is a duplicate only if its summaries are the same too.
     across = [group for group in groups if len({items.split(i) for i in group}) > 1]
-    for finding in duplicates.duplicate_findings(across, items, "identical"):
-        if "across" in finding.kind:
+    for finding in duplicates.duplicate_findings(across, items, duplicates.IDENTICAL):
+        if finding.kind == duplicates.SPLIT_LEAKAGE:
             yield finding
-    for finding in duplicates.duplicate_findings(group_equal(pairs), items, "identical"):
-        if "across" not in finding.kind:
+    for finding in duplicates.duplicate_findings(group_equal(pairs), items, duplicates.IDENTICAL):
+        if finding.kind != duplicates.SPLIT_LEAKAGE:
             yield finding
     several = [group for group in groups if len({examples.labels[i].summaries for i in group}) > 1]
     if several:
         count = sum(map(len, several))
         yield Finding(
-            "several summaries",
+            "multiple summaries",
             NOTE,
             count,
             items.count_phrase(count, "share a text and have different summaries"),

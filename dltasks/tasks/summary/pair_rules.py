@@ -99,7 +99,7 @@ RULES = (
         "remove them from the texts before training",
     ),
     PairRule(
-        "broken letters",
+        "wrong encoding",
         NOTE,
         _matches(WRONG_ENCODING),
         "have letters that were decoded with a wrong encoding",
