@@ -1,4 +1,4 @@
-"""Shared by the tests: the command in this process and as one of its own, and bundles that are trained once."""
+"""Shared by the tests: the command, in this process or one of its own, and bundles trained once."""
 
 import contextlib
 import fcntl
@@ -126,7 +126,7 @@ class Trained:
 
 
 def train_once(task: str, name: str, factory: pytest.TempPathFactory, **settings) -> Trained:
-    """A bundle trained on the task's small data set by the first process of the tests that asks for this name."""
+    """A bundle of this name, trained on the task's small data set by the first process that asks for it."""
     folder = factory.getbasetemp()
     folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / name
     folder.mkdir(exist_ok=True)

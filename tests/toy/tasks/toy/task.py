@@ -50,7 +50,7 @@ class ToyTask(task.Task):
         for index, path in enumerate(inputs):
             try:
                 rows.append(np.array(files.read_file(path).split(), np.float32).reshape(4))
-            except (errors.DataError, ValueError) as error:
+            except (errors.DataError, ValueError, TypeError) as error:
                 failures[index] = errors.DataError(f"{path}: {error}")
         return {"numbers": np.array(rows, np.float32).reshape(-1, 4)}, failures
 
