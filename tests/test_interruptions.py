@@ -1,4 +1,4 @@
-"""Training runs that are killed, interrupted, or lose their disk or data: shared code, tried on the toy task."""
+"""Training runs that are killed or interrupted, or lose their disk or data; on the toy task."""
 
 import json
 import random
