@@ -284,7 +284,7 @@ def _photos():
 
 def _sounds():
     import dltasks
-    from dltasks.tasks.speech import sound
+    from dltasks.tasks.speech import audio, audio_files
 
     model = dltasks.load("commands")
     list(model.iter_predictions([fuzz.SAMPLES / "speech/left.flac"], 1))
@@ -294,8 +294,8 @@ def _sounds():
         odd = int(case.name.split("/")[1]) % 2
         return _refusals(
             lambda: _all_failed(model.iter_predictions([content if odd else path], 1)),
-            lambda: len(sound.load(path, 16_000, 16_000)) != 16_000,
-            lambda: sound.header(path)[0] < 0,
+            lambda: len(audio.load(path, 16_000, 16_000)) != 16_000,
+            lambda: audio_files.read_header(path)[0] < 0,
         )
 
     return attempt

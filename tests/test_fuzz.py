@@ -22,7 +22,7 @@ from dltasks.errors import DataError, DltasksError, ModelError
 from dltasks.files import read_inside, unzip
 from dltasks.litert import metadata, sandbox
 from dltasks.tasks.image import pixels
-from dltasks.tasks.speech import sound
+from dltasks.tasks.speech import audio
 from dltasks.tasks.summary import documents
 
 deterministic = settings(
@@ -141,7 +141,7 @@ contents = st.binary(max_size=2000) | st.builds(
 @given(contents)
 def test_any_bytes_are_loaded_as_a_photo_recording_text_or_table_or_refused(content):
     load_or_refuse(pixels.load, content, 32)
-    load_or_refuse(sound.load, content, 16_000, 1600)
+    load_or_refuse(audio.load, content, 16_000, 1600)
     load_or_refuse(documents.load, content)
     load_or_refuse(tables.read_table, content)
 
