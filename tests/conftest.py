@@ -16,6 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
 TOY = ROOT / "tests/toy"
@@ -40,6 +41,12 @@ from dltasks import registry, tasks  # noqa: E402 - imports numpy, whose threads
 
 COMMAND = [sys.executable, "-m", "dltasks.cli.main"]
 TOY_COMMAND = [sys.executable, str(ROOT / "tests/with_toy.py")]
+TASKS = [*registry.task_names(), "toy"]
+GROUPED_FILES = {f"test_{task}": f"test_{task}" for task in TASKS} | {"test_interruptions": "toy"}
+"""Files whose tests share a training, and their groups."""
+
+REPEATED_FILES = ("test_command", "test_contract")
+"""Files whose tests are repeated for the training of each task."""
 
 
 @dataclass(frozen=True)
@@ -158,10 +165,19 @@ def toy():
     tasks.__path__.remove(str(TOY / "tasks"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a task in one process, so that none waits for another's training."""
-    for item in items:
-        values = getattr(item, "callspec", None) and item.callspec.params
-        task = (values or {}).get("trained") or (values or {}).get("task")
-        if isinstance(task, str) and task:
-            item.add_marker(pytest.mark.xdist_group(task))
+class TaskScheduling(LoadScopeScheduling):
+    """Runs tests that share a training in one process, so that none waits for another's."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, test = nodeid.partition("::")
+        file = Path(path).stem
+        if file in REPEATED_FILES:
+            parameters = test.partition("[")[2].removesuffix("]").split("-")
+            return next((task for task in TASKS if task in parameters), nodeid)
+        return GROUPED_FILES.get(file, nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> TaskScheduling:
+    """Called by pytest-xdist, whose own --dist=loadgroup groups nothing under pytest 9.2."""
+    return TaskScheduling(config, log)

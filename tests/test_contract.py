@@ -14,6 +14,7 @@ import pytest
 from conftest import (
     COMMAND,
     ROOT,
+    TASKS,
     TOY,
     TOY_COMMAND,
     Result,
@@ -35,8 +36,6 @@ from dltasks.fields import asset_names, save_assets
 from dltasks.litert import metadata
 from dltasks.model import Model
 from dltasks.protocols import Streams
-
-TASKS = [*registry.task_names(), "toy"]
 
 pytestmark = pytest.mark.usefixtures("toy")
 

@@ -25,7 +25,7 @@ import dltasks as library
 from dltasks.errors import DataError
 from dltasks.progress import Progress
 
-pytestmark = [pytest.mark.usefixtures("toy"), pytest.mark.xdist_group("toy")]
+pytestmark = pytest.mark.usefixtures("toy")
 
 
 @pytest.fixture(scope="module")

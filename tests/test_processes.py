@@ -37,7 +37,6 @@ def test_a_command_of_the_base_install_runs_as_a_process(command):
     assert not NATIVE.search(result.stderr), result.stderr
 
 
-@pytest.mark.xdist_group("toy")
 def test_training_and_exporting_run_as_processes(tmp_path, toy, tmp_path_factory):
     trained, out = train_once("toy", "toy", tmp_path_factory), tmp_path / "out"
     options = to_options(data_toy.SETTINGS | {"epochs": 1})

@@ -1,6 +1,6 @@
 """The bundled models predict what they did when they were trained, with the weights that they had then.
 
-tests/recorded/MODEL.json holds the predictions of the samples, and hashes of the weights, whatever their names.
+tests/recorded/MODEL.json holds the predictions of the samples and name-independent hashes of the weights.
 `python tests/test_recorded.py FOLDER` records those of the bundles in a folder, after a new training.
 """
 
