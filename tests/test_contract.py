@@ -28,7 +28,7 @@ from conftest import (
 
 import dltasks as library
 from dltasks import registry
-from dltasks.bundle import storage
+from dltasks.bundle import card, storage
 from dltasks.cli import config_options
 from dltasks.config import QUANTIZATION_MODES
 from dltasks.errors import DataError
@@ -36,6 +36,8 @@ from dltasks.fields import asset_names, save_assets
 from dltasks.litert import metadata
 from dltasks.model import Model
 from dltasks.protocols import Streams
+
+CARD_HEADINGS = ["Intended uses and limitations", "Training data", "Training procedure", "Evaluation"]
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -164,10 +166,14 @@ def test_predictions_are_written_as_text_csv_and_json(model, tmp_path):
 
 
 @pytest.mark.parametrize("name", storage.bundled_names())
-def test_the_card_of_a_bundled_model_says_what_it_must(name):
-    card = (storage.find_bundle(name) / "README.md").read_text()
-    for text in ("icen", "95 % interval", "parameters", "imitations"):
-        assert text in card
+def test_the_card_of_a_bundled_model_is_up_to_date_and_complete(name):
+    folder = storage.find_bundle(name)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert text == card.render_card(name, storage.read_manifest(folder))
+    headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert headings == CARD_HEADINGS
+    for required in ("licen", "95 % interval", "parameters"):
+        assert required in text
 
 
 # --- training
