@@ -1,220 +1,335 @@
-"""What every task must do; a new task gets these tests by having a folder."""
+"""What every task must do: a new task is tested by having a folder, and by tests/data_TASK.py."""
 
-import hashlib
 import importlib
+import inspect
 import json
-import os
-import random
 import shutil
 import signal
-import subprocess
-import time
 import zipfile
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
+from conftest import (
+    COMMAND,
+    ROOT,
+    TASKS,
+    TOY,
+    TOY_COMMAND,
+    Result,
+    Trained,
+    dltasks,
+    start_process,
+    to_options,
+    train_once,
+    wait_for,
+)
 
 import dltasks as library
 from dltasks import registry
-from dltasks.bundle import storage
+from dltasks.bundle import card, storage
+from dltasks.cli import config_options
+from dltasks.config import QUANTIZATION_MODES
 from dltasks.errors import DataError
 from dltasks.fields import asset_names, save_assets
 from dltasks.litert import metadata
-from dltasks.progress import Progress
+from dltasks.model import Model
 from dltasks.protocols import Streams
 
-TASKS = registry.task_names()
+CARD_HEADINGS = ["Intended uses and limitations", "Training data", "Training procedure", "Evaluation"]
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 
-def samples(task: str) -> list[Path]:
-    return sorted(each for each in (ROOT / "samples" / task).iterdir() if each.is_file())
+@pytest.fixture(scope="module", params=TASKS)
+def trained(request, toy, tmp_path_factory) -> Trained:
+    """A bundle of each task, trained on a small data set."""
+    return train_once(request.param, request.param, tmp_path_factory)
 
 
-def flat(answers) -> list[dict]:
-    return [each.to_json() for each in answers]
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory) -> tuple[Path, Result]:
+    """The bundle's network exported in its own quantization mode, and the command's result; read-only."""
+    out = tmp_path_factory.mktemp("exported") / "alone.tflite"
+    quantize = trained.manifest["config"]["quantize"]
+    result = dltasks("export", trained.bundle, "--quantize", quantize, "--out", out, "--json")
+    assert result.returncode == 0, result.stderr
+    return out, result
 
 
-def sources(pairs) -> list[str]:
-    """Where answers came from; an input of many answers is named once."""
-    return [origin for origin, _ in groupby(origin for origin, _ in pairs)]
+@pytest.fixture(params=TASKS)
+def model(request, tmp_path_factory) -> Model:
+    """The bundled model of each task; the toy has none, and trains one."""
+    if request.param == "toy":
+        return library.load(train_once("toy", "toy", tmp_path_factory).bundle)
+    return library.load(storage.default_model(request.param))
+
+
+def samples_for(model: Model) -> list[Path]:
+    task = registry.task_name(model.task)
+    folder = TOY / "samples" if task == "toy" else ROOT / "samples" / task
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def to_json(predictions) -> list[dict]:
+    return [prediction.to_json() for prediction in predictions]
+
+
+def inputs_of(pairs) -> list[str]:
+    """Names of the inputs; one with many predictions is named once."""
+    return [name for name, _ in groupby(name for name, _ in pairs)]
+
+
+def load_inputs(trained: Trained, count: int):
+    return library.load(trained.bundle).task.load_examples(trained.data).inputs[:count]
+
+
+# --- a task
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_is_a_frozen_dataclass_named_by_its_folder(task):
-    kind = registry.find_task(task)
-    assert is_dataclass(kind) and kind.__dataclass_params__.frozen
-    assert registry.task_name(kind()) == task
+    cls = registry.find_task(task)
+    assert is_dataclass(cls) and cls.__dataclass_params__.frozen
+    assert registry.task_name(cls()) == task
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_setting_of_a_plan_has_a_help_text(task):
-    for each in fields(registry.find_task(task).config):
-        assert each.metadata["help"].endswith(".")
+def test_every_training_setting_has_a_help_text(task):
+    for setting in fields(registry.find_task(task).config):
+        assert setting.metadata["help"].endswith(".")
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_no_setting_has_the_name_of_what_train_takes_itself(task):
-    import inspect
-
+def test_no_training_setting_has_the_name_of_a_parameter_of_train(task):
     from dltasks.training import train
 
-    own = set(inspect.signature(train.train).parameters)
-    assert not own & {each.name for each in fields(registry.find_task(task).config)}
+    parameters = set(inspect.signature(train.train).parameters)
+    assert not parameters & {setting.name for setting in fields(registry.find_task(task).config)}
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_bundled_model_answers_every_sample(task):
-    model = library.load(storage.default_model(task))
-    answers = model.predict(*samples(task))
-    assert len(answers) >= len(samples(task)) >= 2
-    json.dumps(flat(answers))
+def test_the_toy_task_has_at_most_60_lines():
+    sources = [path.read_text() for path in (TOY / "tasks/toy").glob("*.py")]
+    assert sum(bool(line.strip()) for source in sources for line in source.splitlines()) <= 60
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_inputs_answered_together_and_alone_get_the_same_answers(task):
-    model = library.load(storage.default_model(task))
-    together = model.predict(*samples(task) * 2)
-    alone = [answer for each in samples(task) for answer in model.predict(each)] * 2
-    assert flat(together) == flat(alone)
+# --- predictions of a good model
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_answers_do_not_depend_on_the_number_of_threads(task):
-    model = library.load(storage.default_model(task))
-    smallest = sorted(samples(task), key=lambda each: each.stat().st_size)[:2] * 20
-    many = list(model.iter_predictions(smallest, threads=4))
-    one = list(model.iter_predictions(smallest, threads=1))
-    assert sources(many) == [str(each) for each in smallest]
-    assert flat(a for _, a in many) == flat(a for _, a in one)
+def test_a_model_predicts_every_sample(model):
+    predictions = model.predict(*samples_for(model))
+    assert len(predictions) >= len(samples_for(model)) >= 2
+    json.dumps(to_json(predictions))
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_bad_input_is_named_and_costs_only_itself(task, tmp_path):
-    bad = importlib.import_module(f"data_{task}").bad_input(tmp_path)
-    good = samples(task)
-    model = library.load(storage.default_model(task))
-    found = list(model.iter_predictions([good[0], bad, tmp_path / "missing", good[1]]))
-    assert sources(found) == list(map(str, (good[0], bad, tmp_path / "missing", good[1])))
-    failed = [answer for _, answer in found if isinstance(answer, DataError)]
-    assert len(failed) == 2 and str(bad) in str(failed[0]) and "missing: no such file" in str(failed[1])
+def test_inputs_get_the_same_predictions_together_and_alone(model):
+    samples = samples_for(model)
+    alone = [prediction for sample in samples for prediction in model.predict(sample)] * 2
+    assert to_json(model.predict(*samples * 2)) == to_json(alone)
+
+
+def test_predictions_do_not_depend_on_the_number_of_threads(model):
+    small, large = sorted(samples_for(model), key=lambda sample: sample.stat().st_size)[:2]
+    sources = [small, large] * 2 + [small] * 32 + [large, small] * 2
+    parallel = list(model.iter_predictions(sources, threads=4))
+    serial = list(model.iter_predictions(sources, threads=1))
+    assert inputs_of(parallel) == [name for name, _ in groupby(map(str, sources))]
+    first, second = (to_json(prediction for _, prediction in pairs) for pairs in (parallel, serial))
+    assert first == second
+
+
+def test_a_bad_input_is_named_and_fails_alone(model, tmp_path):
+    bad = importlib.import_module(f"data_{registry.task_name(model.task)}").bad_input(tmp_path)
+    first, second, *_ = samples_for(model)
+    sources = [first, bad, tmp_path / "missing", second]
+    pairs = list(model.iter_predictions(sources))
+    assert inputs_of(pairs) == list(map(str, sources))
+    failures = [prediction for _, prediction in pairs if isinstance(prediction, DataError)]
+    assert len(failures) == 2 and str(bad) in str(failures[0])
+    assert "missing: no such file" in str(failures[1])
     with pytest.raises(DataError, match=bad.name):
-        model.predict(good[0], bad)
+        model.predict(first, bad)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_bundled_card_says_what_must_be_said(task):
-    for name in storage.bundled_names():
-        text = (storage.find_bundle(name) / "README.md").read_text()
-        for wanted in ("licen", "95 % interval", "parameters", "What it can't do"):
-            assert wanted in text
+def test_predictions_are_written_as_text_csv_and_json(model, tmp_path):
+    samples = samples_for(model)
+    count = len(model.predict(*samples))
+    forms = ([], ["--csv"], ["--json"])
+    text, csv, lines = (dltasks("predict", model.path, *form, *samples) for form in forms)
+    assert [text.returncode, csv.returncode, lines.returncode] == [0, 0, 0]
+    assert len(text.stdout.splitlines()) == len(lines.stdout.splitlines()) == count
+    assert csv.stdout.startswith("input,") and len(csv.stdout.splitlines()) > count
+    assert inputs_of((json.loads(line)["input"], None) for line in lines.stdout.splitlines()) == [
+        str(sample) for sample in samples
+    ]
 
 
-def test_training_prints_one_object_with_the_scores_of_the_test_part(trained):
-    said = json.loads(trained.said.stdout)
-    assert said["bundle"] == str(trained.bundle)
-    for each in said["scores"].values():
-        assert each["low"] <= each["value"] <= each["high"]
-        assert 0 < each["count"] <= said["count"]
-    assert str(trained.bundle) in trained.said.stderr.splitlines()[-1]
+@pytest.mark.parametrize("name", storage.bundled_names())
+def test_the_card_of_a_bundled_model_is_up_to_date_and_complete(name):
+    folder = storage.find_bundle(name)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert text == card.render_card(name, storage.read_manifest(folder))
+    headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert headings == CARD_HEADINGS
+    for required in ("licen", "95 % interval", "parameters"):
+        assert required in text
+
+
+# --- training
+
+
+def test_training_prints_one_object_with_the_scores_of_the_test_split(trained):
+    printed = json.loads(trained.result.stdout)
+    assert printed["bundle"] == str(trained.bundle)
+    for score in printed["scores"].values():
+        assert score["low"] <= score["value"] <= score["high"]
+        assert 0 < score["count"] <= printed["count"]
+    assert str(trained.bundle) in trained.result.stderr.splitlines()[-1]
 
 
 def test_a_bundle_has_all_its_files_and_no_others(trained):
-    words = set(asset_names(registry.find_task(trained.task)).values())
-    loaded = library.load(trained.bundle).task
-    own = {
-        *loaded.describe().extra_files,
-        *(["stream.tflite", "stream.golden.npz"] if isinstance(loaded, Streams) else []),
-    }
+    task = library.load(trained.bundle).task
+    streaming = {"stream.tflite", "stream.golden.npz"} if isinstance(task, Streams) else set()
     expected = {"README.md", "bundle.json", "golden.npz", "model.keras", "model.tflite", "parity.json"}
-    expected |= words | own
-    assert {each.name for each in trained.bundle.iterdir()} == expected
+    expected |= {*asset_names(type(task)).values(), *task.describe().extra_files, *streaming}
+    assert {path.name for path in trained.bundle.iterdir()} == expected
     assert not trained.bundle.with_name("bundle.partial").exists()
 
 
-def test_evaluate_answers_in_one_object(trained):
-    said = dltasks("evaluate", trained.bundle, trained.data, "--json")
-    assert said.returncode == 0, said.stderr
-    found = json.loads(said.stdout)
-    assert {"model", "data", "count", "scores", "confusion"} <= set(found)
-    assert all({"value", "low", "high", "count"} == set(each) for each in found["scores"].values())
+def test_the_fields_of_a_task_survive_the_bundle(trained):
+    model = library.load(trained.bundle)
+    assert replace(model.task) == model.task
+    plain = {name: value for name, value in vars(model.task).items() if name not in asset_names(model.task)}
+    assert model.manifest["fields"].items() <= json.loads(json.dumps(plain)).items()
+    assets = save_assets(model.task)
+    assert assets == {name: (trained.bundle / name).read_bytes() for name in assets}
 
 
-def test_data_that_was_trained_on_is_recognised(trained):
-    flattered = "the model was trained on this very data"
-    assert flattered in dltasks("evaluate", trained.bundle, trained.data, "--split", "all").stderr
+def test_config_from_repeats_the_config_of_a_bundle(trained):
+    config = config_options.load_config(trained.task, None, str(trained.bundle))
+    assert isinstance(config, registry.find_task(trained.task).config)
+    assert json.loads(json.dumps(asdict(config))) == trained.manifest["config"]
 
 
-def test_the_file_of_a_bundle_answers_for_the_bundle(trained):
-    inputs = library.load(trained.bundle).task.load_examples(trained.data).inputs[:3]
-    beside = library.load(trained.bundle / "model.tflite")
-    assert flat(beside.predict(*inputs)) == flat(library.load(trained.bundle).predict(*inputs))
+def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(trained, tmp_path):
+    out, settings = tmp_path / "killed", importlib.import_module(f"data_{trained.task}").SETTINGS
+    arguments = ["train", trained.task, trained.data, "--out", out, *to_options(settings)]
+    process = start_process(*arguments, command=TOY_COMMAND if trained.task == "toy" else COMMAND)
+    wait_for(process, "epoch 1/")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    result = dltasks(*arguments, "--resume")
+    assert result.returncode == 0 and " after epoch " in result.stderr, result.stderr
+    resumed, unbroken = json.loads((out / "bundle.json").read_text()), trained.manifest
+    assert resumed["files"]["model.tflite"] == unbroken["files"]["model.tflite"]
+    assert [epoch["loss"] for epoch in resumed["training"]["history"]] == [
+        epoch["loss"] for epoch in unbroken["training"]["history"]
+    ]
 
 
-def test_an_exported_file_answers_alone_as_its_bundle_does(trained, tmp_path):
-    out = tmp_path / "alone.tflite"
-    level = library.load(trained.bundle).manifest["config"]["quantize"]
-    said = dltasks("export", trained.bundle, "--quantize", level, "--out", out, "--json")
-    assert said.returncode == 0, said.stderr
-    found = json.loads(said.stdout)
-    assert found["agreement"] >= 0.98 and found["bytes"] > 1000 and found["latency"] > 0
-    inputs = [raw for raw in library.load(trained.bundle).task.load_examples(trained.data).inputs[:9]]
-    assert flat(library.load(out).predict(*inputs)) == flat(library.load(trained.bundle).predict(*inputs))
+# --- evaluation and verification
 
 
-def test_a_bundle_and_its_file_are_verified(trained, tmp_path):
-    out = tmp_path / "alone.tflite"
-    level = library.load(trained.bundle).manifest["config"]["quantize"]
-    library.load(trained.bundle).export(out, quantize=level)
-    for whole in (trained.bundle, out):
-        said = dltasks("verify", whole, "--json")
-        found = json.loads(said.stdout)
-        assert said.returncode == 0 and found["passed"] and found["max_difference"] < 1e-3, said.stdout
-        assert found["parity"]["count"] > 0
-    content = out.read_bytes()
-    for at, told in (
+def test_evaluate_prints_one_object_and_recognizes_training_data(trained):
+    result = dltasks("evaluate", trained.bundle, trained.data, "--json")
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert {"model", "data", "count", "scores", "confusion"} <= set(printed)
+    assert all({"value", "low", "high", "count"} == set(score) for score in printed["scores"].values())
+    seen = dltasks("evaluate", trained.bundle, trained.data, "--split", "all")
+    assert "note: " in seen.stderr and "trained on this" in seen.stderr
+
+
+def test_a_bundle_and_its_exported_file_are_verified(trained, exported):
+    for path in (trained.bundle, exported[0]):
+        result = dltasks("verify", path, "--json")
+        printed = json.loads(result.stdout)
+        assert result.returncode == 0 and printed["passed"], result.stdout
+        assert printed["max_difference"] < 1e-3
+        assert printed["parity"]["count"] > 0
+
+
+def test_a_changed_file_is_not_verified(exported, tmp_path):
+    content, out = exported[0].read_bytes(), tmp_path / "changed.tflite"
+    for position, text in (
         (len(content) // 3, "damaged"),
         (len(content) - 60, "BAD"),
         (len(content), "was changed"),
     ):
         changed = bytearray(content + b" ")
-        changed[at] ^= 1
+        changed[position] ^= 1
         out.write_bytes(changed)
-        said = dltasks("verify", out)
-        assert said.returncode == 1 and told in said.stdout and "Traceback" not in said.stderr
-    directory = bytearray(content)
+        result = dltasks("verify", out)
+        assert result.returncode == 1 and text in result.stdout
+
+
+def test_a_damaged_file_is_refused(exported, tmp_path):
+    content, out = exported[0].read_bytes(), tmp_path / "damaged.tflite"
+    flipped, directory = bytearray(content), bytearray(content)
+    flipped[len(content) // 8] ^= 1
     directory[content.rfind(b"PK\x01\x02") + 2] ^= 4
-    for broken in (content[:-100], bytes(directory)):
-        out.write_bytes(broken)
-        said = dltasks("show", out)
-        assert said.returncode == 1 and "damaged" in said.stderr
+    for damaged in (content[:-100], bytes(flipped), bytes(directory)):
+        out.write_bytes(damaged)
+        result = dltasks("show", out)
+        assert result.returncode == 1 and "damaged" in result.stderr
 
 
-def test_an_exported_file_says_what_it_is_in_the_standard_metadata(trained, tmp_path):
-    out = tmp_path / "alone.tflite"
-    model = library.load(trained.bundle)
-    model.export(out, quantize=model.manifest["config"]["quantize"])
-    told = metadata.read_metadata(out.read_bytes())
+def test_a_damaged_bundle_is_refused(trained, tmp_path):
+    damaged = Path(shutil.copytree(trained.bundle, tmp_path / "copy"))
+    content = bytearray((damaged / "model.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (damaged / "model.tflite").write_bytes(content)
+    result = dltasks("show", damaged)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert "damaged" in result.stderr and "model.tflite" in result.stderr
+
+
+def test_a_bundle_of_a_newer_format_is_refused(trained, tmp_path):
+    newer = Path(shutil.copytree(trained.bundle, tmp_path / "copy"))
+    (newer / "bundle.json").write_text(json.dumps(trained.manifest | {"format": 99}))
+    result = dltasks("show", newer)
+    assert result.returncode == 1 and "format 99" in result.stderr and "--upgrade" in result.stderr
+
+
+# --- exported files
+
+
+def test_the_model_file_of_a_bundle_predicts_as_the_bundle(trained):
+    inputs = load_inputs(trained, 3)
+    file = library.load(trained.bundle / "model.tflite")
+    assert to_json(file.predict(*inputs)) == to_json(library.load(trained.bundle).predict(*inputs))
+
+
+def test_an_exported_file_predicts_alone_as_its_bundle(trained, exported):
+    out, result = exported
+    printed = json.loads(result.stdout)
+    assert printed["agreement"] >= 0.98 and printed["bytes"] > 1000 and printed["latency"] > 0
+    file, bundle = library.load(out), library.load(trained.bundle)
+    inputs = list(load_inputs(trained, 9))
+    assert to_json(file.predict(*inputs)) == to_json(bundle.predict(*inputs))
+
+
+def test_an_exported_file_describes_itself_in_the_standard_metadata(trained, exported):
+    out, _ = exported
+    model, described = library.load(trained.bundle), metadata.read_metadata(out.read_bytes())
     with zipfile.ZipFile(out) as archive:
         assert {"bundle.json", "README.md", "golden.npz"} <= set(archive.namelist())
         assert archive.testzip() is None
-    assert told["name"] == model.name and told["version"] and told["license"] and told["author"]
-    first = told["subgraph_metadata"][0]
-    for side, names in (
-        ("input_tensor_metadata", model.runtime.inputs),
-        ("output_tensor_metadata", model.runtime.outputs),
-    ):
-        assert {each["name"] for each in first[side]} == set(names)
-    assert all(each.get("description") for each in first["input_tensor_metadata"])
+    assert described["name"] == model.name
+    assert described["version"] and described["license"] and described["author"]
+    subgraph = described["subgraph_metadata"][0]
+    inputs, outputs = subgraph["input_tensor_metadata"], subgraph["output_tensor_metadata"]
+    assert {tensor["name"] for tensor in inputs} == set(model.runtime.inputs)
+    assert {tensor["name"] for tensor in outputs} == set(model.runtime.outputs)
+    assert all(tensor.get("description") for tensor in inputs)
 
 
-def test_a_saved_model_serves_named_inputs_and_outputs(trained, tmp_path):
-    out = tmp_path / "served"
-    said = dltasks("export", trained.bundle, "--format", "saved-model", "--out", out, "--json")
-    assert said.returncode == 0, said.stderr
+def test_a_saved_model_has_named_inputs_and_outputs(trained, tmp_path):
+    out = tmp_path / "saved"
+    result = dltasks("export", trained.bundle, "--format", "saved-model", "--out", out, "--json")
+    assert result.returncode == 0, result.stderr
     import tensorflow as tf
 
     serve = tf.saved_model.load(str(out)).signatures["serving_default"]
@@ -224,208 +339,31 @@ def test_a_saved_model_serves_named_inputs_and_outputs(trained, tmp_path):
     assert (out / "assets.extra" / "bundle.json").is_file()
 
 
-def weights(place: Path, epoch: int) -> str:
-    with np.load(place / f"epoch-{epoch}.npz") as arrays:
-        return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays.files))).hexdigest()
+def test_auto_tries_every_quantization_mode(trained, tmp_path):
+    out = tmp_path / "auto.tflite"
+    loose = ["--min-agreement", 0.5, "--max-score-drop", 1, "--prefer", "size"]
+    result = dltasks("export", trained.bundle, "--quantize", "auto", *loose, "--out", out, "--json")
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    tried = next(value for name, value in printed.items() if isinstance(value, dict) and "float16" in value)
+    assert set(tried) == set(QUANTIZATION_MODES) and out.is_file()
+    weights = 4 * trained.manifest["parameters"]
+    for mode, parity in tried.items():
+        assert parity["agreement"] > 0.5
+        # A small network has tables and operations beside its weights.
+        assert parity["bytes"] < _largest(trained.task, mode) * weights + 50_000
+    assert printed["bytes"] == min(parity["bytes"] for parity in tried.values())
 
 
-def fitted(trained, place: Path, epochs: int) -> str:
-    """The hash of the weights of a run up to the writing of its bundle."""
-    from dltasks.config import with_overrides
-    from dltasks.training.checkpoints import start_or_resume
-    from dltasks.training.dataset import prepare_dataset
-    from dltasks.training.loop import fit
-
-    kind = registry.find_task(trained.task)
-    settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": epochs}
-    config = with_overrides(kind.config(), settings)
-    place.mkdir()
-    state, config, _ = start_or_resume(place, trained.task, config, {}, False, "")
-    import keras
-
-    keras.utils.set_random_seed(config.seed)
-    task, data = prepare_dataset(
-        kind(), kind().load_examples(trained.data, config), config, place, Progress()
-    )
-    network = task.network(config, lambda name: None)
-    state = fit(task, network, data, config, place, state, Progress(), time.monotonic())
-    return weights(place, state.best_epoch)
+def _largest(task: str, mode: str) -> float:
+    """Largest size of a file, as a multiple of its weights in float32."""
+    if mode in ("none", "float16"):
+        return {"none": 1.1, "float16": 0.6}[mode]
+    # Embeddings keep their weights.
+    return 0.6 if (task, mode) == ("summary", "weight-int8") else 0.3
 
 
-def test_the_same_seed_data_and_machine_give_the_same_weights(trained, tmp_path):
-    assert fitted(trained, tmp_path / "one", 1) == fitted(trained, tmp_path / "two", 1)
-
-
-def begun(arguments: list[str]) -> subprocess.Popen:
-    return subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE)
-
-
-def wait_for(running: subprocess.Popen, beginning: str) -> None:
-    """Until the process says a line that begins so."""
-    next(line for line in running.stderr if line.startswith(beginning.encode()))
-
-
-def kill(running: subprocess.Popen, seconds: float) -> None:
-    """SIGKILL after so many seconds."""
-    with pytest.raises(subprocess.TimeoutExpired):
-        running.wait(seconds)
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
-
-
-def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(trained, tmp_path):
-    moment = random.Random(trained.task)
-    out = tmp_path / "killed"
-    settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": 3}
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    arguments = ["train", trained.task, str(trained.data), "--out", str(out), *options]
-    running = begun(arguments)
-    if moment.random() < 0.7:
-        wait_for(running, moment.choice(trained.said.stderr.partition("epoch 1/")[0].splitlines()))
-    kill(running, moment.uniform(0, 1))
-    saved = (tmp_path / "killed.partial/run.json").is_file()
-    running = begun([*arguments, *["--resume"] * saved])
-    wait_for(running, "epoch 1/")
-    second = dltasks(*arguments, "--resume")
-    assert second.returncode == 1 and "another run works there" in second.stderr
-    if later := moment.choice(["", "epoch 2/", "epoch 3/", "writing the bundle"]):
-        wait_for(running, later)
-    kill(running, moment.uniform(0, 0.5))
-    again = dltasks(*arguments)
-    assert again.returncode == 1 and "--resume" in again.stderr
-    other = dltasks(*arguments, "--resume", "--seed", 5)
-    assert other.returncode == 1 and "goes on with the run's own settings, seed 0" in other.stderr
-    resumed = dltasks(*arguments, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert "going on after epoch" in resumed.stderr
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["killed"]
-    whole = json.loads((trained.bundle / "bundle.json").read_text())
-    assert whole["config"] == json.loads((out / "bundle.json").read_text())["config"]
-    assert (
-        whole["files"]["model.tflite"]
-        == json.loads((out / "bundle.json").read_text())["files"]["model.tflite"]
-    )
-
-
-def test_an_interrupted_run_keeps_the_best_and_says_how_to_go_on(trained, tmp_path):
-    out = tmp_path / "cut"
-    settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": 500}
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    arguments = ["train", trained.task, str(trained.data), "--out", str(out), *options]
-    running = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stderr=subprocess.PIPE,
-        # A shell starts background jobs with SIGINT ignored, and their children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
-    for line in running.stderr:
-        if line.startswith(b"epoch 1/"):
-            break
-    os.kill(running.pid, signal.SIGINT)
-    said = running.stderr.read().decode()
-    assert running.wait() == 130, said
-    assert "Traceback" not in said and "--resume" in said.splitlines()[-1]
-    assert library.load(out).manifest["training"]["interrupted"] is True
-
-
-class Losing(Progress):
-    """Removes a data set after the first epoch, and stops the run."""
-
-    def __init__(self, data: Path):
-        self.data, self.said = data, []
-
-    def log(self, text):
-        self.said.append(text)
-        if text.startswith("epoch 1/"):
-            shutil.rmtree(self.data)
-            raise KeyboardInterrupt
-
-
-def test_data_that_is_lost_in_mid_run_is_named_and_costs_no_more_than_itself(trained, tmp_path):
-    lost = tmp_path / "data"
-    whole = trained.data if trained.data.is_dir() else trained.data.parent
-    shutil.copytree(whole, lost)
-    source, out, progress = lost / trained.data.relative_to(whole), tmp_path / "out", Losing(lost)
-    settings = importlib.import_module(f"data_{trained.task}").SETTINGS
-    library.train(trained.task, source, out, progress=progress, **settings)
-    skipped = [each for each in progress.said if each.startswith("skipped: ")]
-    assert all(each.startswith(f"skipped: {lost}") and "no such file" in each for each in skipped)
-    state = {each.name: each.read_bytes() for each in (tmp_path / "out.partial").iterdir()}
-    with pytest.raises(DataError, match="no such file or folder"):
-        library.train(trained.task, source, out, resume=True)
-    assert {each.name: each.read_bytes() for each in (tmp_path / "out.partial").iterdir()} == state
-    assert library.load(out).manifest["training"]["interrupted"] is True
-
-
-def test_like_repeats_the_plan_of_a_bundle(trained, tmp_path):
-    out = tmp_path / "like"
-    said = dltasks("train", "--config-from", trained.bundle, trained.data, "--out", out, "--epochs", 1)
-    assert said.returncode == 0, said.stderr
-    config = json.loads((out / "bundle.json").read_text())["config"]
-    assert config == json.loads((trained.bundle / "bundle.json").read_text())["config"] | {"epochs": 1}
-
-
-def copy(trained, tmp_path) -> Path:
-    return Path(shutil.copytree(trained.bundle, tmp_path / "copy"))
-
-
-def test_a_damaged_bundle_is_refused(trained, tmp_path):
-    damaged = copy(trained, tmp_path)
-    content = bytearray((damaged / "model.tflite").read_bytes())
-    content[len(content) // 2] ^= 1
-    (damaged / "model.tflite").write_bytes(content)
-    said = dltasks("show", damaged)
-    assert said.returncode == 1 and said.stderr.count("\n") == 1
-    assert "damaged" in said.stderr and "model.tflite" in said.stderr
-
-
-def test_a_bundle_of_a_newer_format_is_refused(trained, tmp_path):
-    newer = copy(trained, tmp_path)
-    record = json.loads((newer / "bundle.json").read_text()) | {"format": 99}
-    (newer / "bundle.json").write_text(json.dumps(record))
-    said = dltasks("show", newer)
-    assert said.returncode == 1 and "format 99" in said.stderr and "--upgrade" in said.stderr
-
-
-def test_a_damaged_file_is_refused(trained, tmp_path):
-    model = library.load(trained.bundle)
-    model.export(tmp_path / "damaged.tflite", quantize=model.manifest["config"]["quantize"])
-    content = bytearray((tmp_path / "damaged.tflite").read_bytes())
-    content[5000] ^= 1
-    (tmp_path / "damaged.tflite").write_bytes(content)
-    said = dltasks("show", tmp_path / "damaged.tflite")
-    assert said.returncode == 1 and "damaged" in said.stderr
-
-
-def test_a_full_disk_leaves_the_old_bundle_whole(trained, tmp_path):
-    import resource
-
-    old = copy(trained, tmp_path)
-    before = {each.name: each.read_bytes() for each in old.iterdir()}
-    settings = importlib.import_module(f"data_{trained.task}").SETTINGS | {"epochs": 1}
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    full = tmp_path / "quota"
-    said = dltasks(
-        "train",
-        trained.task,
-        trained.data,
-        "--out",
-        old,
-        *options,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
-    )
-    assert said.returncode == 1 and not full.exists()
-    assert said.stderr.splitlines()[-1].startswith("dltasks: ")
-    assert {each.name: each.read_bytes() for each in old.iterdir()} == before
-
-
-def test_fields_survive_the_bundle(trained):
-    model = library.load(trained.bundle)
-    assert replace(model.task) == model.task
-    plain = {name: value for name, value in vars(model.task).items() if name not in asset_names(model.task)}
-    assert model.manifest["fields"].items() <= json.loads(json.dumps(plain)).items()
-    assert save_assets(model.task) == {
-        name: (trained.bundle / name).read_bytes() for name in save_assets(model.task)
-    }
+def test_missing_data_is_an_error_of_one_line(trained, tmp_path):
+    result = dltasks("evaluate", trained.bundle, tmp_path / "missing")
+    assert result.returncode == 1 and result.stderr.startswith("dltasks: ")
+    assert "missing: no such file" in result.stderr and result.stderr.count("\n") == 1

@@ -1,6 +1,6 @@
-"""Hostile files: small good ones cut, flipped, doubled and lied about, the same for the same kind, number and seed.
+"""Fuzzed files: small good ones cut, flipped, doubled and falsified, reproducible from kind, number and seed.
 
-A case is made anew from its name: make("photo", 17). test_hostile.py runs them; python tests/hostile_runner.py runs more.
+make("photo", 17) makes a case again from its name. test_fuzz.py runs them; tests/fuzz_runner.py runs more.
 """
 
 import gzip
@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import data_summary
-import hostile_bundles
+import fuzz_bundles
 import numpy as np
 import sounds
 from drawings import draw
@@ -24,8 +24,8 @@ from dltasks.data import tables
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
-KINDS = ("photo", "sound", "table", "text", "network", "record", "bundle", "file")
-ENDINGS = {
+KINDS = ("photo", "sound", "table", "text", "network", "manifest", "bundle", "file")
+EXTENSIONS = {
     "photo": (".jpg", ".png", ".webp", ".gif", ".bmp", ".tif"),
     "sound": (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".au"),
     "table": (".csv", ".csv.gz", ".tsv", ".parquet", ".jsonl", ".jsonl.gz"),
@@ -35,133 +35,137 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class Case:
-    """name: by which it is made again. told: what was done. files: by name, the first is the input; a Path is a link
-    to it. base: the bundle that they are laid over.
+    """A fuzzed input.
+
+    Attributes:
+        name: Kind, number and seed, from which it is made again.
+        description: What was done to a good file.
+        files: Contents by name, the input first; a Path is a link to it.
+        base: The bundle that the files are laid over.
     """
 
     name: str
-    told: str
+    description: str
     files: dict[str, bytes | Path]
     base: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.told})"
+        return f"{self.name} ({self.description})"
 
 
 def make(kind: str, number: int, seed: int = 0) -> Case:
-    """The case of this number: first those written by hand, then damaged good ones."""
+    """The case of this number: first those written by hand, then mutated good files."""
     random, name = np.random.default_rng((seed, KINDS.index(kind), number)), f"{kind}/{number}/{seed}"
-    if kind in hostile_bundles.KINDS:
-        return Case(name, *hostile_bundles.make(kind, number, random, damaged))
+    if kind in fuzz_bundles.KINDS:
+        return Case(name, *fuzz_bundles.make(kind, number, random, mutate))
     crafted = CRAFTED[kind]()
     if number < len(crafted):
-        told, content = list(crafted.items())[number]
-        return Case(name, told, {told: content() if callable(content) else content})
+        description, content = list(crafted.items())[number]
+        return Case(name, description, {description: content() if callable(content) else content})
     samples = GOOD[kind]()
-    chosen = list(samples)[number % len(samples)]
-    if chosen.endswith(".gz") and random.random() < 0.7:
-        done, content = damaged(gzip.decompress(samples[chosen]), random, list(samples.values()))
+    sample = list(samples)[number % len(samples)]
+    if sample.endswith(".gz") and random.random() < 0.7:
+        mutations, content = mutate(gzip.decompress(samples[sample]), random, list(samples.values()))
         content = gzip.compress(content, mtime=0)
     else:
-        done, content = damaged(samples[chosen], random, list(samples.values()))
-    file = chosen
+        mutations, content = mutate(samples[sample], random, list(samples.values()))
+    file = sample
     if random.random() < 0.05:
-        file = "renamed" + str(random.choice(ENDINGS[kind]))
-    return Case(name, f"{chosen} as {file}, {done}", {file: content})
+        file = "renamed" + str(random.choice(EXTENSIONS[kind]))
+    return Case(name, f"{sample} as {file}, {mutations}", {file: content})
 
 
-def damaged(content: bytes, random: np.random.Generator, others: list[bytes]) -> tuple[str, bytes]:
-    """What was done to a file, and the file."""
-    told, changed = [], content
+def mutate(content: bytes, random: np.random.Generator, others: list[bytes]) -> tuple[str, bytes]:
+    """Names of the mutations of a file, and the mutated file."""
+    names, mutated = [], content
     for _ in range(int(random.choice([1, 1, 1, 2, 3]))):
-        ways = list(WAYS)
-        way = ways[int(random.integers(len(ways)))]
-        changed = WAYS[way](changed, random, others)
-        told.append(way)
-    return ", ".join(told), changed
+        name = list(MUTATIONS)[int(random.integers(len(MUTATIONS)))]
+        mutated = MUTATIONS[name](mutated, random, others)
+        names.append(name)
+    return ", ".join(names), mutated
 
 
-def _place(content: bytes, random) -> int:
-    """Somewhere; mostly near the start or the end, where headers stand."""
-    part = min(len(content), 400)
-    first, last = [(0, len(content)), (0, part), (len(content) - part, len(content))][
+def _random_offset(content: bytes, random) -> int:
+    """An offset, mostly near the start or the end, where headers are."""
+    edge = min(len(content), 400)
+    first, last = [(0, len(content)), (0, edge), (len(content) - edge, len(content))][
         int(random.choice([0, 1, 1, 2]))
     ]
     return int(random.integers(first, max(first + 1, last)))
 
 
 def _cut(content, random, _):
-    return content[: _place(content, random)]
+    return content[: _random_offset(content, random)]
 
 
-def _beheaded(content, random, _):
-    return content[min(_place(content, random), 64) :]
+def _cut_start(content, random, _):
+    return content[min(_random_offset(content, random), 64) :]
 
 
-def _flips(count: int) -> Callable:
-    def flipped(content, random, _):
+def _flip_bits(count: int) -> Callable:
+    def flip(content, random, _):
         changed = bytearray(content)
         for _ in range(count if content else 0):
-            changed[_place(content, random)] ^= 1 << int(random.integers(8))
+            changed[_random_offset(content, random)] ^= 1 << int(random.integers(8))
         return bytes(changed)
 
-    return flipped
+    return flip
 
 
-def _filled(value: int) -> Callable:
-    def filled(content, random, _):
-        at, length = _place(content, random), int(random.integers(1, 200))
+def _fill(value: int) -> Callable:
+    def fill(content, random, _):
+        at, length = _random_offset(content, random), int(random.integers(1, 200))
         return content[:at] + bytes([value]) * min(length, len(content) - at) + content[at + length :]
 
-    return filled
+    return fill
 
 
-def _number(content, random, _):
-    """Four bytes become a number such as sizes have in lies."""
-    at = _place(content, random)
+def _replace_number(content, random, _):
+    """Replace four bytes by a false size."""
+    at = _random_offset(content, random)
     value = int(random.choice([0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x00FFFFFF, 65536]))
-    told = struct.pack("<I" if random.random() < 0.5 else ">I", value)
-    return content[:at] + told + content[at + 4 :]
+    packed = struct.pack("<I" if random.random() < 0.5 else ">I", value)
+    return content[:at] + packed + content[at + 4 :]
 
 
-def _doubled(content, random, _):
-    at, length = _place(content, random), int(random.integers(1, 2000))
+def _double(content, random, _):
+    at, length = _random_offset(content, random), int(random.integers(1, 2000))
     return content[: at + length] + content[at:]
 
 
-def _left_out(content, random, _):
-    at, length = _place(content, random), int(random.integers(1, 500))
+def _leave_out(content, random, _):
+    at, length = _random_offset(content, random), int(random.integers(1, 500))
     return content[:at] + content[at + length :]
 
 
-def _moved(content, random, _):
-    one, other = sorted((_place(content, random), _place(content, random)))
+def _swap(content, random, _):
+    one, other = sorted((_random_offset(content, random), _random_offset(content, random)))
     return content[:one] + content[other:] + content[one:other]
 
 
-def _spliced(content, random, others):
+def _splice(content, random, others):
     other = others[int(random.integers(len(others)))]
-    return content[: _place(content, random)] + other[_place(other, random) :]
+    return content[: _random_offset(content, random)] + other[_random_offset(other, random) :]
 
 
-def _followed(content, random, others):
+def _append(content, random, others):
     return content + others[int(random.integers(len(others)))]
 
 
-WAYS: dict[str, Callable] = {
+MUTATIONS: dict[str, Callable] = {
     "cut short": _cut,
-    "its beginning lost": _beheaded,
-    "a bit flipped": _flips(1),
-    "8 bits flipped": _flips(8),
-    "60 bits flipped": _flips(60),
-    "zeros in it": _filled(0),
-    "ones in it": _filled(255),
-    "a number replaced": _number,
-    "a stretch doubled": _doubled,
-    "a stretch left out": _left_out,
-    "stretches swapped": _moved,
-    "another file's end": _spliced,
-    "another file behind": _followed,
+    "the start lost": _cut_start,
+    "a bit flipped": _flip_bits(1),
+    "8 bits flipped": _flip_bits(8),
+    "60 bits flipped": _flip_bits(60),
+    "zeros in it": _fill(0),
+    "ones in it": _fill(255),
+    "a number replaced": _replace_number,
+    "a stretch doubled": _double,
+    "a stretch left out": _leave_out,
+    "stretches swapped": _swap,
+    "another file's end": _splice,
+    "another file behind": _append,
 }
 
 
@@ -170,43 +174,43 @@ WAYS: dict[str, Callable] = {
 
 @cache
 def photos() -> dict[str, bytes]:
-    """Good ones of every format that is read."""
+    """Good files of every supported format."""
     drawn = draw("disc", 1)
     with Image.open(SAMPLES / "image/cat.jpg") as opened:
         cat = opened.resize((120, 90))
     exif = Image.Exif()
     exif[0x0112] = 6
-    grey16 = Image.fromarray((np.arange(60 * 50, dtype=np.uint16) * 20).reshape(50, 60))
+    gray16 = Image.fromarray((np.arange(60 * 50, dtype=np.uint16) * 20).reshape(50, 60))
     frames = {"save_all": True, "append_images": [draw("square", 2), draw("stripes", 3)]}
     return {
-        "cat.jpg": _saved(cat, "JPEG"),
-        "turned.jpg": _saved(cat, "JPEG", exif=exif),
-        "progressive.jpg": _saved(cat, "JPEG", progressive=True),
-        "cmyk.jpg": _saved(cat.convert("CMYK"), "JPEG"),
-        "rgb.png": _saved(drawn, "PNG"),
-        "rgba.png": _saved(cat.convert("RGBA"), "PNG", exif=exif),
-        "palette.png": _saved(cat.quantize(16), "PNG", transparency=0),
-        "grey16.png": _saved(grey16, "PNG"),
-        "lossy.webp": _saved(cat, "WEBP"),
-        "lossless.webp": _saved(cat.convert("RGBA"), "WEBP", lossless=True),
-        "moving.webp": _saved(drawn, "WEBP", **frames),
-        "moving.gif": _saved(drawn.quantize(), "GIF", **frames),
-        "rgb.bmp": _saved(drawn, "BMP"),
-        "lzw.tif": _saved(cat, "TIFF", compression="tiff_lzw"),
-        "jpeg.tif": _saved(cat, "TIFF", compression="jpeg"),
-        "float.tif": _saved(cat.convert("F"), "TIFF"),
+        "cat.jpg": _save(cat, "JPEG"),
+        "turned.jpg": _save(cat, "JPEG", exif=exif),
+        "progressive.jpg": _save(cat, "JPEG", progressive=True),
+        "cmyk.jpg": _save(cat.convert("CMYK"), "JPEG"),
+        "rgb.png": _save(drawn, "PNG"),
+        "rgba.png": _save(cat.convert("RGBA"), "PNG", exif=exif),
+        "palette.png": _save(cat.quantize(16), "PNG", transparency=0),
+        "gray16.png": _save(gray16, "PNG"),
+        "lossy.webp": _save(cat, "WEBP"),
+        "lossless.webp": _save(cat.convert("RGBA"), "WEBP", lossless=True),
+        "moving.webp": _save(drawn, "WEBP", **frames),
+        "moving.gif": _save(drawn.quantize(), "GIF", **frames),
+        "rgb.bmp": _save(drawn, "BMP"),
+        "lzw.tif": _save(cat, "TIFF", compression="tiff_lzw"),
+        "jpeg.tif": _save(cat, "TIFF", compression="jpeg"),
+        "float.tif": _save(cat.convert("F"), "TIFF"),
     }
 
 
-def _saved(image: Image.Image, form: str, **options) -> bytes:
+def _save(image: Image.Image, form: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
 
 
 @cache
-def hostile_photos() -> dict[str, bytes]:
-    """Photos that claim to be large, or are, from few bytes."""
+def crafted_photos() -> dict[str, bytes]:
+    """Photos that claim to be large, or unpack to large ones."""
     good = photos()
     jpeg = bytearray(good["cat.jpg"])
     at = jpeg.find(b"\xff\xc0")
@@ -221,38 +225,45 @@ def hostile_photos() -> dict[str, bytes]:
         "a billion pixels.png": png(100_000, 100_000, 2, b"\0" * 1000),
         "none.png": png(0, 0, 2, b""),
         "two billion wide.png": png(2**31 - 1, 1, 2, b"\0" * 100),
-        "a bomb of grey.png": lambda: png(11_000, 11_000, 0, rows=11_001),
+        "a bomb of gray.png": lambda: png(11_000, 11_000, 0, rows=11_001),
         "a bomb with transparency.png": lambda: png(6_500, 6_500, 6, rows=4 * 6_500 + 1),
-        "a bomb of grey and transparency.png": lambda: png(11_000, 11_000, 4, rows=2 * 11_000 + 1),
+        "a bomb of gray and transparency.png": lambda: png(11_000, 11_000, 4, rows=2 * 11_000 + 1),
         "a bomb of 16 bits.png": lambda: png(8_000, 8_000, 0, rows=2 * 8_000 + 1, bits=16),
         "a wide bomb.png": lambda: png(2_000_000, 60, 6, rows=4 * 2_000_000 + 1),
         "chunks of text.png": lambda: with_chunks(b"zTXt", b"key\0\0" + zlib.compress(b"\0" * 50_000_000), 3),
-        "a profile that unpacks.png": lambda: with_chunks(b"iCCP", b"key\0\0" + zlib.compress(b"\0" * 300_000_000), 1),
+        "a profile that unpacks.png": lambda: with_chunks(
+            b"iCCP", b"key\0\0" + zlib.compress(b"\0" * 300_000_000), 1
+        ),
         "a hundred thousand chunks.png": lambda: with_chunks(b"tEXt", b"key\0x", 100_000),
         "large.jpg": bytes(jpeg),
         "large.gif": bytes(gif),
         "large.bmp": bytes(bmp),
         "large.webp": bytes(webp),
-        "a bomb.webp": lambda: _saved(Image.new("RGBA", (7_000, 7_000)), "WEBP", lossless=True, method=0, quality=0),
-        "a bomb.tif": lambda: _saved(Image.new("RGBA", (7_000, 7_000)), "TIFF", compression="tiff_lzw"),
-        "a bomb of numbers.tif": lambda: _saved(Image.new("F", (6_500, 6_500)), "TIFF", compression="tiff_adobe_deflate"),
+        "a bomb.webp": lambda: _save(
+            Image.new("RGBA", (7_000, 7_000)), "WEBP", lossless=True, method=0, quality=0
+        ),
+        "a bomb.tif": lambda: _save(Image.new("RGBA", (7_000, 7_000)), "TIFF", compression="tiff_lzw"),
+        "a bomb of numbers.tif": lambda: _save(
+            Image.new("F", (6_500, 6_500)), "TIFF", compression="tiff_adobe_deflate"
+        ),
         "scans without end.jpg": lambda: scans(5_000),
         "nothing.jpg": b"",
         "one byte.png": b"\x89",
         "text.jpg": b"not a photo" * 50,
-        "a program.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) run\nshowpage\n",
+        "a program.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
+        b"%%EndComments\n(x) run\nshowpage\n",
         "an archive.png": gzip.compress(b"a" * 1000),
-    }  # fmt: skip
+    }
 
 
-def png(width: int, height: int, colours: int, data: bytes = b"", rows: int = 0, bits: int = 8) -> bytes:
-    """A PNG; rows: bytes of each, all zeros."""
+def png(width: int, height: int, colors: int, data: bytes = b"", rows: int = 0, bits: int = 8) -> bytes:
+    """A PNG. rows: bytes of a row, all zeros."""
     if rows:
         packer = zlib.compressobj(1)
         data = b"".join([*(packer.compress(bytes(rows)) for _ in range(height)), packer.flush()])
     else:
         data = zlib.compress(data)
-    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, colors, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
@@ -267,8 +278,8 @@ def with_chunks(name: bytes, data: bytes, count: int) -> bytes:
 
 
 def scans(count: int) -> bytes:
-    """A progressive JPEG of 60 megapixels whose last scan comes again and again."""
-    good = _saved(Image.new("L", (10_000, 6_000)), "JPEG", progressive=True)
+    """A progressive JPEG of 60 megapixels whose last scan is repeated."""
+    good = _save(Image.new("L", (10_000, 6_000)), "JPEG", progressive=True)
     last = good.rfind(b"\xff\xda")
     return good[:last] + good[last:-2] * count + good[-2:]
 
@@ -278,7 +289,7 @@ def scans(count: int) -> bytes:
 
 @cache
 def recordings() -> dict[str, bytes]:
-    """Good ones of every format that is read."""
+    """Good files of every supported format."""
     import soundfile
 
     whistle = sounds.whistle("rise", 1)
@@ -297,40 +308,40 @@ def recordings() -> dict[str, bytes]:
         "one.aiff": (whistle, "AIFF", "PCM_16"),
         "one.au": (whistle, "AU", "PCM_16"),
     }
-    found = {"yes.flac": (SAMPLES / "speech/yes.flac").read_bytes()}
+    files = {"yes.flac": (SAMPLES / "speech/yes.flac").read_bytes()}
     for name, (samples, form, kind) in kinds.items():
         file = io.BytesIO()
         rate = 44_100 if name == "24.wav" else sounds.RATE
         soundfile.write(file, samples, rate, format=form, subtype=kind)
-        found[name] = file.getvalue()
-    return found
+        files[name] = file.getvalue()
+    return files
 
 
 def wav(rate=16_000, channels=1, bits=16, length=None, data=b"\1\0" * 800, form=1) -> bytes:
-    """A WAV file whose header says so."""
+    """A WAV file with this header."""
     block = (channels * bits // 8) & 0xFFFF
-    told = struct.pack("<HHIIHH", form, channels & 0xFFFF, rate, (rate * block) & 0xFFFFFFFF, block, bits)
+    header = struct.pack("<HHIIHH", form, channels & 0xFFFF, rate, (rate * block) & 0xFFFFFFFF, block, bits)
     length = len(data) if length is None else length
-    body = b"WAVEfmt " + struct.pack("<I", 16) + told + b"data" + struct.pack("<I", length) + data
+    body = b"WAVEfmt " + struct.pack("<I", 16) + header + b"data" + struct.pack("<I", length) + data
     return b"RIFF" + struct.pack("<I", (4 + len(body)) & 0xFFFFFFFF) + body
 
 
 @cache
-def hostile_recordings() -> dict[str, bytes]:
-    """Headers that lie, and long recordings in few bytes."""
+def crafted_recordings() -> dict[str, bytes]:
+    """False headers, and long recordings in few bytes."""
     numbers = np.full(1600, np.nan, np.float32).tobytes()
-    found = {f"{rate} hertz.wav": wav(rate) for rate in (0, 1, 1999, 2000, 768_000, 2**31 - 1, 2**32 - 1)}
-    found |= {
+    files = {f"{rate} hertz.wav": wav(rate) for rate in (0, 1, 1999, 2000, 768_000, 2**31 - 1, 2**32 - 1)}
+    files |= {
         f"{count} channels.wav": wav(channels=count, data=b"\1\0" * 4096) for count in (0, 256, 1024, 65_535)
     }
-    found |= {
+    files |= {
         f"{rate} hertz in {count} channels.wav": wav(rate, count, data=b"\1\0" * 9000)
         for rate in (192_000, 768_000)
         for count in (64, 1024)
     }
-    found |= {f"{bits} bits.wav": wav(bits=bits) for bits in (0, 1, 7, 12, 64, 65_535)}
-    found |= {f"form {form}.wav": wav(form=form) for form in (0, 2, 3, 17, 85, 65_534)}
-    return found | {
+    files |= {f"{bits} bits.wav": wav(bits=bits) for bits in (0, 1, 7, 12, 64, 65_535)}
+    files |= {f"form {form}.wav": wav(form=form) for form in (0, 2, 3, 17, 85, 65_534)}
+    return files | {
         "four gigabytes.wav": wav(length=2**32 - 1),
         "odd.wav": wav(data=b"\1" * 801),
         "no samples.wav": wav(data=b""),
@@ -352,7 +363,7 @@ def hostile_recordings() -> dict[str, bytes]:
 
 
 def silent_flac(count: int) -> bytes:
-    """So many samples of silence."""
+    """A FLAC file of `count` silent samples."""
     import soundfile
 
     file = io.BytesIO()
@@ -378,8 +389,8 @@ def _flac_frame(number: int) -> bytes:
 
 def _crc(content: bytes, polynomial: int, bits: int) -> int:
     value, top = 0, 1 << (bits - 1)
-    for each in content:
-        value ^= each << (bits - 8)
+    for byte in content:
+        value ^= byte << (bits - 8)
         for _ in range(8):
             value = ((value << 1) ^ (polynomial if value & top else 0)) & ((1 << bits) - 1)
     return value
@@ -397,17 +408,17 @@ def _flac_length(count: int) -> bytes:
 
 @cache
 def good_tables() -> dict[str, bytes]:
-    """Transactions in every form that is read, an index of photos, and texts with summaries."""
+    """Transactions in every supported format, an index of photos, and texts with summaries."""
     import polars as pl
 
     tomorrow = (SAMPLES / "fraud/tomorrow.csv").read_bytes()
-    labelled = (SAMPLES / "fraud/transactions.csv").read_bytes()
-    frame = pl.read_csv(labelled, try_parse_dates=True).tail(400)
-    lines = labelled.splitlines(keepends=True)
-    pairs = "".join(json.dumps(each) + "\n" for each in data_summary.pairs(20)).encode()
-    found = {
+    labeled = (SAMPLES / "fraud/transactions.csv").read_bytes()
+    frame = pl.read_csv(labeled, try_parse_dates=True).tail(400)
+    lines = labeled.splitlines(keepends=True)
+    pairs = "".join(json.dumps(pair) + "\n" for pair in data_summary.pairs(20)).encode()
+    files = {
         "tomorrow.csv": tomorrow,
-        "labelled.csv": lines[0] + b"".join(lines[-400:]),
+        "labeled.csv": lines[0] + b"".join(lines[-400:]),
         "tomorrow.tsv": tomorrow.replace(b",", b"\t"),
         "tomorrow.csv.gz": gzip.compress(tomorrow, mtime=0),
         "pairs.jsonl": pairs,
@@ -417,20 +428,20 @@ def good_tables() -> dict[str, bytes]:
     for name in ("snappy", "zstd", "uncompressed"):
         file = io.BytesIO()
         frame.write_parquet(file, compression=name)
-        found[f"{name}.parquet"] = file.getvalue()
-    found["tomorrow.jsonl.gz"] = gzip.compress(found["tomorrow.jsonl"], mtime=0)
-    return found
+        files[f"{name}.parquet"] = file.getvalue()
+    files["tomorrow.jsonl.gz"] = gzip.compress(files["tomorrow.jsonl"], mtime=0)
+    return files
 
 
 @cache
-def hostile_tables() -> dict[str, bytes]:
-    """Tables that unpack without end, and cells that are none."""
+def crafted_tables() -> dict[str, bytes]:
+    """Tables that unpack without end, and cells without a meaning."""
     head = b"id,time,customer,terminal,amount,fraud\n"
     row = b"1,2018-08-01 10:00:00,c1,t1,12.5,0\n"
     nested = b"[" * 100_000 + b"]" * 100_000
-    found = {
-        "a bomb.csv.gz": lambda: gzipped(head, b"1," * 500_000, 400),
-        "a bomb of lines.csv.gz": lambda: gzipped(head, b"\n" * 1_000_000, 400),
+    files = {
+        "a bomb.csv.gz": lambda: gzip_repeated(head, b"1," * 500_000, 400),
+        "a bomb of lines.csv.gz": lambda: gzip_repeated(head, b"\n" * 1_000_000, 400),
         "a bomb in a bomb.csv.gz": lambda: gzip.compress(gzip.compress(b"\0" * 10_000_000)),
         "many members.csv.gz": lambda: gzip.compress(b"", mtime=0) * 20_000,
         "a million columns.csv": lambda: b",".join(b"c%d" % i for i in range(1_000_000)) + b"\n1\n",
@@ -438,7 +449,7 @@ def hostile_tables() -> dict[str, bytes]:
         "a long line.csv": head + b"x" * 5_000_000,
         "only commas.csv": b",,,,\n" * 1000,
         "equal names.csv": b"time,time,time\n1,2,3\n",
-        "our own names.csv": b"_file,_row,_moment,_amount,_place,_key\n1,2,3,4,5,6\n",
+        "our own names.csv": b"_file,_row,_moment,_amount,_random_offset,_key\n1,2,3,4,5,6\n",
         "a lone quote.csv": head + b'1,"2018\n' * 1000,
         "quotes in quotes.csv": head + b'"""""""' * 1000 + b"\n",
         "zeros.csv": b"\0" * 5000,
@@ -462,23 +473,23 @@ def hostile_tables() -> dict[str, bytes]:
         "spaces.csv": b" \n \t\r\n" * 100,
         "return.csv": head.replace(b"\n", b"\r") + row.replace(b"\n", b"\r"),
     }
-    for name, cell in HOSTILE_CELLS.items():
-        for place, column in enumerate(("id", "time", "customer", "terminal", "amount", "fraud")):
+    for name, cell in CRAFTED_CELLS.items():
+        for index, column in enumerate(("id", "time", "customer", "terminal", "amount", "fraud")):
             cells = row.strip().split(b",")
-            cells[place] = cell
-            found[f"{column} is {name}.csv"] = (
+            cells[index] = cell
+            files[f"{column} is {name}.csv"] = (
                 head + row + b",".join(cells) + b"\n" + row.replace(b"1,", b"2,", 1)
             )
-    return found | parquets()  # fmt: skip
+    return files | parquets()
 
 
-def gzipped(head: bytes, part: bytes, count: int) -> bytes:
-    """A .gz of a text and a part that comes again and again."""
+def gzip_repeated(head: bytes, part: bytes, count: int) -> bytes:
+    """A .gz of a text and a part repeated `count` times."""
     packer = zlib.compressobj(9, wbits=31)
     return b"".join([packer.compress(head), *(packer.compress(part) for _ in range(count)), packer.flush()])
 
 
-HOSTILE_CELLS = {
+CRAFTED_CELLS = {
     "nothing": b"",
     "huge": b"1e308",
     "beyond all": b"1e400",
@@ -502,7 +513,7 @@ HOSTILE_CELLS = {
 
 @cache
 def parquets() -> dict[str, bytes]:
-    """Columns of kinds that no table of transactions has, and many rows in few bytes."""
+    """Column types that no table of transactions has, and many rows in few bytes."""
     import polars as pl
 
     frames = {
@@ -520,12 +531,12 @@ def parquets() -> dict[str, bytes]:
             {"time": pl.Datetime("us")}
         ),
     }
-    found = {}
+    files = {}
     for name, frame in frames.items():
         file = io.BytesIO()
         frame.write_parquet(file)
-        found[f"{name}.parquet"] = file.getvalue()
-    return found
+        files[f"{name}.parquet"] = file.getvalue()
+    return files
 
 
 # --- texts
@@ -533,11 +544,12 @@ def parquets() -> dict[str, bytes]:
 
 @cache
 def good_texts() -> dict[str, bytes]:
-    """Texts in every form that is read."""
+    """Texts in every supported format."""
     text = (SAMPLES / "summary/abstract.txt").read_text(encoding="utf-8")
     marked = (SAMPLES / "summary/lighthouse.md").read_bytes()
-    paragraphs = "".join(f"<p>{each}</p>" for each in [text] * 2)
-    page = f"<!doctype html><html><head><title>a</title></head><body><main><h1>b</h1>{paragraphs}</main></body></html>"
+    paragraphs = "".join(f"<p>{paragraph}</p>" for paragraph in [text] * 2)
+    head = "<!doctype html><html><head><title>a</title></head>"
+    page = f"{head}<body><main><h1>b</h1>{paragraphs}</main></body></html>"
     return {
         "abstract.txt": text.encode(),
         "lighthouse.md": marked,
@@ -548,8 +560,8 @@ def good_texts() -> dict[str, bytes]:
 
 
 @cache
-def hostile_texts() -> dict[str, bytes]:
-    """What regular expressions and parsers take long over."""
+def crafted_texts() -> dict[str, bytes]:
+    """Texts that slow regular expressions and parsers down."""
     long = {
         "lines": "\n",
         "spaces": " ",
@@ -585,11 +597,12 @@ def hostile_texts() -> dict[str, bytes]:
         "controls": "\x01\x02\x1b[31m",
         "nothing wide": "\u200b\u202e",
     }
-    found = {}
-    for name, each in long.items():
-        for ending in (".txt", ".md"):
-            found[f"{name}{ending}"] = ("So it began. " + each * (60_000 // len(each)) + " end").encode()
-    found["links that end.md"] = ("[a](b)   " * 40 + "x").encode()
+    texts = {}
+    for name, text in long.items():
+        for extension in (".txt", ".md"):
+            repeated = text * (60_000 // len(text))
+            texts[f"{name}{extension}"] = f"So it began. {repeated} end".encode()
+    texts["links that end.md"] = ("[a](b)   " * 40 + "x").encode()
     tags = {
         "b": "<b>",
         "div": "<div>",
@@ -598,12 +611,12 @@ def hostile_texts() -> dict[str, bytes]:
         "comment": "<!-- ",
         "entity": "&a;",
     }
-    for name, each in tags.items():
-        found[f"nested {name}.html"] = ("<html><body>" + each * 8_000 + "text of it. " * 50).encode()
+    for name, tag in tags.items():
+        texts[f"nested {name}.html"] = ("<html><body>" + tag * 8_000 + "text of it. " * 50).encode()
     entities = "<!DOCTYPE html [<!ENTITY a 'aaaaaaaaaa'>" + "".join(
         f"<!ENTITY {b} '{f'&{a};' * 10}'>" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
     )
-    return found | {
+    return texts | {
         "entities.html": (entities + "]><html><body><p>&i;</p></body></html>").encode(),
         "an attribute.html": b"<html><body><p a='" + b"x" * 300_000 + b"'>text</p></body></html>",
         "outside.html": b"<!doctype html SYSTEM 'file:///etc/passwd'><html><p>text of it</p></html>",
@@ -614,14 +627,14 @@ def hostile_texts() -> dict[str, bytes]:
         "all bytes.txt": bytes(range(1, 256)) * 100,
         "nothing.txt": b"",
         "a mark.txt": b"\xef\xbb\xbf",
-    }  # fmt: skip
+    }
 
 
 GOOD = {"photo": photos, "sound": recordings, "table": good_tables, "text": good_texts}
 CRAFTED = {
-    "photo": hostile_photos,
-    "sound": hostile_recordings,
-    "table": hostile_tables,
-    "text": hostile_texts,
+    "photo": crafted_photos,
+    "sound": crafted_recordings,
+    "table": crafted_tables,
+    "text": crafted_texts,
 }
-assert {each for known in ENDINGS["table"] for each in (known,)} <= set(tables.EXTENSIONS)
+assert set(EXTENSIONS["table"]) <= set(tables.EXTENSIONS)

@@ -1,0 +1,1 @@
+from dltasks.tasks.toy.task import ToyTask as TASK  # noqa: F401
