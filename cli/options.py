@@ -89,7 +89,7 @@ def third_party_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def with_known(*, labels: str | None, mean: Any, std: Any, **arguments: Any) -> Any:
-        return function(known={"labels": read_labels(labels), "mean": mean, "std": std}, **arguments)
+        return function(third_party={"labels": read_labels(labels), "mean": mean, "std": std}, **arguments)
 
     return apply(
         with_known,

@@ -105,7 +105,7 @@ def command(
             scored.print(format, alerts_only)
         scored.print_summary()
 
-    loaded = load_model(model, threshold, reasons)
+    loaded = load_model(model or "cards", threshold, reasons)
     scorer = Scorer(loaded, parse_budget(budget) if budget else None, threads, output)
     sources: list[Any] = [sys.stdin.buffer.read() if table == "-" else table for table in tables]
     earlier = list(history) or None

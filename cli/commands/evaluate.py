@@ -22,7 +22,7 @@ from dltasks.cli.grouping import GroupedCommand, option
 @options.threads
 @options.third_party_options
 def command(
-    model: str, data: str, split: str | None, known: dict[str, Any], threads: int | None, as_json: bool
+    model: str, data: str, split: str | None, third_party: dict[str, Any], threads: int | None, as_json: bool
 ) -> None:
     """Evaluate MODEL on DATA, laid out as for training. The predictions are those of its .tflite, the same
     as on a phone.
@@ -34,7 +34,7 @@ def command(
     import dltasks
     from dltasks.cli.progress import TerminalProgress
 
-    bundle = dltasks.load(model, **known)
+    bundle = dltasks.load(model, **third_party)
     with TerminalProgress() as progress:
         evaluation = bundle.evaluate(data, split, threads, progress)
     if as_json:

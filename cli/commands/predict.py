@@ -32,7 +32,7 @@ def command(model: str, **arguments: Any) -> None:
 def predict_and_write(
     model: str,
     inputs: Sequence[str],
-    known: dict[str, Any],
+    third_party: dict[str, Any],
     threads: int | None,
     form: str | None,
     top_k: int | None,
@@ -46,7 +46,7 @@ def predict_and_write(
     from dltasks import registry
     from dltasks.errors import ModelError
 
-    bundle: Any = dltasks.load(model, **known)
+    bundle: Any = dltasks.load(model, **third_party)
     model_task = registry.task_name(bundle.task)
     if task and model_task != task:
         raise ModelError(f"{model}: a model for {model_task}, not for {task}; dltasks predict takes any")

@@ -6,7 +6,9 @@ python docs/pictures/draw_run.py
 import os
 import pty
 import shlex
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -22,23 +24,27 @@ COMMANDS = (
 WIDTH = 100
 """Columns of the terminal."""
 
-MAX_LINES = 8
+MAX_LINES = 4
 """Lines of a command's output that are drawn; the rest is an ellipsis."""
 
 
 def run(command: str) -> str:
     """The output of a command of dltasks on a terminal of WIDTH columns, with its ANSI codes."""
-    chunks: list[bytes] = []
-
-    def read(descriptor: int) -> bytes:
-        chunks.append(os.read(descriptor, 1 << 16))
-        return b""
-
-    os.environ["COLUMNS"] = str(WIDTH)
-    arguments = shlex.split(command)[1:]
-    status = pty.spawn([sys.executable, "-m", "dltasks", *arguments], read, lambda descriptor: b"")
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"{command}: failed")
+    terminal, output = pty.openpty()
+    arguments = [sys.executable, "-m", "dltasks", *shlex.split(command)[1:]]
+    environment = os.environ | {"COLUMNS": str(WIDTH)}
+    process = subprocess.Popen(
+        arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+    )
+    os.close(output)
+    chunks = []
+    # Linux raises EIO where the other end of a terminal is closed.
+    with suppress(OSError):
+        while chunk := os.read(terminal, 1 << 16):
+            chunks.append(chunk)
+    os.close(terminal)
+    if process.wait():
+        raise SystemExit(f"{command}: exit code {process.returncode}")
     return b"".join(chunks).decode()
 
 
