@@ -85,14 +85,14 @@ def apply(function: Callable[..., Any], decorators: Sequence[Decorator]) -> Call
 
 
 def third_party_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that describe a third-party .tflite; the command gets `known`, for dltasks.load."""
+    """Adds the options that describe a third-party .tflite; the command gets `third_party`, for dltasks.load."""
 
     @wraps(function)
-    def with_known(*, labels: str | None, mean: Any, std: Any, **arguments: Any) -> Any:
+    def with_third_party(*, labels: str | None, mean: Any, std: Any, **arguments: Any) -> Any:
         return function(third_party={"labels": read_labels(labels), "mean": mean, "std": std}, **arguments)
 
     return apply(
-        with_known,
+        with_third_party,
         (
             option(
                 "--labels",
