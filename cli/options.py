@@ -85,7 +85,7 @@ def apply(function: Callable[..., Any], decorators: Sequence[Decorator]) -> Call
 
 
 def third_party_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that describe a third-party .tflite; the command gets `third_party`, for dltasks.load."""
+    """Adds the options that describe a third-party .tflite, which come as `third_party`, for dltasks.load."""
 
     @wraps(function)
     def with_third_party(*, labels: str | None, mean: Any, std: Any, **arguments: Any) -> Any:

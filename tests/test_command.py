@@ -307,6 +307,7 @@ def test_a_quantization_mode_below_the_minimum_agreement_is_refused_and_the_next
     assert "nothing was written; try --quantize dynamic" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["none", "weight-int8", "dynamic", "int8"])
 def test_every_quantization_mode_is_written_and_smaller_than_the_float32_weights(tmp_path, trained, mode):
     out = tmp_path / "x.tflite"

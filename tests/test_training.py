@@ -65,6 +65,7 @@ CAN_MOUNT = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CAN_MOUNT, reason="no small disk can be made here")
 def test_a_run_on_a_full_disk_resumes_when_there_is_room(tmp_path, tmp_path_factory):
     unbroken = train_once("image", "image", tmp_path_factory)

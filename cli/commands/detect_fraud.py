@@ -93,8 +93,9 @@ def command(
       dltasks detect-fraud today.parquet -m runs/fraud --state fraud.sqlite --budget 9/day -o scored.csv
     """
     _check_usage(tables, state, labels, out, budget, threshold, as_json, as_csv)
+    import dltasks
     from dltasks.tasks.fraud.budget import parse_budget
-    from dltasks.tasks.fraud.scoring import ScoredTable, Scorer, load_model
+    from dltasks.tasks.fraud.scoring import ScoredTable, Scorer, configure
 
     format = "json" if as_json else "csv" if as_csv else "lines"
 
@@ -105,7 +106,7 @@ def command(
             scored.print(format, alerts_only)
         scored.print_summary()
 
-    loaded = load_model(model or "cards", threshold, reasons)
+    loaded = configure(dltasks.load(model or "cards"), threshold, reasons)
     scorer = Scorer(loaded, parse_budget(budget) if budget else None, threads, output)
     sources: list[Any] = [sys.stdin.buffer.read() if table == "-" else table for table in tables]
     earlier = list(history) or None

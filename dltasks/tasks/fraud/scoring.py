@@ -12,7 +12,6 @@ import click
 import numpy as np
 import polars as pl
 
-import dltasks
 from dltasks.data import tables
 from dltasks.data.batch import Batch
 from dltasks.data.columns import concat
@@ -169,11 +168,10 @@ class Scorer:
         return ScoredTable(self.model.name, scoring_input, predictions)
 
 
-def load_model(name: str, threshold: float | None, with_reasons: bool) -> Any:
+def configure(model: Any, threshold: float | None, with_reasons: bool) -> Any:
     """The model with this threshold, if any, and with or without reasons. Raises ModelError."""
-    model = dltasks.load(name)
     if not isinstance(model.task, FraudTask):
-        raise ModelError(f"{name}: not a model of transactions")
+        raise ModelError(f"{model.name}: not a model of transactions")
     task = replace(model.task, with_reasons=with_reasons)
     if threshold is not None:
         task = replace(task, threshold=threshold)
