@@ -1,6 +1,5 @@
 """The quarantine of a data set: a folder beside it for what a fix removes, and a list to restore it."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Container, Iterable
@@ -10,7 +9,7 @@ from typing import Any
 
 from dltasks.doctor.findings import Finding, Location
 from dltasks.errors import DataError
-from dltasks.files import atomic_path, os_errors_as
+from dltasks.files import atomic_path, hash_bytes, os_errors_as
 
 LIST_FILE = "list.jsonl"
 """File of a quarantine with one JSON object a line for each moved file, the latest last."""
@@ -141,7 +140,7 @@ def _rewrite(path: Path, rows: set[int], root: Path, folder: Path, reason: str, 
     target = _unused_path(folder / original)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(path, target)
-    quarantined, sha256 = str(target.relative_to(folder)), hashlib.sha256(content).hexdigest()
+    quarantined, sha256 = str(target.relative_to(folder)), hash_bytes(content)
     _append(folder, Moved(original, quarantined, reason, tuple(sorted(rows)), sha256))
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
@@ -176,7 +175,7 @@ def _restore_file(moved: Moved, root: Path, folder: Path) -> str | None:
     if not _exists(quarantined):
         return None if original.exists() else f"{quarantined}: missing, so it can't be put back"
     if moved.sha256 is not None and original.exists():
-        if hashlib.sha256(original.read_bytes()).hexdigest() != moved.sha256:
+        if hash_bytes(original.read_bytes()) != moved.sha256:
             return f"{original}: changed since; the original is {quarantined}: {RESOLVE_CONFLICT}"
     elif original.exists():
         return (

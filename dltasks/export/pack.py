@@ -1,6 +1,5 @@
 """Pack a .tflite that is a bundle in itself: standard metadata, and a zip of its other files at the end."""
 
-import hashlib
 import json
 from typing import Any
 
@@ -8,6 +7,7 @@ from dltasks.bundle import card
 from dltasks.bundle.storage import AUTHOR, CARD_FILE, MANIFEST_FILE, append_files
 from dltasks.export.parity import PARITY_FILE, Parity
 from dltasks.fields import save_assets
+from dltasks.files import hash_bytes
 from dltasks.litert import golden, metadata
 from dltasks.litert.runtime import Arrays, Runtime
 from dltasks.task import Task
@@ -44,11 +44,11 @@ def _description(name: str, model: bytes, manifest: dict[str, Any]) -> dict[str,
     return {
         "name": name,
         "description": f"A network for the task {manifest['task']}; see {CARD_FILE} in the zip at the end.",
-        "version": hashlib.sha256(model).hexdigest()[:12],
+        "version": hash_bytes(model)[:12],
         "author": f"{AUTHOR} {manifest['versions']['dltasks']}",
         "license": f"that of the data; see {CARD_FILE}",
     }
 
 
 def _hash_entry(content: bytes) -> dict[str, object]:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return {"bytes": len(content), "sha256": hash_bytes(content)}

@@ -1,6 +1,5 @@
 """Write the bundle of a trained network: its files, manifest and card."""
 
-import hashlib
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from dltasks import registry
 from dltasks._version import __version__
 from dltasks.bundle import card
 from dltasks.bundle.manifest import FORMAT_VERSION
-from dltasks.bundle.storage import CARD_FILE, MANIFEST_FILE, STREAM_FILE
+from dltasks.bundle.storage import CARD_FILE, MANIFEST_FILE, MODEL_FILE, STREAM_FILE
 from dltasks.data.columns import concat, failed_indices, take
 from dltasks.errors import TrainingError
 from dltasks.evaluation.results import Evaluation
@@ -24,7 +23,7 @@ from dltasks.export.parity import PARITY_FILE, Parity, check_parity, measure_par
 from dltasks.export.runners import keras_runner
 from dltasks.export.streaming import to_streaming_tflite
 from dltasks.fields import asset_names, save_assets
-from dltasks.files import atomic_folder_in, os_errors_as, write_json
+from dltasks.files import atomic_folder_in, hash_bytes, os_errors_as, write_json
 from dltasks.litert import golden
 from dltasks.litert.runtime import Runtime
 from dltasks.parallel import parallel_map
@@ -32,9 +31,6 @@ from dltasks.progress import Progress
 from dltasks.protocols import Streams, hooks_of, signatures_of
 from dltasks.task import Task
 from dltasks.training.dataset import Dataset
-
-MODEL_FILE = "model.tflite"
-"""File of a bundle that predicts."""
 
 MAX_HELD_OUT = 10_000
 """Maximum number of test examples whose indices are recorded, to compare exported files on."""
@@ -175,7 +171,7 @@ def _save_assets(task: Task, folder: Path) -> None:
 def _hashes(folder: Path) -> dict[str, str]:
     """The sha256 of each file."""
     paths = sorted(path for path in folder.iterdir() if path.is_file())
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {path.name: hash_bytes(path.read_bytes()) for path in paths}
 
 
 def _manifest(

@@ -45,24 +45,7 @@ def train(
     progress: Progress | None = None,
     **settings: Any,
 ) -> None:
-    """Train the task's network on `source`, and write a bundle to the folder `out`.
-
-    A run that is interrupted after its first epoch still writes its best.
-
-    Args:
-        task: name of the task.
-        source: the data set.
-        out: folder of the bundle.
-        config: the settings to start from; the task's own by default.
-        resume: resume the interrupted run that was to write `out`.
-        data_description: text for the model card.
-        inspect: inspect the data first, and raise DataError where a finding would end the training or spoil
-            its scores.
-        progress: gets a line for each epoch.
-        settings: fields of the config that replace its values.
-
-    Raises DataError, TrainingError, ModelError, ExportError, MissingExtraError.
-    """
+    """Train the task's network on `source` and write a bundle to `out`: see dltasks.train."""
     started = time.monotonic()
     require_extra()
     task_class, out = registry.find_task(task), Path(out)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from dltasks.errors import ConfigError, ModelError, TrainingError
+from dltasks.errors import ConfigError, ModelError, TrainingError, first_line
 from dltasks.task import LoadPretrained
 
 STAGE_WIDTHS = (32, 64, 128, 256)
@@ -116,7 +116,7 @@ def download_application(name: str) -> keras.Model:
             network = constructor(include_top=False, weights="imagenet", pooling="avg")
     except Exception as error:  # Keras raises plain Exceptions for failed downloads
         raise TrainingError(
-            f"--backbone {name} could not be downloaded ({_first_line(error)}); offline, "
+            f"--backbone {name} could not be downloaded ({first_line(error)}); offline, "
             "use --backbone objects, --backbone none, or the path of a .keras file"
         ) from error
     return include_preprocessing(network, module.preprocess_input)
@@ -143,7 +143,7 @@ def load_backbone(path: Path) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds of errors for a damaged zip
-        raise ModelError(f"{path}: not a Keras model that loads safely ({_first_line(error)})") from error
+        raise ModelError(f"{path}: not a Keras model that loads safely ({first_line(error)})") from error
     if "backbone" in [layer.name for layer in model.layers]:
         return _copy_as_float32(model.get_layer("backbone"))
     dense = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
@@ -185,7 +185,3 @@ def _copy_as_float32(backbone: keras.Model) -> keras.Model:
     copy.set_weights(backbone.get_weights())
     copy.name = "backbone"
     return copy
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

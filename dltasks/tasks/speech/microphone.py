@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dltasks.errors import DataError, MissingExtraError
+from dltasks.errors import DataError, MissingExtraError, first_line
 from dltasks.progress import Progress
 from dltasks.tasks.speech.audio import resample
 
@@ -40,7 +40,7 @@ def read_samples(
         with stream:
             yield from resample(read_queue(blocks, device, device_rate, progress), device_rate, sample_rate)
     except (sounddevice.PortAudioError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise DataError(
             f"{_device_name(device)}: can't be opened ({reason}); list the microphones with --devices"
         ) from error
