@@ -174,7 +174,7 @@ def attempt_case(attempt, case: fuzz.Case, target: Path) -> tuple[str, str]:
         ending = "refused" if refused else "answered", ""
     except DltasksError as error:
         ending = ("failed", f"not one line: {error}") if "\n" in str(error).strip() else ("refused", "")
-        if "crashes" in str(error):
+        if "breaks down" in str(error):
             ending = "refused as LiteRT crashes", ""
         if memory := _memory_error(error):
             ending = "failed", f"out of memory: {memory!r}"

@@ -248,11 +248,11 @@ def test_wrong_usage_leaves_with_2(arguments):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"epochs": "three"}, "epochs is 'three'; it must be a whole number"),
-        ({"epochs": 2.5}, "epochs is 2.5; it must be a whole number"),
-        ({"epochs": True}, "epochs is True; it must be a whole number"),
-        ({"balance": "yes"}, "balance is 'yes'; it must be true or false"),
-        ({"time_limit": "5"}, "time_limit is '5'; it must be a number"),
+        ({"epochs": "three"}, "epochs is 'three'; expected a whole number"),
+        ({"epochs": 2.5}, "epochs is 2.5; expected a whole number"),
+        ({"epochs": True}, "epochs is True; expected a whole number"),
+        ({"balance": "yes"}, "balance is 'yes'; expected true or false"),
+        ({"time_limit": "5"}, "time_limit is '5'; expected a number"),
         ({"sise": 64}, "no setting 'sise'"),
     ],
 )
@@ -271,7 +271,7 @@ def test_settings_of_a_wrong_type_are_refused(tmp_path, settings, message):
         (["show", "nothing"], "no model 'nothing'"),
         (["export", "nothing"], "no model 'nothing'"),
         (["train", "image", "nowhere", "--out", "o"], "nowhere: no such file or folder"),
-        (["train", "image", "samples", "--out", "tests"], "tests: there already, and not a bundle"),
+        (["train", "image", "samples", "--out", "tests"], "tests: already exists and is not a bundle"),
         (
             ["train", "--config-from", "nothing", "samples", "--out", "o"],
             "neither a bundled model nor a bundle",

@@ -46,7 +46,8 @@ def check(step: str, code: int, stdout: str, stderr: str) -> None:
     assert code == 0 and "Traceback" not in stderr, f"{step}: {stderr}"
     if not step.startswith("dltasks "):
         return
-    assert stdout or re.search("^dltasks train | > | --out | -o ", step), step
+    # The summary of an inspection is a message: it goes to standard error.
+    assert stdout or re.search("^dltasks (train|doctor) | > | --out | -o ", step), step
     if "--json" in step:
         assert all(json.loads(line) for line in stdout.splitlines()), step
 

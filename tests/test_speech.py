@@ -142,7 +142,7 @@ def remove_clips(path):
     [
         (lambda path: make_silent(path / "rise"), "all 8 clips of 'rise' are silent (below -65 dBFS)"),
         (make_one_speaker, "clips from too few speakers"),
-        (remove_clips, "no recordings in folders of their own"),
+        (remove_clips, "no recordings in class folders"),
     ],
 )
 def test_training_on_a_bad_folder_is_refused_in_one_line(tmp_path, corrupt, message):

@@ -86,7 +86,7 @@ def test_a_streaming_file_detects_the_same_as_the_bundle(trained_speech, tmp_pat
     for key in ("time_seconds", "command"):
         assert [detection[key] for detection in in_windows] == [detection[key] for detection in in_chunks]
     refused = dltasks("recognize", "-m", out, YES)
-    assert refused.returncode == 1 and "a step of a stream at a time" in refused.stderr
+    assert refused.returncode == 1 and "takes a stream in chunks, not whole inputs" in refused.stderr
 
 
 @pytest.mark.parametrize("length, chunk_size", [(13_120, 1600), (19_840, 4800)])
@@ -174,7 +174,7 @@ def test_a_bundle_listens_in_chunks_and_its_single_file_in_windows(trained_speec
     assert len(in_chunks) > 0
     assert [d.time_seconds for d in in_chunks] == [d.time_seconds for d in in_windows]
     assert bundle.manifest["stream_parity"]["agreement"] == 1.0
-    assert f"{bundle.manifest['stream_parity']['latency']:.2f} ms a piece" in (
+    assert f"{bundle.manifest['stream_parity']['latency']:.2f} ms per chunk" in (
         trained_speech / "README.md"
     ).read_text(encoding="utf-8")
     damaged = shutil.copytree(trained_speech, tmp_path / "damaged")

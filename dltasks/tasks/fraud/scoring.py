@@ -117,12 +117,10 @@ class Scorer:
 
     def score_with_history(self, sources: list[Any], history: list[Any] | None) -> bool:
         """Score a table after its history; whether a row could not be scored. Raises DataError."""
-        earlier = None
-        if history:
-            earlier = self._parse_history(history)
-        elif self.model.task.pipeline.layout.entities:
-            click.echo("note: without --history or --state, earlier transactions are unknown", err=True)
+        earlier = self._parse_history(history) if history else None
         scoring_input = load_scoring_input(sources, self.model.task, earlier)
+        if not history and self.model.task.pipeline.layout.entities:
+            click.echo("note: without --history or --state, earlier transactions are unknown", err=True)
         self.output(self._score(scoring_input))
         return _report_problems(scoring_input.problems)
 
