@@ -20,7 +20,7 @@ import soundfile
 from measure import COMMAND, Process, measure_process, write_results
 
 import dltasks
-from dltasks.evaluation.metrics import poisson, wilson
+from dltasks.evaluation.metrics import poisson_interval, wilson_interval
 from dltasks.tasks.speech.detector import Detection
 from dltasks.tasks.speech.synthetic_stream import (
     DetectionCounts,
@@ -108,8 +108,8 @@ def _report(counts: DetectionCounts, words: int, process: Process, hours: float)
 
 def _row(name: str, spoken: int, hits: int, false_alarms: int, hours: float) -> tuple[str, ...]:
     missed = spoken - hits
-    low, high = wilson(missed, spoken)
-    least, most = (value / hours for value in poisson(false_alarms))
+    low, high = wilson_interval(missed, spoken)
+    least, most = (value / hours for value in poisson_interval(false_alarms))
     fraction = f"{missed / max(1, spoken):.1%} [{low:.1%}, {high:.1%}]"
     interval = f"[{least:.1f}, {most:.1f}]"
     return name, str(spoken), str(hits), str(missed), fraction, str(false_alarms), interval

@@ -18,7 +18,7 @@ from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image, ImageOps
 
 import dltasks
-from dltasks.evaluation.metrics import wilson
+from dltasks.evaluation.metrics import wilson_interval
 from dltasks.tasks.image import pixels
 
 
@@ -73,7 +73,7 @@ def compare(path: Path, task, photos: list[Path], load, ours: np.ndarray) -> tup
             for category in classifier.classify(image).classifications[0].categories:
                 row[category.index] = category.score
     same = int((theirs.argmax(axis=1) == ours.argmax(axis=1)).sum())
-    low, high = wilson(same, len(photos))
+    low, high = wilson_interval(same, len(photos))
     difference = np.abs(theirs - ours).max(axis=1).mean()
     return f"{same / len(photos):.1%}", f"{low:.1%} to {high:.1%}", f"{difference:.6f}"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from measure import COMMAND, measure_process, write_results
 
-from dltasks.evaluation.metrics import wilson
+from dltasks.evaluation.metrics import wilson_interval
 
 MAX_EPOCHS = 200
 """Maximum number of epochs of the tutorial."""
@@ -81,7 +81,7 @@ def main() -> None:
         tutorial = measure_process([sys.executable, "-c", TUTORIAL, f"{folder}/data", *settings])
     theirs = json.loads(tutorial.output)
     score = json.loads(ours.output)["scores"]["accuracy"]
-    low, high = wilson(round(theirs["accuracy"] * count), count)
+    low, high = wilson_interval(round(theirs["accuracy"] * count), count)
     result = {
         "dltasks": score | {"seconds": ours.wall, "epochs": manifest["training"]["epochs"], "config": config},
         "tutorial": {

@@ -126,10 +126,10 @@ def config_from_arguments(task: str, arguments: Sequence[str]) -> Any:
         parameters = [*options, *(caller.command.get_params(caller) if caller else ())]
         known = [name for parameter in parameters for name in parameter.opts if name.startswith("-")]
         raise click.NoSuchOption(error.option_name, possibilities=known, ctx=caller) from error
-    return with_overrides(config(), set_options(context.params))
+    return with_overrides(config(), given_options(context.params))
 
 
-def set_options(values: dict[str, Any]) -> dict[str, Any]:
+def given_options(values: dict[str, Any]) -> dict[str, Any]:
     """The options that were set, of those that `setting_options` made."""
     return {name: value for name, value in values.items() if value not in (None, ())}
 

@@ -22,13 +22,12 @@ def hint(name: str, known: Iterable[str]) -> str:
 
 def check_model(name: str) -> None:
     """Raises ModelError, with a suggestion, where `name` is neither a bundled model nor an existing path."""
-    from dltasks.bundle import storage
+    from dltasks.bundle.load import unknown_model
+    from dltasks.bundle.storage import find_bundle
     from dltasks.errors import ModelError
 
-    if storage.find_bundle(name) is None and not Path(name).exists():
-        known = storage.bundled_names()
-        advice = hint(name, known) or f"bundled models: {', '.join(known) or 'none'}"
-        raise ModelError(f"no model {name!r}; {advice} (a bundle folder or a .tflite file will do too)")
+    if find_bundle(name) is None and not Path(name).exists():
+        raise ModelError(unknown_model(name, Path(name)))
 
 
 class ModelName(click.ParamType):

@@ -120,7 +120,7 @@ def prediction(function: Callable[..., Any]) -> Callable[..., Any]:
     def with_form(*, as_json: bool, as_csv: bool, **arguments: Any) -> Any:
         if as_json and as_csv:
             raise click.UsageError("--json or --csv, not both")
-        return function(form="json" if as_json else "csv" if as_csv else None, **arguments)
+        return function(output_format="json" if as_json else "csv" if as_csv else None, **arguments)
 
     return apply(
         with_form,

@@ -43,15 +43,15 @@ def _read_list(path: str) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def write_predictions(model: str, predictions: Predictions, form: str | None) -> int:
+def write_predictions(model: str, predictions: Predictions, output_format: str | None) -> int:
     """Write predictions to standard output as they come; the number of inputs that failed.
 
     form: "json", "csv", or None for lines (a table on a terminal). Failures go to standard error;
     in JSON they are objects in their place.
     """
-    if form == "json":
+    if output_format == "json":
         return _write_json(model, predictions)
-    write = _CsvWriter() if form == "csv" else _write_table if sys.stdout.isatty() else _write_line
+    write = _CsvWriter() if output_format == "csv" else _write_table if sys.stdout.isatty() else _write_line
     failures = 0
     for source, prediction in predictions:
         if isinstance(prediction, DltasksError):

@@ -131,7 +131,7 @@ def quantized_cases(name: str | Path, data: Any) -> list[BenchmarkCase]:
 
     data: see calibration_of_bundle. Raises ModelError, ExportError, MissingExtraError.
     """
-    from dltasks.export.calibration import calibration_of_bundle
+    from dltasks.export.calibration_data import calibration_of_bundle
     from dltasks.export.convert import to_tflite
     from dltasks.export.networks import load_network
 

@@ -24,7 +24,7 @@ def find_task(name: str) -> Any:
 
 
 def import_network(name: str) -> ModuleType:
-    """The module `network` of the task with this name, which defines its Keras layers."""
+    """The module `network` of the task with this name; importing it registers the task's Keras layers."""
     return importlib.import_module(f"{tasks.__name__}.{name}.network")
 
 

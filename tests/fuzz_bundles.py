@@ -610,7 +610,7 @@ def ours() -> dict[str, bytes]:
 
 def exported(model: bytes, inside: dict[str, bytes], manifest: dict) -> bytes:
     """A .tflite as dltasks writes them, with its hashes."""
-    manifest = {k: v for k, v in manifest.items() if k != "files"} | {"form": "litert"}
+    manifest = {k: v for k, v in manifest.items() if k != "files"} | {"export_format": "litert"}
     members = {name: _hash_entry(content) for name, content in inside.items()}
     manifest = {"model": _hash_entry(model), "members": members} | manifest
     return append_files(model, {"bundle.json": json.dumps(manifest).encode(), **inside})

@@ -304,7 +304,7 @@ def test_a_keras_file_runs_no_code_of_its_own(tmp_path):
     import keras
 
     from dltasks.export.networks import load_network
-    from dltasks.tasks.image import network
+    from dltasks.tasks.image import backbones
 
     owned = tmp_path / "owned"
     code = f"lambda x: (open({str(owned)!r}, 'w'), x)[1]"
@@ -436,7 +436,9 @@ def test_the_command_refuses_the_nastiest_files_in_one_line(command, name, tmp_p
         assert result.returncode in (0, 1) and not result.stderr.count("\n") > 1
     else:
         assert result.returncode == 1 and result.stdout == ""
-        errors = [line for line in result.stderr.splitlines() if not line.startswith("note: without --history")]
+        errors = [
+            line for line in result.stderr.splitlines() if not line.startswith("note: without --history")
+        ]
         assert len(errors) == 1, result.stderr
         assert name in result.stderr
     assert [file.name for file in tmp_path.iterdir()] == [name]

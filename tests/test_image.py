@@ -199,7 +199,7 @@ def test_evaluate_reports_labels_that_do_not_match(tmp_path, trained):
 
 
 def test_training_crops_grow_with_the_run():
-    from dltasks.tasks.image.schedule import crop_size
+    from dltasks.tasks.image.crop_size import crop_size
 
     config = TASK.config(size=112)
     assert [crop_size(config, completed) for completed in (0, 0.4, 0.75, 1)] == [64, 80, 96, 96]

@@ -8,18 +8,18 @@ from dltasks.evaluation.results import evaluate_classification
 
 
 def test_wilson_interval_of_8_in_10():
-    low, high = metrics.wilson(8, 10)
+    low, high = metrics.wilson_interval(8, 10)
     assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)
 
 
 def test_wilson_interval_of_none_and_of_all_stays_within_0_to_1():
-    assert metrics.wilson(0, 20)[0] == 0.0 and metrics.wilson(20, 20)[1] == 1.0
-    assert metrics.wilson(0, 0) == (0.0, 1.0)
+    assert metrics.wilson_interval(0, 20)[0] == 0.0 and metrics.wilson_interval(20, 20)[1] == 1.0
+    assert metrics.wilson_interval(0, 0) == (0.0, 1.0)
 
 
 def test_poisson_interval_of_zero_and_of_ten():
-    assert metrics.poisson(0) == (0.0, pytest.approx(3.69, abs=0.05))
-    assert metrics.poisson(10) == (pytest.approx(4.80, abs=0.02), pytest.approx(18.39, abs=0.02))
+    assert metrics.poisson_interval(0) == (0.0, pytest.approx(3.69, abs=0.05))
+    assert metrics.poisson_interval(10) == (pytest.approx(4.80, abs=0.02), pytest.approx(18.39, abs=0.02))
 
 
 def test_equal_error_rate_of_scores_that_separate_the_classes_is_zero():
@@ -59,7 +59,7 @@ def test_top_k_contains_the_k_most_probable_classes():
 
 def test_bootstrap_interval_of_a_mean_is_close_to_the_normal_interval():
     values = np.random.default_rng(1).normal(5, 1, 400)
-    low, high = metrics.bootstrap(lambda rows: values[rows].mean(), 400)
+    low, high = metrics.bootstrap_interval(lambda rows: values[rows].mean(), 400)
     assert low == pytest.approx(values.mean() - 0.098, abs=0.02)
     assert high == pytest.approx(values.mean() + 0.098, abs=0.02)
 
@@ -69,7 +69,7 @@ def test_bootstrap_interval_of_a_calibration_error_contains_the_error():
     confidence = random.uniform(0.3, 1, 2000)
     hits = random.uniform(size=2000) < confidence
     error = metrics.expected_calibration_error(confidence, hits)
-    low, high = metrics.bootstrap(
+    low, high = metrics.bootstrap_interval(
         lambda rows: metrics.expected_calibration_error(confidence[rows], hits[rows]), 2000, maximum=1
     )
     assert 0 <= low <= error <= high < 0.05

@@ -10,7 +10,7 @@ from dltasks.cli.grouping import GroupedCommand
 @options.model("objects")
 @options.prediction
 @options.top_k
-def command(inputs, third_party, threads, form, top_k, model):
+def command(inputs, third_party, threads, output_format, top_k, model):
     """Classify each photo: its most probable labels and their probabilities.
 
     INPUT is a photo (JPEG, PNG, WebP, GIF, BMP or TIFF), a folder of photos, @LIST (a text file with one
@@ -22,4 +22,4 @@ def command(inputs, third_party, threads, form, top_k, model):
     """
     from dltasks.cli.commands.predict import predict_and_write
 
-    predict_and_write(model or "objects", inputs, third_party, threads, form, top_k, "image")
+    predict_and_write(model or "objects", inputs, third_party, threads, output_format, top_k, "image")

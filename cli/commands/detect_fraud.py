@@ -88,9 +88,8 @@ def command(
     earlier runs with the same --state.
 
     \b
-    Examples:
-      dltasks detect-fraud tomorrow.csv --history transactions.csv --alerts
-      dltasks detect-fraud today.parquet -m runs/fraud --state fraud.sqlite --budget 9/day -o scored.csv
+    dltasks detect-fraud tomorrow.csv --history transactions.csv --alerts
+    dltasks detect-fraud today.parquet -m runs/fraud --state fraud.sqlite --budget 9/day -o scored.csv
     """
     _check_usage(tables, state, labels, out, budget, threshold, as_json, as_csv)
     import dltasks

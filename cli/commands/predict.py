@@ -34,7 +34,7 @@ def predict_and_write(
     inputs: Sequence[str],
     third_party: dict[str, Any],
     threads: int | None,
-    form: str | None,
+    output_format: str | None,
     top_k: int | None,
     task: str | None = None,
 ) -> None:
@@ -56,7 +56,7 @@ def predict_and_write(
     predictions = output.with_progress_bar(
         bundle.iter_predictions(sources, threads), lambda: sum(map(_estimate_count, sources))
     )
-    if output.write_predictions(bundle.name, predictions, form):
+    if output.write_predictions(bundle.name, predictions, output_format):
         sys.exit(1)
 
 

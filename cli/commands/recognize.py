@@ -10,7 +10,7 @@ from dltasks.cli.grouping import GroupedCommand
 @options.model("commands")
 @options.prediction
 @options.top_k
-def command(inputs, third_party, threads, form, top_k, model):
+def command(inputs, third_party, threads, output_format, top_k, model):
     """Print the command in each clip: labels with their probabilities.
 
     INPUT is a recording (WAV, FLAC, OGG, MP3 or AIFF, of any sample rate and number of channels), a folder of
@@ -23,4 +23,4 @@ def command(inputs, third_party, threads, form, top_k, model):
     """
     from dltasks.cli.commands.predict import predict_and_write
 
-    predict_and_write(model or "commands", inputs, third_party, threads, form, top_k, "speech")
+    predict_and_write(model or "commands", inputs, third_party, threads, output_format, top_k, "speech")

@@ -83,7 +83,7 @@ def _rows(bundle: Any) -> Iterator[tuple[str, str]]:
 
 def _score_rows(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
     evaluation = manifest.get("evaluation") or {}
-    if "form" in manifest and evaluation:
+    if "export_format" in manifest and evaluation:
         yield (
             "scores",
             "of the bundle's model.tflite; run dltasks evaluate for those of this file",

@@ -72,7 +72,7 @@ class Bundle:
     @property
     def is_streaming(self) -> bool:
         """Whether its .tflite file takes a stream in chunks, not whole inputs."""
-        return self.manifest.get("form") == "streaming"
+        return self.manifest.get("export_format") == "streaming"
 
     def streaming_runtime(self) -> Runtime | None:
         """Runs the file that takes a stream in chunks; None if there is none. Raises ModelError."""
@@ -105,7 +105,7 @@ def load_bundle(
         return _load_file(path, overrides)
     folder = find_bundle(name)
     if folder is None:
-        raise ModelError(_unknown_model(str(name), path))
+        raise ModelError(unknown_model(str(name), path))
     manifest = read_manifest(folder)
     with os_errors_as(ModelError, folder):
         model = read_verified(folder, MODEL_FILE, manifest)
@@ -113,7 +113,8 @@ def load_bundle(
     return Bundle(folder.name, folder, task, manifest, _load_runtime(model, task, manifest, folder))
 
 
-def _unknown_model(name: str, path: Path) -> str:
+def unknown_model(name: str, path: Path) -> str:
+    """The message for a model that is neither bundled nor at this path, with the nearest name."""
     if path.is_dir():
         return f"{name}: no bundle here (no {MANIFEST_FILE}); train one with dltasks train"
     names = bundled_names()
@@ -157,7 +158,7 @@ def load_task(manifest: dict[str, Any], read: Callable[[str], bytes], path: Path
 def _load_runtime(model: bytes, task: Task, manifest: dict[str, Any], path: Path) -> Runtime:
     """Runs the network of a bundle. Raises ModelError if its inputs and outputs are not those of the task."""
     runtime = Runtime(model)
-    is_streaming = manifest.get("form") == "streaming"
+    is_streaming = manifest.get("export_format") == "streaming"
     shape_error = runtime.streaming_shape_error if is_streaming else runtime.shape_error
     if error := shape_error(task.tensor_shapes()):
         raise ModelError(

@@ -110,7 +110,7 @@ class Manifest(TypedDict):
         files: sha256 of each file of a bundle folder.
         model: Hash of the network in an exported .tflite file.
         members: Hashes of the files in its zip.
-        form: Format of an exported file.
+        export_format: Format of an exported file.
         held_out: Indices of the test examples in the data as it was read.
         stream_parity: Parity of stream.tflite.
     """
@@ -132,7 +132,7 @@ class Manifest(TypedDict):
     files: NotRequired[dict[str, str]]
     model: NotRequired[HashEntry]
     members: NotRequired[dict[str, HashEntry]]
-    form: NotRequired[str]
+    export_format: NotRequired[str]
     held_out: NotRequired[list[int]]
     stream_parity: NotRequired[ParityEntry]
 

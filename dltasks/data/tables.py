@@ -212,7 +212,7 @@ def _unzip(content: bytes, name: str) -> bytes:
 
 def _from_csv(content: bytes, name: str) -> pl.DataFrame:
     if b"\0" in content[:4096]:
-        raise DataError(f"{name}: neither CSV in UTF-8 nor Parquet")
+        raise DataError(f"{name}: contains NUL bytes; expected CSV or JSON Lines in UTF-8, or Parquet")
     separator = _detect_separator(content)
     width = _first_row(content).count(separator) + 1
     if width > MAX_COLUMNS:

@@ -77,18 +77,18 @@ def ignored_file_findings(files: LabeledFiles, has_data: Callable[[Path], bool])
             "misnamed files",
             WARNING,
             len(misnamed),
-            f"{len(misnamed):,} {kind.many} or more are ignored, as their names or folders do not say what "
-            "they are",
+            f"{count_of(len(misnamed), kind.one, kind.many)} ignored: the name has no known extension, or the file is "
+            "not in a class folder",
             f"move them into a folder of their class, with names like 1{kind.suffix}",
             tuple(relative_name(path, root) for path in misnamed),
         )
     if others:
-        predicate = "files that are" if len(others) > 1 else "file that is"
+        predicate = f"files are not {kind.many}" if len(others) > 1 else f"file is not a {kind.one}"
         yield Finding(
             "ignored files",
             NOTE,
             len(others),
-            f"{len(others):,} {predicate} not {kind.many} in a class folder",
+            f"{len(others):,} {predicate} in a class folder",
             "no action needed",
             tuple(relative_name(path, root) for path in others),
         )

@@ -12,7 +12,7 @@ MIN_PROBABILITY = 1e-7
 """Smallest probability whose logarithm counts."""
 
 
-def wilson(hits: float, count: int) -> tuple[float, float]:
+def wilson_interval(hits: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a proportion (Wilson, 1927): `hits` of `count`."""
     if not count:
         return 0.0, 1.0
@@ -23,7 +23,7 @@ def wilson(hits: float, count: int) -> tuple[float, float]:
     return max(0.0, float(center - margin)), min(1.0, float(center + margin))
 
 
-def poisson(count: int) -> tuple[float, float]:
+def poisson_interval(count: int) -> tuple[float, float]:
     """The 95 % interval of the mean of a Poisson distribution, from one observed count.
 
     Byar's approximation of the exact interval (Breslow and Day, Statistical Methods in Cancer Research II,
@@ -101,7 +101,7 @@ def _cumulative_weights(
     return positives[ends], negatives[ends]
 
 
-def bootstrap(
+def bootstrap_interval(
     measure: Callable[[np.ndarray], float | np.ndarray],
     count: int,
     maximum: float | np.ndarray = np.inf,

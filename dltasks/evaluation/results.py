@@ -130,7 +130,7 @@ def evaluate_classification(
 
 def proportion(hits: int, count: int) -> Score:
     """A proportion with its Wilson interval."""
-    return Score(hits / count if count else 0.0, *metrics.wilson(hits, count), count)
+    return Score(hits / count if count else 0.0, *metrics.wilson_interval(hits, count), count)
 
 
 def hourly_rate(events: int, hours: float, count: int) -> Score:
@@ -141,7 +141,7 @@ def hourly_rate(events: int, hours: float, count: int) -> Score:
         hours: Time in which they occurred.
         count: Number of examples within that time.
     """
-    low, high = metrics.poisson(events)
+    low, high = metrics.poisson_interval(events)
     return Score(events / hours, low / hours, high / hours, count)
 
 
@@ -167,7 +167,9 @@ def _bootstrapped_scores(
     maxima = {"log_loss": np.inf}
     return {
         name: Score(
-            measure(np.arange(count)), *metrics.bootstrap(measure, count, maxima.get(name, 1.0)), count
+            measure(np.arange(count)),
+            *metrics.bootstrap_interval(measure, count, maxima.get(name, 1.0)),
+            count,
         )
         for name, measure in measures.items()
     }
@@ -188,7 +190,7 @@ def _class_scores(class_names: Sequence[str], counts: np.ndarray) -> dict[str, d
 
 def _f1(value: float, hits: int, union: int) -> Score:
     """F1 = 2 J / (1 + J) grows with the Jaccard index J = hits / union, hence its interval from Wilson's."""
-    low, high = metrics.wilson(hits, union)
+    low, high = metrics.wilson_interval(hits, union)
     return Score(value, 2 * low / (1 + low), 2 * high / (1 + high), union)
 
 

@@ -8,7 +8,7 @@ from dltasks.bundle.load import Bundle
 from dltasks.bundle.storage import MANIFEST_FILE
 from dltasks.config import AUTO, QUANTIZATION_MODES
 from dltasks.errors import ExportError
-from dltasks.export.calibration import CalibrationData, calibration_of_bundle
+from dltasks.export.calibration_data import CalibrationData, calibration_of_bundle
 from dltasks.export.convert import to_saved_model, to_tflite
 from dltasks.export.held_out import HeldOut, ModelOutputs, run_and_score
 from dltasks.export.latency import compare_latencies
@@ -169,7 +169,7 @@ def _write_tflite(
     """Write the packed .tflite, and its whole comparison beside it."""
     omitted = ("files", "stream_parity", "held_out")
     manifest = {name: value for name, value in bundle.manifest.items() if name not in omitted}
-    manifest |= {"parity": parity.summary(), "form": options.format}
+    manifest |= {"parity": parity.summary(), "export_format": options.format}
     with os_errors_as(ExportError, out), atomic_path(out) as path:
         path.write_bytes(pack_tflite(bundle.name, model, manifest, bundle.task, held_out.inputs, parity))
         write_json(out.with_name(f"{out.stem}.{PARITY_FILE}"), parity.to_json())

@@ -24,9 +24,7 @@ from dltasks.training.checkpoints import (
     weights_path,
 )
 from dltasks.training.dataset import Dataset
-
-WARM_UP = 0.1
-"""Fraction of a run over which the learning rate rises; after it the learning rate falls linearly to zero."""
+from dltasks.training.learning_rate import learning_rate_factor
 
 PREFETCHED_BATCHES = 3
 """Number of batches prepared ahead of their use."""
@@ -123,11 +121,11 @@ class TrainingLoop:
             load_checkpoint(self.model, weights_path(self.folder, state.epoch))
             self.progress.log(f"resuming after epoch {state.epoch}")
         else:
-            self.validate()
+            self.finish_epoch()
         try:
             while state.epoch < self.epochs and not self.is_over():
                 self.train_epoch()
-                self.validate()
+                self.finish_epoch()
         except KeyboardInterrupt:
             state.interrupted = True
             self.progress.log(f"interrupted; the best epoch so far, {state.best_epoch}, is used")
@@ -188,10 +186,10 @@ class TrainingLoop:
                 targets = {name: augmented[name] for name in targets}
             yield inputs, targets
 
-    def validate(self) -> None:
+    def finish_epoch(self) -> None:
         """Score the validation split, and save all that a resumed run needs.
 
-        The record names the epochs, so it is written after their checkpoints.
+        The state refers to checkpoints by their epoch, so it is written last.
         """
         state, folder = self.state, self.folder
         metrics = self.validation_metrics()
@@ -231,13 +229,6 @@ class TrainingLoop:
             f"validation {monitor} {metrics[monitor]:.4f}{' (best)' if is_best else ''}  "
             f"{last['examples_per_second']:.0f} examples/s  {format_duration(left)} left"
         )
-
-
-def learning_rate_factor(completed: float) -> float:
-    """Fraction of the peak learning rate after this fraction (0 to 1) of the run."""
-    if completed < WARM_UP:
-        return max(0.05, completed / WARM_UP)
-    return max(0.001, (1 - completed) / (1 - WARM_UP))
 
 
 def prefetch(items: Iterator[Any], count: int) -> Iterator[Any]:

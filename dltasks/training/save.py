@@ -15,7 +15,7 @@ from dltasks.bundle.storage import CARD_FILE, MANIFEST_FILE, MODEL_FILE, STREAM_
 from dltasks.data.columns import concat, failed_indices, take
 from dltasks.errors import TrainingError
 from dltasks.evaluation.results import Evaluation
-from dltasks.export.calibration import CalibrationData, calibration_of_training
+from dltasks.export.calibration_data import CalibrationData, calibration_of_training
 from dltasks.export.convert import to_tflite
 from dltasks.export.held_out import run_and_score
 from dltasks.export.networks import NETWORK_FILE, save_network

@@ -110,7 +110,7 @@ def _bootstrap_scores(
     maxima = [np.inf if name in ("money_saved", "log_loss") else 1.0 for name in values]
     lows, highs = map(
         np.atleast_1d,
-        metrics.bootstrap(measure_sample, cards, np.array(maxima), minimum=np.array(minima)),
+        metrics.bootstrap_interval(measure_sample, cards, np.array(maxima), minimum=np.array(minima)),
     )
     return {
         name: Score(float(value), float(low), float(high), len(is_fraud))

@@ -54,7 +54,10 @@ def resolve_label_delay(frame: pl.DataFrame, layout: Layout, config: FraudConfig
 def assign_splits(
     frame: pl.DataFrame, layout: Layout, parser: TimeParser, config: FraudConfig, delay: int
 ) -> tuple[np.ndarray, TimeSplit | None, list[str]]:
-    """Splits, periods or None, and notes."""
+    """Assign each row to train, test or NO_SPLIT; the validation split is held out of train later.
+
+    Returns the split names, the periods (None where the table is not split by time), and notes for the user.
+    """
     has_periods = any((config.train_from, config.train_to, config.test_from, config.test_to))
     if has_periods and not layout.time:
         raise ConfigError(
@@ -147,7 +150,7 @@ def split_by_time(timestamps: np.ndarray, time_split: TimeSplit) -> np.ndarray:
 
 
 def read_split_column(values: Sequence[str | None]) -> np.ndarray:
-    """The splits that a column of the table names; other words than train, val and test are NO_SPLIT."""
+    """The splits that a column of the table names; names that SPLIT_NAMES does not know are NO_SPLIT."""
     names = {value: SPLIT_NAMES.get(str(value).lower(), NO_SPLIT) for value in set(values)}
     return np.array([names[value] for value in values], "<U5")
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers, ops
 
 from dltasks.tasks.image.config import ImageConfig
-from dltasks.tasks.image.schedule import crop_size
+from dltasks.tasks.image.crop_size import crop_size
 
 # Each layer takes and returns a batch of pixels as float32, 0 to 255.
 

@@ -75,7 +75,7 @@ def _equal_error_rate(probabilities: np.ndarray, is_class: np.ndarray) -> Score:
         return metrics.equal_error_rate(probabilities[rows], sample)
 
     value = measure(np.arange(len(is_class)))
-    low, high = metrics.bootstrap(measure, len(is_class), 1.0)
+    low, high = metrics.bootstrap_interval(measure, len(is_class), 1.0)
     return Score(value, float(low), float(high), int(is_class.sum()))
 
 
@@ -107,8 +107,8 @@ def describe_limitations(task: Any) -> str:
 def _table_row(point: OperatingPoint) -> str:
     hours = point["hours"]
     budget = f"{point['budget_per_hour']:g}{' (chosen)' if point['chosen'] else ''}"
-    low, high = (value / hours for value in metrics.poisson(point["false_alarms"]))
-    least, most = metrics.wilson(point["missed"], point["commands"])
+    low, high = (value / hours for value in metrics.poisson_interval(point["false_alarms"]))
+    least, most = metrics.wilson_interval(point["missed"], point["commands"])
     missed = point["missed"] / max(1, point["commands"])
     return (
         f"| {budget} | {point['false_alarms'] / hours:.2f} | {low:.2f} to {high:.2f} | "

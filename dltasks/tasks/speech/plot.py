@@ -5,7 +5,7 @@ from io import BytesIO
 
 import numpy as np
 
-from dltasks.evaluation.metrics import poisson, wilson
+from dltasks.evaluation.metrics import poisson_interval, wilson_interval
 from dltasks.tasks.speech.detector import OperatingPoint
 
 MIN_FALSE_ALARMS = 0.01
@@ -21,8 +21,8 @@ def plot_operating_points(points: Sequence[OperatingPoint]) -> bytes:
     for point in points:
         misses = 100 * point["missed"] / max(1, point["commands"])
         alarms = max(point["false_alarms"] / point["hours"], MIN_FALSE_ALARMS)
-        alarm_bounds = [value / point["hours"] for value in poisson(point["false_alarms"])]
-        miss_bounds = [100 * value for value in wilson(point["missed"], point["commands"])]
+        alarm_bounds = [value / point["hours"] for value in poisson_interval(point["false_alarms"])]
+        miss_bounds = [100 * value for value in wilson_interval(point["missed"], point["commands"])]
         axes.errorbar(
             [alarms],
             [misses],

@@ -67,7 +67,7 @@ def _percent(score: Score) -> str:
 
 def with_intervals(values: np.ndarray) -> list[Score]:
     """The mean of each column of values (texts, columns) with its bootstrap interval."""
-    low, high = metrics.bootstrap(lambda rows: values[rows].mean(axis=0), len(values), 1.0)
+    low, high = metrics.bootstrap_interval(lambda rows: values[rows].mean(axis=0), len(values), 1.0)
     columns = zip(values.mean(axis=0), np.atleast_1d(low), np.atleast_1d(high), strict=True)
     return [Score(float(mean), float(lower), float(upper), len(values)) for mean, lower, upper in columns]
 
