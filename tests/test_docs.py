@@ -17,7 +17,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINKING_PAGES = [*pages.PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md"))]
 
 
-@pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.name)
+SLOW_PAGES = {"export.md", "image.md", "speech.md", "summary.md"}
+"""Guides that train several models."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page.name in SLOW_PAGES else (), id=page.name)
+        for page in pages.PAGES
+    ],
+)
 def test_the_code_blocks_of_a_page_run_in_order_without_a_network(page, tmp_path):
     steps = pages.steps(page)
     folder = tmp_path / "data"
@@ -89,3 +99,11 @@ def test_the_first_command_of_the_readme_installs_and_classifies_a_sample_correc
 def test_ci_runs_exactly_the_command_of_the_readme_that_runs_the_tests():
     command = (ROOT / ".ci/run").read_text().splitlines()[-2].removesuffix(" &&")
     assert "pytest" in command and f"```sh\n{command}\n" in README
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=ENVIRONMENT)
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "site/api/index.html").is_file()

@@ -50,7 +50,9 @@ def kill(process: subprocess.Popen, seconds: float) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, 1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_a_run_killed_at_any_moment_resumes_to_the_same_result(trained, tmp_path, seed):
     moment = random.Random(seed)
     out = tmp_path / "killed"

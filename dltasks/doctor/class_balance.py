@@ -77,8 +77,8 @@ def ignored_file_findings(files: LabeledFiles, has_data: Callable[[Path], bool])
             "misnamed files",
             WARNING,
             len(misnamed),
-            f"{count_of(len(misnamed), kind.one, kind.many)} ignored: the name has no known extension, or the "
-            "file is not in a class folder",
+            f"{count_of(len(misnamed), kind.one, kind.many)} ignored: the name has no known extension, or "
+            "the file is not in a class folder",
             f"move them into a folder of their class, with names like 1{kind.suffix}",
             tuple(relative_name(path, root) for path in misnamed),
         )
