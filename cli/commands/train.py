@@ -165,7 +165,7 @@ def _train(
             data_description=description,
             inspect=inspect,
             progress=progress,
-            **config_options.set_options(settings),
+            **config_options.given_options(settings),
         )
     evaluation = bundle.manifest["evaluation"]
     if as_json:
