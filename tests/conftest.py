@@ -42,8 +42,11 @@ from dltasks import registry, tasks  # noqa: E402 - imports numpy, whose threads
 COMMAND = [sys.executable, "-m", "dltasks.cli.main"]
 TOY_COMMAND = [sys.executable, str(ROOT / "tests/with_toy.py")]
 TASKS = [*registry.task_names(), "toy"]
-GROUPED_FILES = {f"test_{task}": f"test_{task}" for task in TASKS} | {"test_interruptions": "toy"}
-"""Files whose tests share a training, and their groups."""
+GROUPED_FILES = {f"test_{task}": f"test_{task}" for task in TASKS} | {
+    "test_interruptions": "toy",
+    "test_metadata": "test_metadata",
+}
+"""Files whose tests share a training or an export, and their groups."""
 
 REPEATED_FILES = ("test_command", "test_contract")
 """Files whose tests are repeated for the training of each task."""

@@ -339,6 +339,11 @@ def test_a_saved_model_has_named_inputs_and_outputs(trained, tmp_path):
     assert (out / "assets.extra" / "bundle.json").is_file()
 
 
+@pytest.mark.parametrize(
+    "trained",
+    [pytest.param(task, marks=() if task in ("fraud", "toy") else pytest.mark.slow) for task in TASKS],
+    indirect=True,
+)
 def test_auto_tries_every_quantization_mode(trained, tmp_path):
     out = tmp_path / "auto.tflite"
     loose = ["--min-agreement", 0.5, "--max-score-drop", 1, "--prefer", "size"]

@@ -17,8 +17,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINKING_PAGES = [*pages.PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md"))]
 
 
-SLOW_PAGES = {"export.md", "image.md", "speech.md", "summary.md"}
-"""Guides that train several models."""
+SLOW_PAGES = {"command-line.md", "export.md", "image.md", "speech.md", "summary.md"}
+"""Pages that train several models."""
 
 
 @pytest.mark.parametrize(
