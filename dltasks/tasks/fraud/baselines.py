@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +11,6 @@ from dltasks.data.batch import Batch, Splits
 from dltasks.evaluation.results import Table
 from dltasks.litert.runtime import Arrays
 from dltasks.tasks.fraud.metrics import evaluate
-
-if TYPE_CHECKING:  # the task imports this module
-    from dltasks.tasks.fraud.task import FraudTask
 
 MAX_TRAINING_ROWS = 100_000
 """Maximum number of training transactions; exact trees take minutes beyond."""
@@ -38,9 +35,7 @@ class Baseline:
     predict: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def compare_baselines(
-    task: "FraudTask", inputs: Arrays, examples: Batch, splits: Splits
-) -> tuple[Table, ...]:
+def compare_baselines(task: Any, inputs: Arrays, examples: Batch, splits: Splits) -> tuple[Table, ...]:
     """A table of the installed baselines; none without one, or without frauds and others to test on."""
     baselines = [baseline for baseline in BASELINES if find_spec(baseline.module)]
     fraud = examples.labels.fraud
@@ -63,7 +58,7 @@ def compare_baselines(
     return (Table(title, ("method", *(name.replace("_", " ") for name in SCORES)), tuple(rows)),)
 
 
-def feature_matrix(task: "FraudTask", inputs: Arrays, rows: np.ndarray) -> np.ndarray:
+def feature_matrix(task: Any, inputs: Arrays, rows: np.ndarray) -> np.ndarray:
     """float32 (count, columns): the features, and one-hot categories."""
     columns = [np.asarray(inputs["features"][rows])] if "features" in inputs else []
     if "category_ids" in inputs:

@@ -1,7 +1,7 @@
 """Fits of a trained network to the validation examples: its trees, its calibration, and error quantiles."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,9 +12,6 @@ from dltasks.tasks.fraud.config import FraudConfig
 from dltasks.tasks.fraud.layers import EPSILON
 from dltasks.tasks.fraud.trees import BoostedTrees
 
-if TYPE_CHECKING:  # the task imports this module
-    from dltasks.tasks.fraud.task import FraudTask
-
 PRIOR_SLOPES = (0.2, 0.8)
 """Weights of the log-odds of the ensemble and of the trees, which the validation examples adjust."""
 
@@ -24,9 +21,7 @@ ANOMALY_THRESHOLD = 0.999
 BATCH_SIZE = 8192
 
 
-def calibrate(
-    task: "FraudTask", network: Any, config: FraudConfig, encoded: Arrays, examples: Batch
-) -> "FraudTask":
+def calibrate(task: Any, network: Any, config: FraudConfig, encoded: Arrays, examples: Batch) -> Any:
     """The task once the network is fitted to the validation examples, which `encoded` holds too."""
     if task.unsupervised:
         quantiles = error_quantiles(network, encoded)

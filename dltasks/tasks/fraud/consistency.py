@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dltasks.tasks.fraud.layout import Layout
 from dltasks.tasks.fraud.split import TimeSplit
 from dltasks.tasks.fraud.times import TimeParser
 from dltasks.validation import type_error
-
-if TYPE_CHECKING:  # the task imports this module
-    from dltasks.tasks.fraud.task import FraudTask
 
 FIELD_TYPES = {"layout": Layout, "time_parser": TimeParser, "time_split": TimeSplit | None}
 """Classes whose fields are saved as plain objects."""
@@ -20,16 +17,16 @@ FIELD_TYPES = {"layout": Layout, "time_parser": TimeParser, "time_split": TimeSp
 class Rule:
     """An inconsistency. applies: whether a task has it. message: what it is."""
 
-    applies: Callable[["FraudTask"], object]
+    applies: Callable[[Any], object]
     message: str
 
 
-def _lacks_card(task: "FraudTask") -> bool:
+def _lacks_card(task: Any) -> bool:
     needs_card = task.history_length > 0 or task.exclude_known_fraud
     return needs_card and not task.pipeline.layout.card
 
 
-def _has_repeated_value(task: "FraudTask") -> bool:
+def _has_repeated_value(task: Any) -> bool:
     return any(len(set(values)) < len(values) for values in task.vocabularies.values())
 
 
@@ -56,7 +53,7 @@ RULES = (
 """Inconsistencies between fields that are valid by themselves."""
 
 
-def find_inconsistency(task: "FraudTask") -> str:
+def find_inconsistency(task: Any) -> str:
     """What is inconsistent in the fields of a task; empty where nothing is."""
     for name, kind in FIELD_TYPES.items():
         if error := type_error(getattr(task, name), kind, f"its field {name}"):

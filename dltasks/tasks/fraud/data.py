@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,9 +22,6 @@ from dltasks.tasks.fraud.parsing import RowProblem, TypedTable, parse_columns
 from dltasks.tasks.fraud.split import TimeSplit
 from dltasks.tasks.fraud.times import DAY, SECOND, TimeParser, infer_time_parser, parse_duration
 from dltasks.tasks.fraud.transactions import Transactions, TransactionTable, build_table
-
-if TYPE_CHECKING:  # the task imports this module
-    from dltasks.tasks.fraud.task import FraudTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +143,7 @@ def load_training_examples(source: Any, config: FraudConfig) -> Batch:
     return _to_batch(replace(table, splits=splits), indices, splits[indices], notes, source)
 
 
-def load_labeled_examples(source: Any, task: "FraudTask") -> Batch:
+def load_labeled_examples(source: Any, task: Any) -> Batch:
     """Labeled transactions to evaluate a trained model on. Raises DataError."""
     where = tables.source_name(source)
     frame = tables.read_table(source)
@@ -174,7 +171,7 @@ def load_labeled_examples(source: Any, task: "FraudTask") -> Batch:
     return _to_batch(table, np.arange(frame.height), splits if has_test else None, notes, source)
 
 
-def load_scoring_input(source: Any, task: "FraudTask", history: pl.DataFrame | None = None) -> ScoringInput:
+def load_scoring_input(source: Any, task: Any, history: pl.DataFrame | None = None) -> ScoringInput:
     """Transactions with or without labels.
 
     history: typed earlier transactions, which only feed the features. Raises DataError.
@@ -187,7 +184,7 @@ def load_scoring_input(source: Any, task: "FraudTask", history: pl.DataFrame | N
     return ScoringInput(Transactions(indices, table), rows, typed.original, typed.problems)
 
 
-def parse_for_model(source: Any, task: "FraudTask") -> TypedTable:
+def parse_for_model(source: Any, task: Any) -> TypedTable:
     """The rows of a source that a trained model can use, and the problems of the others. Raises DataError."""
     pipeline = task.pipeline
     frame = tables.read_table(source)

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from dltasks.litert.runtime import Arrays, Run
 from dltasks.tasks.fraud.features import FeaturePipeline
-
-if TYPE_CHECKING:  # the task imports this module
-    from dltasks.tasks.fraud.task import FraudTask
 
 ORDER_PAIRS = 2
 """Pairs of orders, one the reverse of the other, in which groups of features are added."""
@@ -30,7 +27,7 @@ HISTORY = "history"
 Predict = Callable[[Arrays], np.ndarray]
 
 
-def explain_risky(task: "FraudTask", risks: np.ndarray, encoded: Arrays, run: Run) -> np.ndarray:
+def explain_risky(task: Any, risks: np.ndarray, encoded: Arrays, run: Run) -> np.ndarray:
     """Phrases, object (count,), for transactions riskier than the average; None for the others.
 
     Of an unsupervised model, e / (1 + e) of the unbounded error e stands for a probability.

@@ -1,25 +1,22 @@
 """Description of a model of transactions: its tensors, and the limitations in its card."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dltasks.litert.metadata import TensorDescription
 from dltasks.task import Description
 from dltasks.tasks.fraud.times import DAY
 
-if TYPE_CHECKING:  # the task imports this module
-    from dltasks.tasks.fraud.task import FraudTask
-
 PARITY_SAMPLE_SIZE = 10_000
 """Number of examples that an exported file is compared on; frauds are few."""
 
 
-def describe(task: "FraudTask") -> Description:
+def describe(task: Any) -> Description:
     """The description of a trained task."""
     return Description(_describe_tensors(task), limitations(task), parity_sample_size=PARITY_SAMPLE_SIZE)
 
 
-def _describe_tensors(task: "FraudTask") -> dict[str, TensorDescription]:
+def _describe_tensors(task: Any) -> dict[str, TensorDescription]:
     features = ", ".join(feature.name for feature in task.pipeline.features)
     categories = ", ".join(task.vocabularies)
     texts = {
@@ -33,7 +30,7 @@ def _describe_tensors(task: "FraudTask") -> dict[str, TensorDescription]:
     return {name: TensorDescription(text) for name, text in texts.items()}
 
 
-def limitations(task: "FraudTask") -> str:
+def limitations(task: Any) -> str:
     """Markdown for the card."""
     pipeline = task.pipeline
     layout = pipeline.layout
@@ -64,7 +61,7 @@ _UNSUPERVISED = (
 )
 
 
-def _supervised(task: "FraudTask") -> str:
+def _supervised(task: Any) -> str:
     return (
         f"Without a budget, an alert is a probability of {task.threshold:g} or more. Intervals are "
         "bootstrapped over cards. Card precision is the fraction of defrauded cards among the "

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
@@ -20,9 +20,6 @@ from dltasks.errors import DataError, ModelError
 from dltasks.tasks.fraud.layout import check_columns
 from dltasks.tasks.fraud.parsing import parse_labels
 from dltasks.tasks.fraud.windows import AMOUNT, FRAUD, TIMESTAMP
-
-if TYPE_CHECKING:  # the task is only a type here
-    from dltasks.tasks.fraud.task import FraudTask
 
 SCHEMA = """
 create table if not exists metadata (name text primary key, value text);
@@ -33,7 +30,7 @@ create table if not exists files (number integer primary key, sha256 text unique
 class State:
     """A state file. Raises DataError for another kind of file, or one in use."""
 
-    def __init__(self, path: Path, task: "FraudTask"):
+    def __init__(self, path: Path, task: Any):
         self.path, self.task = path, task
         layout = task.pipeline.layout
         self._texts = [*layout.entities, *([layout.id] if layout.id else [])]

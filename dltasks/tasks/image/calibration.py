@@ -1,7 +1,7 @@
 """Calibration after training: the temperature of the network and the confidence threshold."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -9,14 +9,11 @@ from dltasks.data.batch import Batch
 from dltasks.litert.runtime import Arrays
 from dltasks.tasks.classification import fit_temperature
 
-if TYPE_CHECKING:
-    from dltasks.tasks.image.task import ImageTask
-
 MIN_CONFIDENT_ACCURACY = 0.8
 """Minimum accuracy of the predictions not reported as uncertain, on the validation split."""
 
 
-def calibrate(task: "ImageTask", network: Any, encoded: Arrays, examples: Batch) -> "ImageTask":
+def calibrate(task: Any, network: Any, encoded: Arrays, examples: Batch) -> Any:
     """The task with its confidence threshold; the temperature of the network is fitted in place.
 
     encoded: the validation examples, encoded.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from dltasks.files import read_file
 from dltasks.progress import Progress
 from dltasks.tasks.image import data, near_duplicates, pixels, split
 from dltasks.tasks.image.config import ImageConfig
-
-if TYPE_CHECKING:
-    from dltasks.tasks.image.task import ImageTask
 
 INSPECTED_SIZE = 64
 """Side length to which photos are scaled for the inspection, in pixels."""
@@ -153,7 +150,7 @@ RULES = (
 """Everything reported of single photos."""
 
 
-def inspect(task: "ImageTask", source: Any, config: ImageConfig, progress: Progress) -> Inspection:
+def inspect(task: Any, source: Any, config: ImageConfig, progress: Progress) -> Inspection:
     """Findings about a data set of photos. Raises DataError where no photo can be inspected."""
     if str(source).startswith("tfds:"):
         files, examples = None, data.load_examples(source)

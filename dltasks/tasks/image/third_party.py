@@ -1,6 +1,6 @@
 """Third-party .tflite files for photos: acceptance, and the conversion of inputs and outputs."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -8,9 +8,6 @@ from dltasks.errors import ModelError
 from dltasks.litert.runtime import Convert
 from dltasks.litert.third_party import Adapter, ThirdPartyModel
 from dltasks.tasks.classification import softmax
-
-if TYPE_CHECKING:
-    from dltasks.tasks.image.task import ImageTask
 
 SUM_TOLERANCE = 0.06
 """Maximum difference of the sum of probabilities from 1; quantization to 8 bits rarely preserves the sum."""
@@ -22,7 +19,7 @@ PROBES = 4
 """Number of noise photos for telling probabilities from logits."""
 
 
-def build_adapter(model: ThirdPartyModel, task_class: "type[ImageTask]") -> Adapter:
+def build_adapter(model: ThirdPartyModel, task_class: Any) -> Adapter:
     """A task for the file, with the conversions of its input and output. Raises ModelError."""
     task = task_class(size=find_size(model), labels=find_labels(model))
     (input_name,), (output_name,) = model.runtime.inputs, model.runtime.outputs

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from dltasks.tasks.summary.examples import document_of
 from dltasks.tasks.summary.sentences import find_sentences
 from dltasks.tasks.summary.split import split_examples
 
-if TYPE_CHECKING:
-    from dltasks.tasks.summary.task import SummaryTask
-
 MAX_MEASURED_TEXTS = 2000
 """Maximum number of training texts whose lengths are measured."""
 
@@ -29,7 +26,7 @@ MAX_VOCABULARY_TEXTS = 30_000
 """Maximum number of training texts that the vocabulary is trained on."""
 
 
-def adapt(task: "SummaryTask", examples: Batch, config: SummaryConfig) -> "SummaryTask":
+def adapt(task: Any, examples: Batch, config: SummaryConfig) -> Any:
     """The task with a vocabulary and lengths of the training examples. Raises DataError if there are none."""
     if task.vocabulary:
         return task
@@ -63,9 +60,7 @@ def _sample(items: Sequence[Any], limit: int) -> Sequence[Any]:
     return items[:: max(1, -(-len(items) // limit))]
 
 
-def _measure_lengths(
-    task: "SummaryTask", documents: Sequence[Document], summaries: Sequence[str]
-) -> dict[str, Any]:
+def _measure_lengths(task: Any, documents: Sequence[Document], summaries: Sequence[str]) -> dict[str, Any]:
     """Values of the task's fields that depend on the lengths and the case of the training examples."""
     some_summaries = summaries[:: max(1, len(summaries) // MAX_MEASURED_TEXTS)]
     fields = {
@@ -86,7 +81,7 @@ def _measure_lengths(
     }
 
 
-def _characters_per_token(task: "SummaryTask", documents: Sequence[Document]) -> float:
+def _characters_per_token(task: Any, documents: Sequence[Document]) -> float:
     """The median over the texts that are not too long; 0 if all are."""
     texts = [document.text for document in documents if len(document.text) <= MAX_MEASURED_CHARACTERS]
     if not texts:

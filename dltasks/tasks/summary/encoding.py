@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from dltasks.tasks.summary import headlines, vocabulary
 from dltasks.tasks.summary.documents import Document, load_document
 from dltasks.tasks.summary.examples import HeadlineExample, document_of
 
-if TYPE_CHECKING:
-    from dltasks.tasks.summary.task import SummaryTask
-
 WINDOW_SENTENCES = 64
 """Number of sentences that are scored together; a longer text is cut into windows."""
 
@@ -22,7 +19,7 @@ MAX_SENTENCE_TOKENS = 40
 """Maximum number of tokens of a sentence that are read."""
 
 
-def encode_example(task: "SummaryTask", example: Any) -> Arrays:
+def encode_example(task: Any, example: Any) -> Arrays:
     """The inputs of the network, each (1, ...), for one training example. Raises DataError."""
     document = load_document(document_of(example))
     if task.style == "extract":
@@ -35,13 +32,13 @@ def encode_example(task: "SummaryTask", example: Any) -> Arrays:
     return {"source": encode_source(task, document), "sequence": encode_sequence(task, headline)}
 
 
-def tokenize_sentences(task: "SummaryTask", document: Document) -> list[list[int]]:
+def tokenize_sentences(task: Any, document: Document) -> list[list[int]]:
     """The tokens of each sentence."""
     return vocabulary.tokenize(task.vocabulary, document.sentences)
 
 
 def encode_windows(
-    task: "SummaryTask",
+    task: Any,
     sentences: Sequence[Sequence[int]],
     window_sentences: int,
     max_tokens: int,
@@ -69,7 +66,7 @@ def encode_windows(
         }
 
 
-def encode_source(task: "SummaryTask", document: Document) -> np.ndarray:
+def encode_source(task: Any, document: Document) -> np.ndarray:
     """int32 (1, max_source_tokens): the tokens of the text, or of the key sentences of a long one."""
     limit = task.max_source_tokens
     text = document.text if document.regions is None else " ".join(document.sentences)
@@ -80,7 +77,7 @@ def encode_source(task: "SummaryTask", document: Document) -> np.ndarray:
     return vocabulary.pad([tokens], limit)
 
 
-def encode_sequence(task: "SummaryTask", headline: str | None) -> np.ndarray:
+def encode_sequence(task: Any, headline: str | None) -> np.ndarray:
     """int32 (1, max_headline_tokens + 1): START, and the tokens of the headline and END if there is one."""
     tokens = [vocabulary.START]
     if headline:
@@ -89,7 +86,7 @@ def encode_sequence(task: "SummaryTask", headline: str | None) -> np.ndarray:
     return vocabulary.pad([tokens], task.max_headline_tokens + 1)
 
 
-def familiarity(task: "SummaryTask", document: Document, sentences: Sequence[Sequence[int]]) -> float:
+def familiarity(task: Any, document: Document, sentences: Sequence[Sequence[int]]) -> float:
     """Characters per token, relative to the median training text: low where the vocabulary lacks the words.
 
     sentences: the tokens of each.

@@ -1,6 +1,6 @@
 """Generation of headlines with the signatures `encode` and `predict_token` of the network."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -8,11 +8,8 @@ from dltasks.litert.runtime import Arrays, Run
 from dltasks.tasks.summary import vocabulary
 from dltasks.tasks.summary.beam_search import BeamSearch, Sequence
 
-if TYPE_CHECKING:
-    from dltasks.tasks.summary.task import SummaryTask
 
-
-def generate(task: "SummaryTask", source: np.ndarray, run: Run) -> list[Sequence]:
+def generate(task: Any, source: np.ndarray, run: Run) -> list[Sequence]:
     """Headlines as tokens with their scores, the best first. source: int32 (1, max_source_tokens)."""
     memory = run({"source": source}, "encode")
     past: Arrays = {}
@@ -31,7 +28,7 @@ def generate(task: "SummaryTask", source: np.ndarray, run: Run) -> list[Sequence
     return BeamSearch(beams=task.beams, max_tokens=task.max_headline_tokens).run(advance)
 
 
-def generate_all(task: "SummaryTask", sources: np.ndarray, run: Run) -> Arrays:
+def generate_all(task: Any, sources: np.ndarray, run: Run) -> Arrays:
     """The best headline of each source (batch, max_source_tokens).
 
     tokens: int32 (batch, max_headline_tokens), padded with 0. scores: float32 (batch,).

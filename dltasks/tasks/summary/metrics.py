@@ -1,7 +1,7 @@
 """Scores of summaries: ROUGE with intervals, and the faithfulness of headlines."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +11,9 @@ from dltasks.tasks.summary import baselines, headlines, rouge
 from dltasks.tasks.summary.examples import Reference
 from dltasks.tasks.summary.prediction import SummaryPrediction
 
-if TYPE_CHECKING:
-    from dltasks.tasks.summary.task import SummaryTask
-
 
 def evaluate(
-    task: "SummaryTask", predictions: Sequence[SummaryPrediction], references: Sequence[Reference]
+    task: Any, predictions: Sequence[SummaryPrediction], references: Sequence[Reference]
 ) -> Evaluation:
     """The scores, beside those of baselines on the same texts."""
     is_headline = task.style == "headline"
@@ -35,7 +32,7 @@ def evaluate(
 
 
 def score(
-    task: "SummaryTask", predictions: Sequence[SummaryPrediction], references: Sequence[Reference]
+    task: Any, predictions: Sequence[SummaryPrediction], references: Sequence[Reference]
 ) -> dict[str, Score]:
     """F1 of ROUGE-1, 2 and L (Lsum of multi-sentence summaries), the maximum over the references of a text.
 
@@ -53,7 +50,7 @@ def score(
     return scores | (_score_faithfulness(predictions) if is_headline else {})
 
 
-def _is_multi_sentence(task: "SummaryTask") -> bool:
+def _is_multi_sentence(task: Any) -> bool:
     return task.style != "headline" and task.sentences > 1
 
 

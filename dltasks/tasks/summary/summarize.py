@@ -1,6 +1,6 @@
 """The summary of a document in either style."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -8,9 +8,6 @@ from dltasks.litert.runtime import Run
 from dltasks.tasks.summary import centrality, encoding, generation, headlines, selection, vocabulary
 from dltasks.tasks.summary.documents import Document, strip_markdown
 from dltasks.tasks.summary.prediction import Sentence, SummaryPrediction
-
-if TYPE_CHECKING:
-    from dltasks.tasks.summary.task import SummaryTask
 
 FAMILIAR_RATIO = 0.78
 """Minimum familiarity of a text that the network alone can judge; see `encoding.familiarity`."""
@@ -31,7 +28,7 @@ UNFAMILIAR_NOTES = {
 }
 
 
-def summarize(task: "SummaryTask", document: Document, run: Run) -> SummaryPrediction:
+def summarize(task: Any, document: Document, run: Run) -> SummaryPrediction:
     """The summary of a document. run: the network."""
     tokens = encoding.tokenize_sentences(task, document)
     familiarity = encoding.familiarity(task, document, tokens)
@@ -50,12 +47,12 @@ def summarize(task: "SummaryTask", document: Document, run: Run) -> SummaryPredi
     return _extract(task, document, scores, values, notes)
 
 
-def _windows(task: "SummaryTask", tokens: list[list[int]]):
+def _windows(task: Any, tokens: list[list[int]]):
     return encoding.encode_windows(task, tokens, encoding.WINDOW_SENTENCES, encoding.MAX_SENTENCE_TOKENS)
 
 
 def _extract(
-    task: "SummaryTask",
+    task: Any,
     document: Document,
     scores: selection.SentenceScores,
     values: np.ndarray,
@@ -91,9 +88,7 @@ def _on_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _write_headline(
-    task: "SummaryTask", document: Document, run: Run, notes: tuple[str, ...]
-) -> SummaryPrediction:
+def _write_headline(task: Any, document: Document, run: Run, notes: tuple[str, ...]) -> SummaryPrediction:
     """The best headline whose numbers all occur in the text."""
     sequences = generation.generate(task, encoding.encode_source(task, document), run)
     lines = [vocabulary.detokenize(task.vocabulary, tokens) for tokens, _ in sequences]
