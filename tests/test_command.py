@@ -307,23 +307,6 @@ def test_a_quantization_mode_below_the_minimum_agreement_is_refused_and_the_next
     assert "nothing was written; try --quantize dynamic" in result.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["none", "weight-int8", "dynamic", "int8"])
-def test_every_quantization_mode_is_written_and_smaller_than_the_float32_weights(tmp_path, trained, mode):
-    out = tmp_path / "x.tflite"
-    result = dltasks(
-        "export", trained.bundle, "--quantize", mode, "--min-agreement", 0.5, "--out", out, "--json"
-    )
-    assert result.returncode == 0, result.stderr
-    content = json.loads(result.stdout)
-    assert content["quantize"] == mode and content["agreement"] > 0.5
-    weights_bytes = 4 * library.load(trained.bundle).manifest["parameters"]
-    # weight-int8 quantizes products only, not the tables of a text's token vectors.
-    proportion = 1.1 if mode == "none" else 0.6 if (trained.task, mode) == ("summary", "weight-int8") else 0.3
-    # The file of a small network holds tables and operations beside the weights.
-    assert content["bytes"] < proportion * weights_bytes + 50_000
-
-
 def test_many_photos_come_back_in_order(tmp_path):
     image = Image.open(COFFEE).resize((64, 64))
     for number in range(200):

@@ -79,4 +79,4 @@ def test_a_data_set_is_trained_on_and_evaluated_by_its_name(tmp_path):
 
 def test_an_unknown_data_set_is_one_line(tmp_path):
     result = run(UNKNOWN, tmp_path)
-    assert "tfds:no_such_set: TensorFlow Datasets has no set of this name" in result.stdout
+    assert "tfds:no_such_set: TensorFlow Datasets has no data set of this name" in result.stdout
