@@ -1,14 +1,14 @@
 """Rewrite the bundled models, trained during the development of 0.1.0, in its final names.
 
-python models/rewrite_bundles.py OLD_MODELS NEW_MODELS
+python models/renames/rewrite_bundles.py OLD_MODELS NEW_MODELS
 
 Copies each bundle of OLD_MODELS to NEW_MODELS and renames the keys of bundle.json and parity.json, the fields
 and settings of the task, the Keras classes, layers and weights of model.keras, and the tensors of .tflite
 files and golden vectors. Weights stay the same, byte for byte. Then the limitations, the model card and the
 hashes are written anew; the data description comes from NEW_MODELS/NAME.about.md.
 
-The names that all tasks share are below; those of a task are in renames/TASK.json, new names by old name, in
-sections:
+The names that all tasks share are below; those of a task are in TASK.json beside this script, new names by
+old name, in sections:
 
 config, fields: settings of the training config, and fields of the task
 config_values: values of settings, by setting
@@ -39,7 +39,7 @@ from dltasks.bundle.storage import CARD_FILE, MANIFEST_FILE, ZIP_DATE
 from dltasks.files import hash_bytes, write_json
 from dltasks.litert.runtime import TFLITE_IDENTIFIER
 
-RENAMES = Path(__file__).parent / "renames"
+RENAMES = Path(__file__).parent
 NETWORK_FILE, PARITY_FILE = "model.keras", "parity.json"
 
 MANIFEST_NAMES = {
