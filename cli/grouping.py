@@ -2,10 +2,9 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from dltasks.cli.names import hint
 
@@ -14,6 +13,9 @@ OTHER = "Options"
 
 EXAMPLES = "\n\n\b\n"
 """Start of the last paragraph of a command's docstring: its examples, one a line."""
+
+if TYPE_CHECKING:  # only completion needs it
+    from click.shell_completion import CompletionItem
 
 
 class GroupedOption(click.Option):
@@ -81,8 +83,10 @@ class LazyGroup(GroupedCommand, click.Group):
         with formatter.section(f"{self.kind.capitalize()}s"):
             formatter.write_dl(list(self.summaries().items()))
 
-    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, context: click.Context, incomplete: str) -> "list[CompletionItem]":
         """The commands and options that begin with `incomplete`."""
+        from click.shell_completion import CompletionItem
+
         commands = [
             CompletionItem(name, help=summary)
             for name, summary in self.summaries().items()

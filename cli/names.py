@@ -3,10 +3,12 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:  # only completion needs it
+    from click.shell_completion import CompletionItem
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -37,8 +39,10 @@ class ModelName(click.ParamType):
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    ) -> "list[CompletionItem]":
         """The bundled models that begin so; where there is none, the shell completes paths."""
+        from click.shell_completion import CompletionItem
+
         from dltasks.bundle import storage
 
         names = [CompletionItem(name) for name in storage.bundled_names() if name.startswith(incomplete)]
@@ -62,8 +66,10 @@ class TaskName(click.ParamType):
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    ) -> "list[CompletionItem]":
         """The tasks that begin so."""
+        from click.shell_completion import CompletionItem
+
         from dltasks import registry
 
         return [CompletionItem(name) for name in registry.task_names() if name.startswith(incomplete)]

@@ -11,13 +11,13 @@ from dltasks.bundle.load import Bundle, load_bundle
 from dltasks.data.batch import Batch
 from dltasks.data.columns import concat, failed_indices, take
 from dltasks.errors import DataError, DltasksError, ModelError
-from dltasks.evaluation.results import Evaluation
 from dltasks.litert.runtime import Arrays, matches_shape
 from dltasks.parallel import parallel_map
 from dltasks.progress import Progress
 from dltasks.protocols import known_examples
 
 if TYPE_CHECKING:
+    from dltasks.evaluation.results import Evaluation
     from dltasks.export.export import ExportResult
 
 
@@ -127,7 +127,7 @@ class Model(Bundle):
         split: str | None = None,
         threads: int | None = None,
         progress: Progress | None = None,
-    ) -> Evaluation:
+    ) -> "Evaluation":
         """Score the .tflite file on labeled data.
 
         Args:

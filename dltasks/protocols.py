@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from dltasks.data.batch import Batch, Splits
-from dltasks.evaluation.results import Table
 from dltasks.litert.runtime import Arrays, Run
 from dltasks.progress import Progress
 
 if TYPE_CHECKING:  # predictions need neither
     from dltasks.doctor.findings import Inspection
+    from dltasks.evaluation.results import Table
     from dltasks.litert.third_party import Adapter, ThirdPartyModel
 
 
@@ -207,7 +207,7 @@ class TrainingHooks:
         """
         return self
 
-    def baselines(self, encoded: Arrays, examples: Batch, splits: Splits) -> tuple[Table, ...]:
+    def baselines(self, encoded: Arrays, examples: Batch, splits: Splits) -> "tuple[Table, ...]":
         """Scores of other methods, trained and tested on the same splits of the same inputs.
 
         Args:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from dltasks.config import TrainingConfig
 from dltasks.data.batch import Batch, Splits
 from dltasks.errors import DataError
-from dltasks.evaluation.results import Evaluation
 from dltasks.litert.runtime import Arrays, Run
 
 if TYPE_CHECKING:  # export needs it, predictions do not
+    from dltasks.evaluation.results import Evaluation
     from dltasks.litert.metadata import TensorDescription
 
 LoadPretrained = Callable[[str], Any]
@@ -193,7 +193,7 @@ class Task(ABC):
         return [failures[i] if i in failures else next(predictions) for i in range(len(inputs))]
 
     @abstractmethod
-    def evaluate(self, predictions: Any, labels: Any, tables: bool = True) -> Evaluation:
+    def evaluate(self, predictions: Any, labels: Any, tables: bool = True) -> "Evaluation":
         """Score predictions.
 
         Args:

@@ -61,6 +61,11 @@ def test_help_lists_every_command_with_the_first_line_of_its_file():
         assert f" {name} {first_docstring_line(path)}" in stdout
 
 
+def write_below(folder: Path, arguments: list) -> list:
+    """The arguments of a command, its --out in a folder of the test."""
+    return [folder / "o" if argument == "o" else argument for argument in arguments]
+
+
 def test_version():
     assert dltasks("--version").stdout == f"dltasks, version {library.__version__}\n"
 
@@ -79,8 +84,8 @@ def test_version():
         (["train", "--config-from", "objects", "data", "--ephocs", "3"], "--epochs"),
     ],
 )
-def test_a_mistyped_name_is_wrong_usage_and_names_the_nearest(arguments, message):
-    result = dltasks(*arguments)
+def test_a_mistyped_name_is_wrong_usage_and_names_the_nearest(arguments, message, tmp_path):
+    result = dltasks(*write_below(tmp_path, arguments))
     assert result.returncode == 2 and message in result.stderr.splitlines()[-1]
 
 
@@ -110,10 +115,10 @@ def test_a_mistyped_option_names_the_nearest(command):
         ["train", "image", "samples/image", "--out", "o", "--config-from", "objcts"],
     ],
 )
-def test_a_mistyped_model_names_the_nearest(arguments):
-    result = dltasks(*arguments)
+def test_a_mistyped_model_names_the_nearest(arguments, tmp_path):
+    result = dltasks(*write_below(tmp_path, arguments))
     assert result.returncode == 1 and "did you mean objects?" in result.stderr.splitlines()[-1]
-    assert not (ROOT / "o.partial").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -239,10 +244,10 @@ def test_an_unknown_model_names_the_nearest():
         ["train", "image", "samples", "--out", "o", "--validation-split", "0.8", "--test-split", "0.8"],
     ],
 )
-def test_wrong_usage_leaves_with_2(arguments):
-    result = dltasks(*arguments)
+def test_wrong_usage_leaves_with_2(arguments, tmp_path):
+    result = dltasks(*write_below(tmp_path, arguments))
     assert result.returncode == 2
-    assert not (ROOT / "o").exists() and not (ROOT / "o.partial").exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -278,13 +283,13 @@ def test_settings_of_a_wrong_type_are_refused(tmp_path, settings, message):
         ),
     ],
 )
-def test_an_error_of_a_command_is_one_line(arguments, message):
-    result = dltasks(*arguments)
+def test_an_error_of_a_command_is_one_line(arguments, message, tmp_path):
+    result = dltasks(*write_below(tmp_path, arguments))
     assert result.returncode == 1
     assert (
         result.stderr.splitlines()[-1].startswith("dltasks: ") and message in result.stderr.splitlines()[-1]
     )
-    assert not (ROOT / "o").exists() and not (ROOT / "o.partial").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_third_party_file_loads_with_labels(tmp_path):

@@ -11,7 +11,6 @@ from dltasks.config import TrainingConfig
 from dltasks.data.batch import Batch, Splits
 from dltasks.data.columns import Columns
 from dltasks.errors import ConfigError, DataError
-from dltasks.evaluation.results import Evaluation, Table
 from dltasks.fields import bounded
 from dltasks.litert.runtime import Arrays, Run
 from dltasks.progress import Progress
@@ -22,6 +21,7 @@ from dltasks.tasks.fraud.prediction import FraudPrediction, FraudPredictions
 
 if TYPE_CHECKING:  # imported when they are used
     from dltasks.doctor.findings import Inspection
+    from dltasks.evaluation.results import Evaluation, Table
     from dltasks.tasks.fraud.features import FeaturePipeline
 
 MAX_WINDOW = 100 * 366 * 86_400_000_000
@@ -242,7 +242,8 @@ class FraudTask(TrainingHooks, Task):
         is_close = abs(first.risk - second.risk) <= max(0.01, 0.1 * max(first.risk, second.risk))
         return first.alert == second.alert and is_close
 
-    def evaluate(self, predictions: Any, labels: Any, tables: bool = True) -> Evaluation:
+    def evaluate(self, predictions: Any, labels: Any, tables: bool = True) -> "Evaluation":
+        from dltasks.evaluation.results import Evaluation
         from dltasks.tasks.fraud.metrics import evaluate
 
         known = labels.fraud[~np.isnan(labels.fraud)]
@@ -258,7 +259,7 @@ class FraudTask(TrainingHooks, Task):
             not self.unsupervised,
         )
 
-    def baselines(self, encoded: Arrays, examples: Batch, splits: Splits) -> tuple[Table, ...]:
+    def baselines(self, encoded: Arrays, examples: Batch, splits: Splits) -> "tuple[Table, ...]":
         from dltasks.tasks.fraud.baselines import compare_baselines
 
         if not self.compare_baselines or self.unsupervised:

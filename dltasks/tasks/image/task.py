@@ -11,7 +11,6 @@ from dltasks.config import TrainingConfig
 from dltasks.data import labeled_files
 from dltasks.data.batch import Batch, Splits
 from dltasks.errors import DataError
-from dltasks.evaluation.results import Evaluation, evaluate_classification
 from dltasks.fields import bounded, text_asset
 from dltasks.litert.runtime import Arrays
 from dltasks.progress import Progress
@@ -25,6 +24,7 @@ from dltasks.tasks.image.prediction import ImagePrediction
 
 if TYPE_CHECKING:
     from dltasks.doctor.findings import Inspection
+    from dltasks.evaluation.results import Evaluation
     from dltasks.litert.third_party import Adapter, ThirdPartyModel
 
 MIN_IMBALANCE_RATIO = 3
@@ -201,7 +201,9 @@ class ImageTask(TrainingHooks, Task):
 
     def evaluate(
         self, predictions: Sequence[ImagePrediction], labels: Sequence[str], tables: bool = True
-    ) -> Evaluation:
+    ) -> "Evaluation":
+        from dltasks.evaluation.results import evaluate_classification
+
         probabilities = np.stack([prediction.probabilities for prediction in predictions])
         return evaluate_classification(self.labels, probabilities, labels)
 

@@ -11,7 +11,6 @@ from dltasks.config import TrainingConfig
 from dltasks.data import labeled_files
 from dltasks.data.batch import Batch, Splits
 from dltasks.errors import ConfigError, DataError, TrainingError
-from dltasks.evaluation.results import Evaluation
 from dltasks.fields import bounded, text_asset
 from dltasks.litert.runtime import Arrays, Run
 from dltasks.progress import Progress
@@ -26,6 +25,7 @@ from dltasks.tasks.speech.prediction import SpeechPrediction
 
 if TYPE_CHECKING:
     from dltasks.doctor.findings import Inspection
+    from dltasks.evaluation.results import Evaluation
     from dltasks.litert.third_party import Adapter, ThirdPartyModel
 
 UNCALIBRATED_THRESHOLD = 0.5
@@ -216,7 +216,7 @@ class SpeechTask(TrainingHooks, Task):
 
     def evaluate(
         self, predictions: Sequence[SpeechPrediction], labels: Sequence[Any], tables: bool = True
-    ) -> Evaluation:
+    ) -> "Evaluation":
         from dltasks.tasks.speech.metrics import evaluate
 
         return evaluate(self, np.stack([prediction.probabilities for prediction in predictions]), labels)

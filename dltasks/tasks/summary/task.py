@@ -11,7 +11,6 @@ from dltasks.config import TrainingConfig
 from dltasks.data import labeled_files
 from dltasks.data.batch import Batch, Splits
 from dltasks.errors import DataError
-from dltasks.evaluation.results import Evaluation
 from dltasks.fields import binary_asset, bounded
 from dltasks.litert.runtime import Arrays, Run
 from dltasks.progress import Progress
@@ -25,6 +24,7 @@ from dltasks.tasks.summary.summarize import summarize
 
 if TYPE_CHECKING:
     from dltasks.doctor.findings import Inspection
+    from dltasks.evaluation.results import Evaluation
 
 TENSORS = {
     "tokens": "tokens of each sentence of a text, 0 for padding",
@@ -226,7 +226,10 @@ class SummaryTask(TrainingHooks, Task):
                 predictions.append(error)
         return predictions
 
-    def evaluate(self, predictions: Sequence[Any], labels: Sequence[Any], tables: bool = True) -> Evaluation:
+    def evaluate(
+        self, predictions: Sequence[Any], labels: Sequence[Any], tables: bool = True
+    ) -> "Evaluation":
+        from dltasks.evaluation.results import Evaluation
         from dltasks.tasks.summary import metrics
 
         if tables:
