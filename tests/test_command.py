@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 from dataclasses import fields
+from pathlib import Path
 
 import data_summary
 import drawings
