@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from dltasks.bundle.load import Bundle, load_bundle
 from dltasks.config import QUANTIZATION_MODES
 from dltasks.data.columns import concat
-from dltasks.errors import DataError, ExportError, ModelError
+from dltasks.errors import DataError, ExportError, MissingExtraError, ModelError
 from dltasks.litert import golden, sandbox
 from dltasks.litert.runtime import Arrays, Runtime
 from dltasks.parallel import available_cores
@@ -250,6 +251,12 @@ def _peak_memory() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def check_can_plot() -> None:
+    """Raise MissingExtraError where the plotting library is not installed."""
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("a plot needs matplotlib: pip install 'dltasks[train]'")
 
 
 def plot(title: str, rows: Sequence[tuple[str, BenchmarkResult]]) -> bytes:

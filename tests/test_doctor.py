@@ -344,3 +344,10 @@ def test_training_settings_apply_to_how_data_is_read(tmp_path):
     assert dltasks("doctor", data, "--task", "fraud").returncode == 1
     assert dltasks("doctor", data, "--task", "fraud", "--label", "bad").returncode == 0
     assert dltasks("doctor", data, "--task", "fraud", "--lable", "bad").returncode == 2
+
+
+@pytest.mark.parametrize("content", [b"a\rb\rc", b"TFL3\0\r\xff" * 20])
+def test_a_file_that_is_no_table_asks_for_the_task(content, tmp_path):
+    (tmp_path / "data.csv").write_bytes(content)
+    result = dltasks("doctor", tmp_path / "data.csv")
+    assert result.returncode == 1 and "--task" in result.stderr

@@ -83,3 +83,20 @@ def test_a_full_disk_during_a_conversion_is_reported(tmp_path):
             to_saved_model(default_signature(network), tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_large_quantized_buffers_survive_the_metadata():
+    import keras
+
+    from dltasks.litert.metadata import add_metadata
+    from dltasks.litert.runtime import Runtime
+
+    # The quantizer writes buffers behind the FlatBuffer where they take more than 256 KiB.
+    layer = keras.Sequential([keras.layers.Dense(600, name="wide"), keras.layers.Dense(600, name="wider")])
+    model = to_tflite(network_with(layer), "weight-int8", {})
+    about = dict.fromkeys(("name", "description", "version", "author", "license"), "x")
+    described = add_metadata(model, about, {}, [])
+    numbers = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    expected = Runtime(model).run({"numbers": numbers})["answer"]
+    assert len(model) > 360_000 and len(described) > 360_000
+    np.testing.assert_array_equal(Runtime(described).run({"numbers": numbers})["answer"], expected)

@@ -54,6 +54,7 @@ def command(
 
     if png:
         check_writable(Path(png), DltasksError, "--png")
+        benchmark.check_can_plot()
     if all_quantizations:
         benchmark.check_has_network(model)
     cases = _cases(model, compare, data)
@@ -71,7 +72,7 @@ def command(
         return
     output.print_table("", COLUMNS, [_row(name, result) for name, result in results])
     if compare:
-        message = f"{results[0][0]} takes {ratio:.2f} of the time of {results[1][0]}, one thread"
+        message = f"{results[0][0]} takes {ratio:.2f} times as long as {results[1][0]}, with one thread"
         click.echo(message, err=True)
 
 

@@ -284,7 +284,10 @@ def read_header(source: Any) -> list[str]:
     except DataError:
         return []
     if not content.lstrip(BLANK_BYTES).startswith(b"{"):
-        return next(csv.reader([_first_row(content)], delimiter=_detect_separator(content)), [])
+        try:
+            return next(csv.reader([_first_row(content)], delimiter=_detect_separator(content)), [])
+        except csv.Error:
+            return []
     lines = (line for line in content.lstrip(BLANK_BYTES).splitlines() if line.strip())
     for line, _ in zip(lines, range(100), strict=False):
         try:

@@ -21,14 +21,15 @@ def pack_tflite(
     inputs: encoded inputs (count, ...) that the golden vectors are drawn from. No input is stored: golden
     vectors mix values of different examples.
     """
+    model = metadata.add_metadata(
+        model, _description(name, model, manifest), task.describe().tensors, [CARD_FILE, MANIFEST_FILE]
+    )
+    # The golden vectors run the very file that is written.
     files = save_assets(task) | {
         CARD_FILE: card.render_card(name, manifest).encode("utf-8"),
         golden.GOLDEN_FILE: golden.create_golden(Runtime(model), inputs),
         PARITY_FILE: json_bytes(parity.to_json()),
     }
-    model = metadata.add_metadata(
-        model, _description(name, model, manifest), task.describe().tensors, [CARD_FILE, MANIFEST_FILE]
-    )
     members = {member: _hash_entry(content) for member, content in files.items()}
     manifest = manifest | {"model": _hash_entry(model), "members": members}
     return append_files(model, {MANIFEST_FILE: json_bytes(manifest), **files})

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dltasks.errors import ModelError
 from dltasks.litert.runtime import TFLITE_IDENTIFIER
 
@@ -132,6 +134,7 @@ def add_metadata(
     from ai_edge_litert import schema_py_generated as schema
 
     network = schema.ModelT.InitFromPackedBuf(model, 0)
+    _load_external_buffers(network, model)
     subgraphs = [
         _subgraph_metadata(signature, network.subgraphs, tensors) for signature in network.signatureDefs or ()
     ]
@@ -151,6 +154,15 @@ def add_metadata(
     builder = flatbuffers.Builder(len(model) + len(content))
     builder.Finish(network.Pack(builder), TFLITE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _load_external_buffers(network: Any, model: bytes) -> None:
+    """Move into the FlatBuffer what stands behind it, as the quantizer writes larger buffers there."""
+    for buffer in network.buffers:
+        # An offset of 1 stands for an empty buffer.
+        if buffer.offset and buffer.offset > 1:
+            buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
 
 
 def _subgraph_metadata(
