@@ -12,7 +12,7 @@ OTHER = "Options"
 """Heading of the options without a group of their own, such as --help."""
 
 EXAMPLES = "\n\n\b\n"
-"""Start of the last paragraph of a command's docstring: its examples, one a line."""
+"""Start of the last paragraph of a command's docstring: its examples, one per line."""
 
 if TYPE_CHECKING:  # only completion needs it
     from click.shell_completion import CompletionItem

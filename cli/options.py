@@ -20,7 +20,7 @@ THIRD_PARTY = "Third-party models"
 
 
 class NumbersParam(click.ParamType):
-    """One number, or three separated by commas: one a color channel."""
+    """One number, or three separated by commas: one per color channel."""
 
     name = "number"
 
@@ -98,13 +98,13 @@ def third_party_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--labels",
                 group=THIRD_PARTY,
                 type=click.Path(exists=True, dir_okay=False),
-                help="Labels of a .tflite without any: a text file, one a line.",
+                help="Labels of a .tflite without any: a text file, one per line.",
             ),
             option(
                 "--mean",
                 group=THIRD_PARTY,
                 type=NumbersParam(),
-                help="Mean of the input scaling (pixel - MEAN) / STD: one number, or one a color channel.",
+                help="Mean of the input scaling (pixel - MEAN) / STD: one number, or one per color channel.",
             ),
             option(
                 "--std", group=THIRD_PARTY, type=NumbersParam(), help="STD of the same scaling; see --mean."

@@ -19,7 +19,7 @@ MIN_BAR_INPUTS = 32
 
 
 def read_sources(arguments: Iterable[str]) -> Iterator[str | bytes]:
-    """The inputs that arguments name: "-" is standard input, "@list.txt" a file with one name a line.
+    """The inputs that arguments name: "-" is standard input, "@list.txt" a file with one name per line.
 
     Raises DltasksError where a list can't be read.
     """
@@ -37,7 +37,7 @@ def _read_list(path: str) -> list[str]:
         with open(path, encoding="utf-8") as file:
             lines = file.read().splitlines()
     except UnicodeDecodeError as error:
-        raise DltasksError(f"{path}: not a text file of names, one a line") from error
+        raise DltasksError(f"{path}: not a text file of names, one per line") from error
     except OSError as error:
         raise DltasksError(f"{path}: the list can't be read ({error.strerror})") from error
     return [line.strip() for line in lines if line.strip()]

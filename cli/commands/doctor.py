@@ -65,7 +65,7 @@ def command(
         _print_findings(inspection)
         click.echo(f"{data}: {inspection.summary()}", err=True)
         if moved:
-            click.echo(f"without these {remaining.summary()}", err=True)
+            click.echo(f"after the fix: {remaining.summary()}", err=True)
     sys.exit(1 if remaining.errors else 0)
 
 

@@ -20,7 +20,7 @@ from dltasks.cli.grouping import GroupedCommand
 def command(model: str, **arguments: Any) -> None:
     """Predict each INPUT with MODEL: a bundled model's name, a bundle folder, or a .tflite.
 
-    INPUT is a file, a folder, @LIST (a text file of names, one a line), or - for standard input.
+    INPUT is a file, a folder, @LIST (a text file of names, one per line), or - for standard input.
 
     \b
     dltasks predict runs/flowers photo.jpg holiday/

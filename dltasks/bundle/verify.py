@@ -89,7 +89,7 @@ def verify(name: Any) -> Verification:
     version = manifest["versions"]["dltasks"]
     checks = [
         Check("intact", True, f"{', '.join(files)}: hashes as recorded"),
-        Check("format", True, f"{manifest['format']}, written by dltasks {version}"),
+        Check("format", True, f"version {manifest['format']}, written by dltasks {version}"),
     ]
     differences = []
     for check, difference in _check_outputs(manifest, files):

@@ -120,7 +120,7 @@ def _across_classes(groups: list[list[int]], items: Items, likeness: str) -> Fin
         f"{_kind(likeness)} across classes",
         ERROR if is_error else WARNING,
         len(affected),
-        items.count_phrase(len(affected), f"stand under two classes ({likeness})"),
+        items.count_phrase(len(affected), f"appear under two classes ({likeness})"),
         "keep each under its true class" + ("; --fix removes all of them" if identical else ""),
         tuple(_join_names(group, items) for group in groups),
         items.removable(affected) if identical else (),

@@ -205,7 +205,7 @@ class TrainingLoop:
             self.progress.log(self.epoch_line(metrics, is_best))
         elif np.isfinite(metrics["loss"]):
             monitor = self.task.monitor
-            self.progress.log(f"before training: validation {monitor} {metrics[monitor]:.4f}")
+            self.progress.log(f"before the first epoch: validation {monitor} {metrics[monitor]:.4f}")
 
     def validation_metrics(self) -> dict[str, float]:
         """Loss and metrics of the model on the validation split."""
