@@ -35,7 +35,7 @@ def extract_network(vocabulary_size: int, config: SummaryConfig) -> keras.Model:
         config.resolve_hidden_size(), config.resolve_encoder_layers(), config.dropout, name="logits"
     )
     scores = layers.Activation("sigmoid", name="scores")(scorer(vectors, mask))
-    return keras.Model(inputs, {"scores": scores}, name="extract_network")
+    return keras.Model(inputs, {"scores": scores}, name="extract")
 
 
 def headline_network(
