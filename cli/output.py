@@ -90,16 +90,23 @@ class _CsvWriter:
 
 def _write_line(source: str, prediction: Any) -> None:
     note = prediction.note()
+    heading = f"{heading}: " if (heading := _heading(prediction)) else ""
     values = ", ".join(" ".join(row) for row in prediction.display_rows())
-    print(f"{printable(source)}: {values}" + (f" ({note})" if note else ""))
+    print(f"{printable(source)}: {heading}{values}" + (f" ({note})" if note else ""))
 
 
 def _write_table(source: str, prediction: Any) -> None:
-    click.secho(printable(source), bold=not os.environ.get("NO_COLOR"))
+    heading = f": {heading}" if (heading := _heading(prediction)) else ""
+    click.secho(f"{printable(source)}{heading}", bold=not os.environ.get("NO_COLOR"))
     for name, value in prediction.display_rows():
         click.echo(f"  {value:>6}  {name}")
     if note := prediction.note():
         click.echo(f"  ({note})")
+
+
+def _heading(prediction: Any) -> str:
+    """What the rows of a prediction have in common; few predictions have such a heading."""
+    return getattr(prediction, "heading", "")
 
 
 def print_json(value: Mapping[str, Any]) -> None:

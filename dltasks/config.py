@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 from dltasks.errors import ConfigError
 from dltasks.validation import range_error, type_error
 
-QUANTIZATION_MODES = ("none", "float16", "weight-int8", "dynamic", "int8")
+QUANTIZATION_MODES = ("none", "float16", "mixed", "weight-int8", "dynamic", "int8")
 """Quantization modes, from the most accurate to the smallest and fastest."""
 
 AUTO = "auto"

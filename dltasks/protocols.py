@@ -15,6 +15,13 @@ if TYPE_CHECKING:  # predictions need neither
     from dltasks.litert.third_party import Adapter, ThirdPartyModel
 
 
+LabeledInputs = tuple[Arrays, Arrays]
+"""Encoded examples and their targets, by name."""
+
+ComputeOutputs = Callable[[Any, Arrays], Arrays]
+"""From a Keras model and its inputs by name to its outputs by name."""
+
+
 @dataclass(frozen=True)
 class Signature:
     """A function that an exported file offers.
@@ -160,6 +167,10 @@ class TrainingHooks:
     def check_config(self, config: Any) -> None:
         """Check the config before any data is read. Raises TrainingError for settings that can't work."""
 
+    def start(self, config: Any) -> dict[str, str] | None:
+        """Name, license and source of the weights that training starts from; None for random weights."""
+        return None
+
     def notes(self, examples: Batch, encoded: Arrays) -> list[str]:
         """Notes on the examples for the user, before training starts.
 
@@ -169,14 +180,22 @@ class TrainingHooks:
         """
         return []
 
-    def warm_start(self, network: Any, config: Any, encoded: Arrays, targets: Arrays) -> None:
+    def warm_start(
+        self,
+        network: Any,
+        config: Any,
+        compute_outputs: ComputeOutputs,
+        training: LabeledInputs,
+        validation: LabeledInputs,
+    ) -> None:
         """Prepare the new network, for example by fitting the last layer to a frozen backbone.
 
         Args:
             network: The network; its weights are changed in place.
             config: The training config.
-            encoded: The encoded training examples.
-            targets: Their targets.
+            compute_outputs: Runs a Keras model on many inputs, fast.
+            training: The encoded training examples and their targets.
+            validation: The encoded validation examples and their targets.
         """
 
     def augmentation(self, config: Any, completed: float) -> Any:

@@ -38,7 +38,7 @@ CHECKS = "Checks"
 @option(
     "--quantize",
     group=options.OUTPUT,
-    type=click.Choice(("none", "float16", "weight-int8", "dynamic", "int8", "auto")),
+    type=click.Choice(("none", "float16", "mixed", "weight-int8", "dynamic", "int8", "auto")),
     help="Quantization mode of a .tflite (default: float16); auto takes the best that passes the checks.",
 )
 @option(

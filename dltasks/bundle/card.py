@@ -22,9 +22,10 @@ def render_card(name: str, manifest: dict[str, Any]) -> str:
 
 def _introduction(name: str, manifest: dict[str, Any]) -> str:
     parity = manifest["parity"]
+    made = "converted" if "origin" in manifest else "trained"
     return (
         f"# {name}\n\n"
-        f"A network for the task `{manifest['task']}`, trained with dltasks "
+        f"A network for the task `{manifest['task']}`, {made} with dltasks "
         f"{manifest['versions']['dltasks']}: {manifest['parameters']:,} parameters, "
         f"{parity['bytes'] / 1e6:.2f} MB as model.tflite (quantization: {parity['quantize']}). "
         f"A prediction takes {parity['latency']:.2g} ms on one thread of the machine it was exported on."
@@ -44,6 +45,8 @@ def _intended_uses(manifest: dict[str, Any]) -> str:
 def _training_data(manifest: dict[str, Any]) -> str:
     sizes, data = manifest["training"]["examples"], manifest["data"]
     description = manifest["data_description"].strip() or "The origin and license of the data were not given."
+    if "origin" in manifest:
+        return f"## Training data\n\n{description}"
     return (
         f"## Training data\n\n{description}\n\n"
         f"{sizes['train']} training, {sizes['val']} validation and {sizes['test']} test examples, from "
@@ -53,6 +56,12 @@ def _training_data(manifest: dict[str, Any]) -> str:
 
 
 def _training_procedure(manifest: dict[str, Any]) -> str:
+    if "origin" in manifest:
+        return (
+            "## Training procedure\n\n"
+            f"The weights are those of {_origin(manifest['origin'])} They were not trained further."
+        )
+    start = f" It started from the weights of {_origin(manifest['start'])}" if "start" in manifest else ""
     training, config = manifest["training"], manifest["config"]
     settings = ", ".join(
         f"{name} {_setting(value)}" for name, value in config.items() if value not in (None, [], ())
@@ -61,9 +70,14 @@ def _training_procedure(manifest: dict[str, Any]) -> str:
     return (
         "## Training procedure\n\n"
         f"{training['epochs']} epochs in {training['seconds'] / 60:.0f} minutes; epoch "
-        f"{training['best_epoch']} had the best validation score.{interrupted} Training config: {settings}. "
+        f"{training['best_epoch']} had the best validation score.{interrupted}{start} Training config: {settings}. "
         "To train with the same config, pass this folder to `dltasks train --config-from`."
     )
+
+
+def _origin(origin: dict[str, str]) -> str:
+    """Weights that others made, as the end of a sentence."""
+    return f"{origin['name']}. Source: {origin['source']}. License: {origin['license']}."
 
 
 def _setting(value: Any) -> str:
@@ -72,6 +86,8 @@ def _setting(value: Any) -> str:
 
 def _evaluation(manifest: dict[str, Any]) -> str:
     evaluation, parity = manifest["evaluation"], manifest["parity"]
+    if not evaluation and "origin" in manifest:
+        return f"## Evaluation\n\n{manifest['origin'].get('evaluation', 'Not evaluated.')}\n\n{_parity(parity)}"
     if not evaluation:
         return (
             "## Evaluation\n\n"
@@ -88,10 +104,15 @@ def _evaluation(manifest: dict[str, Any]) -> str:
         f"| score | value | 95 % interval | examples |\n|---|---|---|---|\n{rows}\n\n"
         "95 % intervals: Wilson for proportions, Poisson for hourly rates, bias-corrected bootstrap "
         "otherwise.\n\n"
+        f"{_parity(parity)}{_stream_parity(manifest)}"
+        f"{''.join(map(_table, evaluation.get('tables', ())))}"
+    )
+
+
+def _parity(parity: dict[str, Any]) -> str:
+    return (
         f"The top-1 prediction of model.tflite equals the Keras network's on {parity['agreement']:.1%} of "
         f"{parity['count']} examples; their outputs differ by at most {parity['max_difference']:.2g}."
-        f"{_stream_parity(manifest)}"
-        f"{''.join(map(_table, evaluation.get('tables', ())))}"
     )
 
 

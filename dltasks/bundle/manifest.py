@@ -76,6 +76,22 @@ class DataEntry(TypedDict):
     sha256: str
 
 
+class OriginEntry(TypedDict):
+    """Weights that others made.
+
+    Attributes:
+        name: What the weights are, with its paper.
+        license: Name of their license, and where its text is.
+        source: Who published them, and the package that they come from.
+        evaluation: What is known of their quality, in Markdown, where they were not trained further.
+    """
+
+    name: str
+    license: str
+    source: str
+    evaluation: NotRequired[str]
+
+
 class VersionsEntry(TypedDict):
     """Versions of the packages; further ones may follow."""
 
@@ -113,6 +129,8 @@ class Manifest(TypedDict):
         export_format: Format of an exported file.
         held_out: Indices of the test examples in the data as it was read.
         stream_parity: Parity of stream.tflite.
+        origin: Where the weights come from, if they were not trained here.
+        start: Where the weights come from that training started from.
     """
 
     format: int
@@ -135,6 +153,8 @@ class Manifest(TypedDict):
     export_format: NotRequired[str]
     held_out: NotRequired[list[int]]
     stream_parity: NotRequired[ParityEntry]
+    origin: NotRequired[OriginEntry]
+    start: NotRequired[OriginEntry]
 
 
 def parse_manifest(content: bytes, path: str) -> dict[str, Any]:

@@ -21,6 +21,10 @@ class Label:
     label: str
     probability: float
 
+    def to_json(self) -> dict[str, object]:
+        """Plain values, the probability rounded to four digits."""
+        return {"label": self.label, "probability": round(self.probability, 4)}
+
 
 @dataclass(frozen=True)
 class ClassPrediction:
@@ -48,7 +52,7 @@ class ClassPrediction:
 
     def labels_to_json(self) -> list[dict[str, object]]:
         """The labels as plain values, probabilities rounded to four digits."""
-        return [{"label": label.label, "probability": round(label.probability, 4)} for label in self.labels]
+        return [label.to_json() for label in self.labels]
 
     def display_rows(self) -> list[tuple[str, str]]:
         """Label and probability of each label, as text."""
@@ -96,15 +100,22 @@ def build_loss(config: Any, targets: np.ndarray) -> Callable[[Any, Any], Any]:
     from keras import ops
 
     classes = targets.shape[1]
-    counts = targets.sum(axis=0)
-    weights = len(targets) / (classes * np.maximum(counts, 1)) if config.balance else np.ones(classes)
-    weights = weights.astype("float32")
+    weights = class_weights(targets) if config.balance else np.ones(classes, np.float32)
 
     def loss(target: Any, logits: Any) -> Any:
         smooth = target * (1 - config.label_smoothing) + config.label_smoothing / classes
         return -ops.sum(smooth * weights * ops.log_softmax(logits, axis=-1), axis=-1)
 
     return loss
+
+
+def class_weights(targets: np.ndarray) -> np.ndarray:
+    """The inverse frequency of each class, 1 on average over the examples; float32 (classes,).
+
+    targets: float32 (count, classes).
+    """
+    counts = np.maximum(targets.sum(axis=0), 1)
+    return (len(targets) / (targets.shape[1] * counts)).astype(np.float32)
 
 
 def fit_temperature(network: Any, inputs: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from dltasks.config import TrainingConfig
 from dltasks.errors import TrainingError
+from dltasks.export.outputs import compute_outputs
 from dltasks.litert.runtime import Arrays
 from dltasks.progress import Progress
 from dltasks.protocols import hooks_of
@@ -49,11 +50,12 @@ def fit(
     targets = task.target(dataset.examples.labels)
     train_targets = _take_rows(targets, splits.train)
     clock = Clock(config, started - state.seconds)
+    validation = dataset.take(splits.val), _take_rows(targets, splits.val)
     if not state.epoch:
-        hooks_of(task).warm_start(network, config, dataset.take(splits.train), train_targets)
+        training = dataset.take(splits.train), train_targets
+        hooks_of(task).warm_start(network, config, compute_outputs, training, validation)
     model = task.training_model(network, config, train_targets)
     model.optimizer.build(model.trainable_variables)
-    validation = dataset.take(splits.val), _take_rows(targets, splits.val)
     epochs = config.epochs or config.length.epochs_for(len(splits.train))
     loop = TrainingLoop(
         task, model, dataset, targets, validation, config, epochs, folder, state, clock, progress

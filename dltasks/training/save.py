@@ -1,7 +1,7 @@
 """Write the bundle of a trained network: its files, manifest and card."""
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class TrainingSummary:
         validation: validation metrics of the best epoch.
         counts: number of examples in each split.
         fingerprint: of the data.
+        origins: "origin" or "start" of the manifest: where weights come from that others made.
     """
 
     source: str
@@ -68,6 +69,7 @@ class TrainingSummary:
     validation: dict[str, float]
     counts: dict[str, int]
     fingerprint: dict[str, int | str]
+    origins: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def save_bundle(
@@ -200,6 +202,7 @@ def _manifest(
             "history": training.history,
         },
         "data": training.fingerprint,
+        **training.origins,
         "versions": _versions(),
     }
 

@@ -113,7 +113,8 @@ def _train(request: TrainRequest, run_directory: RunDirectory, progress: Progres
             state = fit(task, network, dataset, config, folder, state, progress, started)
         progress.log("writing the bundle")
         task = _calibrate(task, network, config, dataset)
-        summary = _summary(config, data_source, dataset, state)
+        start = hooks_of(task).start(config)
+        summary = _summary(config, data_source, dataset, state, start)
         save_bundle(task, network, dataset, summary, folder, out, progress)
     except (DltasksError, KeyboardInterrupt):
         run_directory.keep = bool(state.epoch)
@@ -177,7 +178,11 @@ def _calibrate(task: Task, network: Any, config: TrainingConfig, dataset: Datase
 
 
 def _summary(
-    config: TrainingConfig, data_source: DataSource, dataset: Dataset, state: TrainingState
+    config: TrainingConfig,
+    data_source: DataSource,
+    dataset: Dataset,
+    state: TrainingState,
+    start: dict[str, str] | None,
 ) -> TrainingSummary:
     splits = dataset.splits
     return TrainingSummary(
@@ -192,4 +197,5 @@ def _summary(
         validation=state.best_metrics or {},
         counts={"train": len(splits.train), "val": len(splits.val), "test": len(splits.test)},
         fingerprint=data_source.fingerprint,
+        origins={"start": start} if start else {},
     )

@@ -14,7 +14,7 @@ from dltasks.errors import ConfigError, DataError
 from dltasks.fields import bounded
 from dltasks.litert.runtime import Arrays, Run
 from dltasks.progress import Progress
-from dltasks.protocols import TrainingHooks
+from dltasks.protocols import ComputeOutputs, LabeledInputs, TrainingHooks
 from dltasks.task import Description, LoadPretrained, Task
 from dltasks.tasks.fraud.config import DEFAULT_LABEL_DELAY, FraudConfig
 from dltasks.tasks.fraud.prediction import FraudPrediction, FraudPredictions
@@ -198,10 +198,17 @@ class FraudTask(TrainingHooks, Task):
                 "--unsupervised looks at one transaction at a time; leave out --network sequence"
             )
 
-    def warm_start(self, network: Any, config: FraudConfig, encoded: Arrays, targets: Arrays) -> None:
+    def warm_start(
+        self,
+        network: Any,
+        config: FraudConfig,
+        compute_outputs: ComputeOutputs,
+        training: LabeledInputs,
+        validation: LabeledInputs,
+    ) -> None:
         from dltasks.tasks.fraud.network import adapt_layers
 
-        adapt_layers(network, encoded, targets)
+        adapt_layers(network, *training)
 
     def calibrate(self, network: Any, config: FraudConfig, encoded: Arrays, examples: Batch) -> "FraudTask":
         from dltasks.tasks.fraud.calibration import calibrate

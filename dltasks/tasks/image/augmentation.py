@@ -142,4 +142,4 @@ def build_augmentation(size: int, classes: int, config: ImageConfig, side: int) 
 
 def augmentation_at(size: int, classes: int, config: ImageConfig, completed: float) -> keras.Model:
     """The augmentation when this fraction of the run is completed."""
-    return build_augmentation(size, classes, config, crop_size(config, completed))
+    return build_augmentation(size, classes, config, crop_size(size, config, completed))

@@ -1,7 +1,4 @@
-"""Backbones: our residual network, the networks of keras.applications, and any .keras file.
-
-A backbone takes uint8 pixels (batch, height, width, 3) of any size and returns features (batch, channels).
-"""
+"""Backbones to start from: those of bundles, the networks of keras.applications, and any .keras file."""
 
 import difflib
 import sys
@@ -17,12 +14,7 @@ from keras import layers
 
 from dltasks.errors import ConfigError, ModelError, TrainingError, first_line
 from dltasks.task import LoadPretrained
-
-STAGE_WIDTHS = (32, 64, 128, 256)
-"""Channels of the stages of the residual network."""
-
-BLOCKS_PER_STAGE = 2
-"""Number of residual blocks per stage."""
+from dltasks.tasks.image.network import build_resnet
 
 
 def find_backbone(name: str, load_pretrained: LoadPretrained) -> keras.Model:
@@ -51,38 +43,23 @@ def check_backbone(name: str) -> None:
         raise ConfigError(f"--backbone {name}: no such file")
 
 
-def build_resnet() -> keras.Model:
-    """A residual network (He et al., 2015) with 2.8 M parameters.
+def describe_origin(name: str) -> dict[str, str] | None:
+    """Name, license and source of the weights of this backbone; None for random ones and for our own."""
+    from dltasks.bundle.storage import find_bundle, read_manifest
 
-    Its first convolution halves the resolution.
-    """
-    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-    x = layers.Rescaling(1 / 64, offset=-2, name="scaling")(pixels)
-    x = _normalize(layers.Conv2D(STAGE_WIDTHS[0], 3, 2, padding="same", use_bias=False)(x), "relu")
-    for stage, width in enumerate(STAGE_WIDTHS):
-        for block in range(BLOCKS_PER_STAGE):
-            x = _add_block(x, width, stride=2 if stage and not block else 1)
-    return keras.Model(pixels, layers.GlobalAveragePooling2D()(x), name="backbone")
-
-
-def _add_block(x: Any, width: int, stride: int) -> Any:
-    """Two convolutions and a shortcut.
-
-    Where the size shrinks, the shortcut averages (ResNet-D, He et al., 2018).
-    """
-    shortcut = x
-    if stride > 1 or x.shape[-1] != width:
-        if stride > 1:
-            shortcut = layers.AveragePooling2D(stride, padding="same")(shortcut)
-        shortcut = _normalize(layers.Conv2D(width, 1, use_bias=False)(shortcut))
-    x = _normalize(layers.Conv2D(width, 3, stride, padding="same", use_bias=False)(x), "relu")
-    x = _normalize(layers.Conv2D(width, 3, padding="same", use_bias=False)(x), gamma="zeros")
-    return layers.ReLU()(layers.Add()([x, shortcut]))
-
-
-def _normalize(x: Any, activation: str | None = None, gamma: str = "ones") -> Any:
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma)(x)
-    return layers.Activation(activation)(x) if activation else x
+    if name == "none":
+        return None
+    if folder := find_bundle(name):
+        manifest = read_manifest(folder)
+        origin = manifest.get("origin") or manifest.get("start")
+        return origin and {key: origin[key] for key in ("name", "license", "source")}
+    if Path(name).suffix == ".keras":
+        return {"name": Path(name).name, "license": "that of its owner", "source": "a .keras file"}
+    return {
+        "name": f"{name}, trained on ImageNet-1k",
+        "license": "see keras.io/api/applications",
+        "source": "keras.applications",
+    }
 
 
 def application_names() -> list[str]:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from dltasks.config import TrainingConfig, setting
 from dltasks.errors import ConfigError
 
-PRETRAINED_LEARNING_RATE, RANDOM_LEARNING_RATE = 0.02, 0.05
-"""Default peak learning rates of a pretrained backbone and of random weights."""
+PRETRAINED_LEARNING_RATE, RANDOM_LEARNING_RATE = 2e-4, 0.05
+"""Default peak learning rates of a pretrained backbone (AdamW) and of random weights (momentum)."""
+
+PRETRAINED_SIZE, RANDOM_SIZE = 224, 96
+"""Default side lengths of the input of a pretrained backbone and of random weights, in pixels."""
 
 MAX_HELD_OUT_FRACTION = 0.9
 """Maximum fraction of the data for validation and test together."""
@@ -23,17 +26,18 @@ class ImageConfig(TrainingConfig):
         f"{RANDOM_LEARNING_RATE} for random weights).",
         above=0,
     )
-    size: int = setting(
-        96, "Side length of the network's square input, in pixels.", minimum=16, group="Network"
+    size: int | None = setting(
+        None,
+        "Side length of the network's square input, in pixels (default: that of the bundle that --backbone "
+        f"names, {PRETRAINED_SIZE} for another pretrained backbone, {RANDOM_SIZE} for random weights).",
+        minimum=16,
+        group="Network",
     )
     backbone: str = setting(
         "objects",
         "Initial weights: a bundled model, none (random weights), the name of a network of "
         "keras.applications (its ImageNet weights are downloaded), a bundle, or a .keras file.",
         group="Network",
-    )
-    head_epochs: int = setting(
-        20, "Epochs for the last layer alone, before all layers are trained.", minimum=0, group="Network"
     )
     initial_crop_size: int | None = setting(
         None,
@@ -88,4 +92,20 @@ class ImageConfig(TrainingConfig):
     def peak_learning_rate(self) -> float:
         if self.learning_rate is not None:
             return self.learning_rate
-        return RANDOM_LEARNING_RATE if self.backbone == "none" else PRETRAINED_LEARNING_RATE
+        return PRETRAINED_LEARNING_RATE if self.is_pretrained() else RANDOM_LEARNING_RATE
+
+    def input_size(self) -> int:
+        """The side length of the network's input. Raises ModelError for a damaged bundle."""
+        from dltasks.bundle.storage import find_bundle, read_manifest
+
+        if self.size is not None:
+            return self.size
+        if not self.is_pretrained():
+            return RANDOM_SIZE
+        folder = find_bundle(self.backbone)
+        size = read_manifest(folder)["fields"].get("size") if folder else None
+        return size if isinstance(size, int) else PRETRAINED_SIZE
+
+    def is_pretrained(self) -> bool:
+        """Whether training starts from the weights of another network."""
+        return self.backbone != "none"

@@ -226,7 +226,8 @@ def _find_unusual(stats: dict[int, ImageStats], items: Items, config: ImageConfi
     limit = MAX_UNUSUAL_FRACTION * len(stats)
     modes = Counter(photo.header.mode for photo in stats.values())
     rare_modes = frozenset(mode for mode, count in modes.items() if count <= limit and mode != "RGB")
-    reference = Reference(config.size, rare_modes)
+    size = config.input_size()
+    reference = Reference(size, rare_modes)
     for rule in RULES:
         matches = [i for i, photo in stats.items() if rule.matches(photo, reference)]
         if matches:
@@ -234,7 +235,7 @@ def _find_unusual(stats: dict[int, ImageStats], items: Items, config: ImageConfi
                 rule.kind,
                 rule.common_severity if len(matches) > limit else rule.severity,
                 len(matches),
-                items.count_phrase(len(matches), rule.message.format(size=config.size)),
+                items.count_phrase(len(matches), rule.message.format(size=size)),
                 rule.fix,
                 tuple(f"{items.names[i]} {rule.detail(stats[i])}".rstrip() for i in matches),
                 items.removable(matches) if rule.is_removable else (),

@@ -1,7 +1,9 @@
 """Image classification: a photo to labels with their probabilities."""
 
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,12 +16,13 @@ from dltasks.errors import DataError
 from dltasks.fields import bounded, text_asset
 from dltasks.litert.runtime import Arrays
 from dltasks.progress import Progress
-from dltasks.protocols import TrainingHooks
+from dltasks.protocols import ComputeOutputs, LabeledInputs, TrainingHooks
 from dltasks.task import Description, LoadPretrained, Task
 from dltasks.tasks.classification import one_hot
 from dltasks.tasks.image import data, pixels
 from dltasks.tasks.image.calibration import MIN_CONFIDENT_ACCURACY, calibrate
 from dltasks.tasks.image.config import ImageConfig
+from dltasks.tasks.image.groups import LabelGroups
 from dltasks.tasks.image.prediction import ImagePrediction
 
 if TYPE_CHECKING:
@@ -43,6 +46,10 @@ class ImageTask(TrainingHooks, Task):
         size: Side length of the network's square input, in pixels.
         threshold: Confidence threshold; a prediction with a lower highest probability is uncertain.
         top_k: Number of labels in a prediction.
+        groups: Labels that have something in common, by the name of what they have in common.
+        rejected_labels: Labels that pictures of none of the others get, such as "website" for any screenshot;
+            a prediction of one is uncertain.
+        synonyms: Other names of a label, which labeled data may use: WordNet ids, for example.
     """
 
     config: ClassVar[type[TrainingConfig]] = ImageConfig
@@ -51,6 +58,18 @@ class ImageTask(TrainingHooks, Task):
     size: int = bounded(96, minimum=1, maximum=4096)
     threshold: float = bounded(0.0, minimum=0, maximum=1)
     top_k: int = bounded(5, minimum=1)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    rejected_labels: tuple[str, ...] = ()
+    synonyms: dict[str, list[str]] = field(default_factory=dict)
+
+    def validate(self) -> str:
+        labels = set(self.labels)
+        for name, members in self.groups.items():
+            if not members or not labels.issuperset(members):
+                return f"its group {name!r:.80} is not a group of its labels"
+        if unknown := {*self.synonyms, *self.rejected_labels} - labels:
+            return f"it has a field about {min(unknown)!r:.80}, which is not a label"
+        return ""
 
     def tensor_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"pixels": (self.size, self.size, 3), "probabilities": (len(self.labels),)}
@@ -68,9 +87,12 @@ class ImageTask(TrainingHooks, Task):
     def _limitations(self) -> str:
         if not self.threshold:
             return ""
+        uncertain = f"A prediction with a probability below {self.threshold} is reported as uncertain."
+        if self.rejected_labels:
+            names = ", ".join(f'"{label}"' for label in self.rejected_labels)
+            return f"{uncertain} So is {names}, which pictures that show none of the labels often get."
         return (
-            f"A prediction with a probability below {self.threshold} is reported as uncertain. On the "
-            "validation split this is the lowest threshold above which at least "
+            f"{uncertain} On the validation split this is the lowest threshold above which at least "
             f"{MIN_CONFIDENT_ACCURACY:.0%} of the predictions are correct and the error rate is at "
             "most half of the overall one."
         )
@@ -103,10 +125,12 @@ class ImageTask(TrainingHooks, Task):
                 f"one class only ({labels[0]!r}); expected two or more, "
                 "each a folder directly in the data folder"
             )
-        return replace(self, labels=labels, size=config.size)
+        return replace(self, labels=labels, size=config.input_size())
 
     def filter_known_labels(self, examples: Batch) -> tuple[Batch, list[str]]:
         labels = set(self.labels)
+        names = [self._labels_by_synonym.get(label, label) for label in examples.labels]
+        examples = replace(examples, labels=names)
         indices = [i for i, label in enumerate(examples.labels) if label in labels]
         unknown = sorted(set(examples.labels) - labels)
         missing = len(labels - set(examples.labels))
@@ -149,6 +173,11 @@ class ImageTask(TrainingHooks, Task):
 
         check_backbone(config.backbone)
 
+    def start(self, config: ImageConfig) -> dict[str, str] | None:
+        from dltasks.tasks.image.backbones import describe_origin
+
+        return describe_origin(config.backbone)
+
     def notes(self, examples: Batch, encoded: Arrays) -> list[str]:
         counts = {label: 0 for label in self.labels}
         for label in examples.labels:
@@ -168,15 +197,22 @@ class ImageTask(TrainingHooks, Task):
         return build_network(len(self.labels), self.size, find_backbone(config.backbone, load_pretrained))
 
     def training_model(self, network: Any, config: ImageConfig, targets: Arrays) -> Any:
-        from dltasks.tasks.image.network import build_training_model
+        from dltasks.tasks.image.fine_tuning import build_training_model
 
         return build_training_model(network, config, targets["probabilities"])
 
-    def warm_start(self, network: Any, config: ImageConfig, encoded: Arrays, targets: Arrays) -> None:
-        from dltasks.tasks.image.network import train_head
+    def warm_start(
+        self,
+        network: Any,
+        config: ImageConfig,
+        compute_outputs: ComputeOutputs,
+        training: LabeledInputs,
+        validation: LabeledInputs,
+    ) -> None:
+        from dltasks.tasks.image.fine_tuning import fit_head
 
-        if config.backbone != "none" and config.head_epochs:
-            train_head(network, config, encoded["pixels"], targets["probabilities"])
+        if config.is_pretrained():
+            fit_head(network, config, compute_outputs, training, validation)
 
     def augmentation(self, config: ImageConfig, completed: float) -> Any:
         from dltasks.tasks.image.augmentation import augmentation_at
@@ -189,12 +225,35 @@ class ImageTask(TrainingHooks, Task):
     # Predictions
 
     def decode(self, outputs: Arrays) -> list[ImagePrediction]:
-        return [
-            ImagePrediction(
-                self.labels, probabilities, self.top_k, bool(probabilities.max() < self.threshold)
-            )
-            for probabilities in outputs["probabilities"]
-        ]
+        return [self._decode_one(probabilities) for probabilities in outputs["probabilities"]]
+
+    def _decode_one(self, probabilities: np.ndarray) -> ImagePrediction:
+        top = int(probabilities.argmax())
+        group = self._label_groups.common_group(probabilities) if self._label_groups else None
+        confidence = group.probability if group else float(probabilities[top])
+        uncertain = confidence < self.threshold or self.labels[top] in self.rejected_labels
+        return ImagePrediction(self.labels, probabilities, self.top_k, uncertain, group)
+
+    def is_right(self, prediction: ImagePrediction, labels: Container[str]) -> bool:
+        """Whether the answer is one of these labels, or a group that contains one."""
+        answer = prediction.answer.label
+        names = self.groups[answer] if prediction.group else [answer]
+        return any(name in labels for name in names)
+
+    @cached_property
+    def _label_groups(self) -> LabelGroups | None:
+        return LabelGroups(self.labels, self.groups) if self.groups else None
+
+    @cached_property
+    def _labels_by_synonym(self) -> dict[str, str]:
+        """The label of each synonym that only one label has."""
+        counts = Counter(name for names in self.synonyms.values() for name in names)
+        return {
+            name: label
+            for label, names in self.synonyms.items()
+            for name in names
+            if counts[name] == 1 and name not in self.labels
+        }
 
     def same_prediction(self, first: ImagePrediction, second: ImagePrediction) -> bool:
         return first.has_same_label(second)
