@@ -206,8 +206,8 @@ class Model(Bundle):
             out: Path of the file or folder to write.
             format: "litert" for a .tflite file, "streaming" for one that takes a stream in chunks, or
                 "saved-model" for a TensorFlow SavedModel folder.
-            quantize: Quantization mode: "none", "float16", "mixed", "weight-int8", "dynamic", "int8", or "auto" for
-                the best of them that stays within the thresholds.
+            quantize: Quantization mode: "none", "float16", "mixed", "weight-int8", "dynamic", "int8", or
+                "auto" for the best of them that stays within the thresholds.
             data: Inputs, labeled or not, for calibration and comparison; by default examples that were held
                 out of the training data.
             min_agreement: Minimum proportion of equal top-1 predictions, 0 to 1.

@@ -50,7 +50,13 @@ def parity(quantize: str, agreement: float) -> Parity:
 
 @pytest.mark.parametrize(
     "mode, next_mode",
-    [("int8", "dynamic"), ("dynamic", "weight-int8"), ("weight-int8", "float16"), ("float16", "none")],
+    [
+        ("int8", "dynamic"),
+        ("dynamic", "weight-int8"),
+        ("weight-int8", "mixed"),
+        ("mixed", "float16"),
+        ("float16", "none"),
+    ],
 )
 def test_a_mode_below_the_threshold_names_the_next_to_try(mode, next_mode):
     with pytest.raises(ExportError, match=f"97.0% of 500 examples.*try --quantize {next_mode}"):

@@ -39,7 +39,7 @@ LIGHT = ("bundle", "config", "data", "doctor", "evaluation", "files", "litert", 
 
 NETWORK_FILES = {
     *("attention", "augmentation", "backbones", "calibration", "decoder_layers", "extract_layers"),
-    *("headline_layers", "layers", "network", "optimizer", "spectrum", "trees"),
+    *("fine_tuning", "headline_layers", "layers", "network", "optimizer", "spectrum", "trees"),
 }
 """Modules of a task that hold Keras code."""
 

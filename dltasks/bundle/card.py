@@ -70,7 +70,8 @@ def _training_procedure(manifest: dict[str, Any]) -> str:
     return (
         "## Training procedure\n\n"
         f"{training['epochs']} epochs in {training['seconds'] / 60:.0f} minutes; epoch "
-        f"{training['best_epoch']} had the best validation score.{interrupted}{start} Training config: {settings}. "
+        f"{training['best_epoch']} had the best validation score.{interrupted}{start} "
+        f"Training config: {settings}. "
         "To train with the same config, pass this folder to `dltasks train --config-from`."
     )
 
@@ -87,7 +88,8 @@ def _setting(value: Any) -> str:
 def _evaluation(manifest: dict[str, Any]) -> str:
     evaluation, parity = manifest["evaluation"], manifest["parity"]
     if not evaluation and "origin" in manifest:
-        return f"## Evaluation\n\n{manifest['origin'].get('evaluation', 'Not evaluated.')}\n\n{_parity(parity)}"
+        measured = manifest["origin"].get("evaluation", "Not evaluated.")
+        return f"## Evaluation\n\n{measured}\n\n{_parity(parity)}"
     if not evaluation:
         return (
             "## Evaluation\n\n"

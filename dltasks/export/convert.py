@@ -8,14 +8,12 @@ from typing import Any
 
 from dltasks.config import QUANTIZATION_MODES
 from dltasks.errors import ExportError, MissingExtraError
+from dltasks.export.mixed import quantize_large_layers
 from dltasks.export.runners import iter_rows
 from dltasks.files import os_errors_as
 from dltasks.frameworks import suppress_native_output
 from dltasks.litert.runtime import Arrays
 from dltasks.protocols import Signature, default_signature
-
-LARGE_LAYER = 0.05
-"""Minimum fraction of all weights in a layer that `mixed` gives 8-bit weights."""
 
 
 def to_tflite(network: Any, quantize: str, calibration: Arrays, quantized_ops: Sequence[str] = ()) -> bytes:
@@ -44,10 +42,11 @@ def to_tflite(network: Any, quantize: str, calibration: Arrays, quantized_ops: S
     ):
         to_saved_model(signatures, folder)
         operations = quantized_ops if quantize in ("dynamic", "int8") else ()
-        by_quantizer = bool(operations) or quantize in ("mixed", "weight-int8")
-        model = _convert(signatures, folder, "none" if by_quantizer else quantize, calibration)
-        if by_quantizer:
+        model = _convert(signatures, folder, "none" if operations else quantize, calibration)
+        if operations or quantize == "weight-int8":
             model = _quantize(model, Path(folder), quantize, operations, calibration)
+        if quantize == "mixed":
+            model = quantize_large_layers(model)
     if unsupported := custom_operations(model):
         raise ExportError(f"the file needs {', '.join(unsupported)}, which LiteRT does not have built in")
     return model
@@ -79,9 +78,9 @@ def _convert(signatures: dict[str, Signature], folder: str, quantize: str, calib
 
     converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
     operations = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize in ("float16", "dynamic", "int8"):
+    if quantize in ("float16", "mixed", "dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
+    if quantize in ("float16", "mixed"):
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
         operations.append(tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
@@ -111,7 +110,7 @@ def _conversion_error(network: Any, message: str) -> str:
 def _quantize(
     model: bytes, folder: Path, quantize: str, operations: Sequence[str], calibration: Arrays
 ) -> bytes:
-    """The .tflite with these operations quantized, or with `mixed` or 8-bit weights if none is named."""
+    """The .tflite with these operations quantized, or with 8-bit weights in all if none is named."""
     try:
         from ai_edge_quantizer import quantizer, recipe
     except ImportError as error:
@@ -121,9 +120,6 @@ def _quantize(
     path = folder / "float.tflite"
     path.write_bytes(model)
     edge_quantizer = quantizer.Quantizer(str(path))
-    if quantize == "mixed":
-        edge_quantizer.load_quantization_recipe(_mixed_recipe(model))
-        return bytes(edge_quantizer.quantize().quantized_model)
     if not operations:
         edge_quantizer.load_quantization_recipe(recipe.weight_only_wi8_afp32())
         return bytes(edge_quantizer.quantize().quantized_model)
@@ -148,43 +144,6 @@ def _recipe(quantize: str, operations: Sequence[str]) -> Any:
         else:
             recipes.add_dynamic_config(regex=".*", operation_name=operation, num_bits=8)
     return recipes.get_quantization_recipe()
-
-
-def _mixed_recipe(model: bytes) -> Any:
-    """The recipe of ai-edge-quantizer for 8-bit weights in the largest layers and float16 in the others."""
-    from ai_edge_quantizer import qtyping, recipe_manager
-
-    names = qtyping.TFLOperationName
-    layers = (names.CONV_2D, names.DEPTHWISE_CONV_2D, names.FULLY_CONNECTED, names.EMBEDDING_LOOKUP)
-    recipes = recipe_manager.RecipeManager()
-    float16 = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
-    config = qtyping.OpQuantizationConfig(
-        weight_tensor_config=float16,
-        compute_precision=qtyping.ComputePrecision.FLOAT,
-        explicit_dequantize=True,
-    )
-    for operation in layers:
-        recipes.add_quantization_config(".*", operation, config, "float_casting")
-    for output in _outputs_of_large_layers(model):
-        for operation in layers:
-            recipes.add_weight_only_config(f"^{re.escape(output)}", operation, num_bits=8)
-    return recipes.get_quantization_recipe()
-
-
-def _outputs_of_large_layers(model: bytes) -> list[str]:
-    """Names of the output tensors of the layers with at least LARGE_LAYER of all weights."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    parsed = schema.ModelT.InitFromPackedBuf(model, 0)
-    sizes: dict[str, int] = {}
-    for subgraph in parsed.subgraphs:
-        for operation in subgraph.operators:
-            tensors = [subgraph.tensors[index] for index in operation.inputs if index >= 0]
-            data = [parsed.buffers[tensor.buffer].data for tensor in tensors]
-            output = subgraph.tensors[operation.outputs[0]].name.decode()
-            sizes[output] = sum(len(content) for content in data if content is not None)
-    total = sum(sizes.values())
-    return [output for output, size in sizes.items() if size >= LARGE_LAYER * total]
 
 
 def custom_operations(model: bytes) -> list[str]:

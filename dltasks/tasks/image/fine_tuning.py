@@ -1,4 +1,4 @@
-"""Training of a network for photos: its last layer on frozen features, then all layers on augmented photos."""
+"""Training of a network for photos: its last layer on frozen features, then all layers."""
 
 import keras
 import numpy as np

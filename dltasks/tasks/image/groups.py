@@ -1,4 +1,4 @@
-"""Groups of labels: what "Egyptian cat 37 %, tiger cat 37 %, tabby cat 18 %" have in common is a cat, 92 %."""
+"""Groups of labels: "Egyptian cat 37 %, tiger cat 37 %, tabby cat 18 %" is a cat, 92 %."""
 
 import math
 from collections.abc import Mapping, Sequence

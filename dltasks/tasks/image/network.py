@@ -100,7 +100,7 @@ def _round_channels(channels: float) -> int:
 
 
 def _add_inverted_residual(x: Any, stage: Stage, channels: int, stride: int, name: str) -> Any:
-    """An inverted residual block (Sandler et al., "MobileNetV2", 2018), with a shortcut where shapes allow."""
+    """An inverted residual block (Sandler et al., "MobileNetV2", 2018), with its shortcut."""
     shortcut = x
     if stage.expansion > 1:
         expand = layers.Conv2D(stage.expansion * x.shape[-1], 1, use_bias=False, name=f"{name}_expand")

@@ -129,8 +129,8 @@ class ImageTask(TrainingHooks, Task):
 
     def filter_known_labels(self, examples: Batch) -> tuple[Batch, list[str]]:
         labels = set(self.labels)
-        names = [self._labels_by_synonym.get(label, label) for label in examples.labels]
-        examples = replace(examples, labels=names)
+        known_as = self._labels_by_synonym
+        examples = replace(examples, labels=[known_as.get(label, label) for label in examples.labels])
         indices = [i for i, label in enumerate(examples.labels) if label in labels]
         unknown = sorted(set(examples.labels) - labels)
         missing = len(labels - set(examples.labels))
