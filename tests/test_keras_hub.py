@@ -84,11 +84,12 @@ def test_features_equal_those_of_keras_hub_with_its_preprocessing(tmp_path, save
 )
 def test_a_preset_is_trained_and_exported(tmp_path, monkeypatch, save, needs_keras_hub):
     data = drawings.folder(tmp_path / "data", 10)
-    settings = {"size": 48, "epochs": 1, "head_epochs": 1, "batch_size": 8, "quantize": "none"}
+    settings = {"size": 48, "epochs": 1, "batch_size": 8, "quantize": "none"}
     name = save(tmp_path / "preset")
     model = library.train("image", data, tmp_path / "out", backbone=name, **settings)
     parity = model.manifest["parity"]
     assert parity["agreement"] == 1 and parity["max_difference"] < 1e-4
+    assert model.manifest["start"]["name"] == "preset"
     config = zipfile.ZipFile(tmp_path / "out" / "model.keras").read("config.json")
     assert (b"keras_hub" in config) == needs_keras_hub
     monkeypatch.setitem(sys.modules, "keras_hub", None)
@@ -151,6 +152,16 @@ def test_a_downloaded_preset_is_used_offline(tmp_path, monkeypatch):
     assert load_preset("kerashub:mobilenet_v3_small_050_imagenet", 32).output.shape == (None, 32)
 
 
+def test_the_origin_of_a_downloaded_preset_is_recorded():
+    from dltasks.tasks.image.backbones import describe_origin
+
+    assert describe_origin("kerashub:mobilenet_v3_large_100_imagenet") == {
+        "name": "mobilenet_v3_large_100_imagenet of KerasHub",
+        "license": "see the source",
+        "source": "kaggle://keras/mobilenetv3/keras/mobilenet_v3_large_100_imagenet/1",
+    }
+
+
 def test_a_preset_without_preprocessing_is_refused_in_one_line(tmp_path):
     name = save_mobilenet(tmp_path / "preset")
     (tmp_path / "preset" / "image_converter.json").unlink()
@@ -161,7 +172,8 @@ def test_a_preset_without_preprocessing_is_refused_in_one_line(tmp_path):
 def test_the_help_names_choices_that_exist():
     from dltasks.tasks.image.backbones import check_backbone
 
-    help = " ".join(dltasks("train", "image", "--help").stdout.split())
+    # Lines are also broken after hyphens.
+    help = "".join(dltasks("train", "image", "--help").stdout.split())
     choices = {
         "objects": "EfficientNet-Lite0, 4.7M, 75.1%",
         "kerashub:mobilenet_v3_large_100_imagenet": "5.5M, 75.8%",
@@ -170,5 +182,5 @@ def test_the_help_names_choices_that_exist():
         "EfficientNetV2S": "21.6M, 83.9%",
     }
     for name, size_and_accuracy in choices.items():
-        assert f"{name} ({size_and_accuracy})" in help
+        assert f"{name} ({size_and_accuracy})".replace(" ", "") in help
         check_backbone(name)

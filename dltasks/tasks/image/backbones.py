@@ -55,6 +55,8 @@ def describe_origin(name: str) -> dict[str, str] | None:
 
     if name == "none":
         return None
+    if name.startswith(keras_hub.PREFIX):
+        return keras_hub.describe_preset(name)
     if folder := find_bundle(name):
         manifest = read_manifest(folder)
         origin = manifest.get("origin") or manifest.get("start")

@@ -44,6 +44,15 @@ def check_preset(name: str) -> None:
         raise ConfigError(f"--backbone {name}: expected an image preset of KerasHub, or a folder{hint}")
 
 
+def describe_preset(name: str) -> dict[str, str]:
+    """Name, license and source of the preset's weights."""
+    preset = name.removeprefix(PREFIX)
+    if Path(preset).is_dir():
+        return {"name": Path(preset).name, "license": "that of its owner", "source": "a preset of KerasHub"}
+    handle = import_keras_hub().models.Backbone.presets.get(preset, {}).get("kaggle_handle", preset)
+    return {"name": f"{preset} of KerasHub", "license": "see the source", "source": handle}
+
+
 def load_preset(name: str, size: int) -> keras.Model:
     """The backbone of a preset, which is downloaded unless it is a folder or cached.
 
