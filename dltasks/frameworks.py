@@ -1,4 +1,4 @@
-"""Keras and TensorFlow: whether they are installed, and their import without startup messages."""
+"""Keras, TensorFlow and KerasHub: whether they are installed, and their import without startup messages."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from importlib.util import find_spec
-from typing import TextIO
+from typing import Any, TextIO
 
 from dltasks.errors import MissingExtraError
 
@@ -51,3 +51,14 @@ def import_frameworks() -> None:
     with suppress_native_output():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
+
+
+def import_keras_hub() -> Any:
+    """The module of KerasHub, imported without startup messages. Raises MissingExtraError."""
+    if find_spec("keras_hub") is None:
+        raise MissingExtraError(
+            "this needs KerasHub (keras_hub is not installed): pip install 'dltasks[kerashub]'"
+        )
+    with suppress_native_output():
+        import keras_hub
+    return keras_hub

@@ -15,7 +15,7 @@ from dltasks.bundle import storage
 
 IMPORTS = [statement for module in MODULES for statement in read_imports(module)]
 
-FRAMEWORKS = {"keras", "tensorflow", "jax", "torch", "ai_edge_quantizer"}
+FRAMEWORKS = {"keras", "keras_hub", "tensorflow", "jax", "torch", "ai_edge_quantizer"}
 HEAVY = FRAMEWORKS | {"tensorflow_datasets", "pandas", "sklearn", "matplotlib"}
 
 LAYERS = (
@@ -39,7 +39,7 @@ LIGHT = ("bundle", "config", "data", "doctor", "evaluation", "files", "litert", 
 
 NETWORK_FILES = {
     *("attention", "augmentation", "backbones", "calibration", "decoder_layers", "extract_layers"),
-    *("fine_tuning", "headline_layers", "layers", "network", "optimizer", "spectrum", "trees"),
+    *("fine_tuning", "headline_layers", "keras_hub", "layers", "network", "optimizer", "spectrum", "trees"),
 }
 """Modules of a task that hold Keras code."""
 

@@ -17,9 +17,9 @@ from dltasks.bundle.storage import (
     read_manifest,
     read_verified,
 )
-from dltasks.errors import ModelError, TrainingError
+from dltasks.errors import MissingExtraError, ModelError, TrainingError
 from dltasks.files import check_unzipped_size, os_errors_as
-from dltasks.frameworks import import_frameworks, require_extra
+from dltasks.frameworks import import_frameworks, import_keras_hub, require_extra
 
 NETWORK_FILE = "model.keras"
 """File of a bundle that holds its Keras network."""
@@ -40,7 +40,11 @@ def load_network(folder: Path) -> Any:
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             check_unzipped_size(archive, max(MAX_UNZIPPED_BYTES, MAX_COMPRESSION_RATIO * len(content)))
+            if b'"keras_hub>' in archive.read("config.json"):
+                import_keras_hub()
         return keras.saving.load_model(folder / NETWORK_FILE, compile=False, safe_mode=True)
+    except MissingExtraError:
+        raise
     except Exception as error:  # Keras raises many classes for a damaged file
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelError(f"{folder}/{NETWORK_FILE} can't be loaded ({reason})") from error

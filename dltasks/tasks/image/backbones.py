@@ -14,16 +14,20 @@ from keras import layers
 
 from dltasks.errors import ConfigError, ModelError, TrainingError, first_line
 from dltasks.task import LoadPretrained
+from dltasks.tasks.image import keras_hub
 from dltasks.tasks.image.network import build_resnet
 
 
-def find_backbone(name: str, load_pretrained: LoadPretrained) -> keras.Model:
-    """The backbone of this name: "none", a bundled model, a bundle, a .keras file, or an application.
+def find_backbone(name: str, load_pretrained: LoadPretrained, size: int) -> keras.Model:
+    """The backbone of this name: "none", a model, a bundle, a .keras file, a preset, or an application.
 
-    Raises ConfigError, ModelError, TrainingError.
+    size: side length of the photos, for presets that are built for one size. Raises ConfigError,
+    MissingExtraError, ModelError, TrainingError.
     """
     if name == "none":
         return build_resnet()
+    if name.startswith(keras_hub.PREFIX):
+        return keras_hub.load_preset(name, size)
     if Path(name).suffix == ".keras":
         return load_backbone(Path(name))
     if (network := load_pretrained(name)) is not None:
@@ -32,9 +36,11 @@ def find_backbone(name: str, load_pretrained: LoadPretrained) -> keras.Model:
 
 
 def check_backbone(name: str) -> None:
-    """Raises ConfigError for a backbone that does not exist, without building it."""
+    """Raises ConfigError or MissingExtraError for a backbone that does not exist, without building it."""
     from dltasks.bundle.storage import find_bundle
 
+    if name.startswith(keras_hub.PREFIX):
+        return keras_hub.check_preset(name)
     if name == "none" or find_bundle(name) is not None:
         return
     if Path(name).suffix != ".keras":
@@ -49,6 +55,8 @@ def describe_origin(name: str) -> dict[str, str] | None:
 
     if name == "none":
         return None
+    if name.startswith(keras_hub.PREFIX):
+        return keras_hub.describe_preset(name)
     if folder := find_bundle(name):
         manifest = read_manifest(folder)
         origin = manifest.get("origin") or manifest.get("start")

@@ -194,7 +194,8 @@ class ImageTask(TrainingHooks, Task):
         from dltasks.tasks.image.backbones import find_backbone
         from dltasks.tasks.image.network import build_network
 
-        return build_network(len(self.labels), self.size, find_backbone(config.backbone, load_pretrained))
+        backbone = find_backbone(config.backbone, load_pretrained, self.size)
+        return build_network(len(self.labels), self.size, backbone)
 
     def training_model(self, network: Any, config: ImageConfig, targets: Arrays) -> Any:
         from dltasks.tasks.image.fine_tuning import build_training_model
