@@ -124,7 +124,11 @@ class TrainingConfig:
         """This config with `epochs` set, by default from the number of training examples."""
         if self.epochs is not None:
             return self
-        return replace(self, epochs=self.length.epochs_for(count))
+        return replace(self, epochs=self.epoch_schedule().epochs_for(count))
+
+    def epoch_schedule(self) -> EpochSchedule:
+        """The default number of epochs; a task where it depends on other settings overrides this."""
+        return self.length
 
     def peak_learning_rate(self) -> float:
         """The peak learning rate; a task whose default depends on other settings overrides this."""

@@ -201,10 +201,11 @@ def test_evaluate_reports_labels_that_do_not_match(tmp_path, trained):
 def test_training_crops_grow_with_the_run():
     from dltasks.tasks.image.crop_size import crop_size
 
-    config = TASK.config(size=112)
-    assert [crop_size(config, completed) for completed in (0, 0.4, 0.75, 1)] == [64, 80, 96, 96]
-    small = with_overrides(config, {"size": 80, "initial_crop_size": 32, "final_crop_size": 64})
-    assert [crop_size(small, completed) for completed in (0, 0.4, 0.75, 1)] == [32, 48, 64, 64]
+    config = ImageConfig(backbone="none")
+    assert [crop_size(112, config, completed) for completed in (0, 0.4, 0.75, 1)] == [64, 80, 96, 96]
+    small = with_overrides(config, {"initial_crop_size": 32, "final_crop_size": 64})
+    assert [crop_size(80, small, completed) for completed in (0, 0.4, 0.75, 1)] == [32, 48, 64, 64]
+    assert [crop_size(224, ImageConfig(), completed) for completed in (0, 1)] == [192, 192]
 
 
 def test_a_pretrained_backbone_has_a_lower_learning_rate_than_random_weights():
@@ -214,16 +215,16 @@ def test_a_pretrained_backbone_has_a_lower_learning_rate_than_random_weights():
 
 
 def test_small_data_gets_more_epochs_than_large_data():
-    assert ImageConfig().resolve_epochs(100).epochs == 60
-    assert ImageConfig().resolve_epochs(1000).epochs == 20
-    assert ImageConfig().resolve_epochs(50_000).epochs == 10
+    random = ImageConfig(backbone="none")
+    assert [random.resolve_epochs(count).epochs for count in (100, 1000, 50_000)] == [60, 20, 10]
+    assert [ImageConfig().resolve_epochs(count).epochs for count in (100, 1000, 50_000)] == [30, 7, 3]
     assert ImageConfig(epochs=3).resolve_epochs(100).epochs == 3
 
 
 def test_augmentation_keeps_pixels_in_range_and_targets_a_distribution():
     from dltasks.tasks.image.augmentation import build_augmentation
 
-    config = with_overrides(TASK.config(), {"mixup_alpha": 1.0, "color_jitter": 0.9})
+    config = with_overrides(ImageConfig(), {"mixup_alpha": 1.0, "color_jitter": 0.9})
     photos = np.stack([pixels.load(drawings.draw("disc", i), 48) for i in range(8)])
     targets = np.eye(3, dtype=np.float32)[np.arange(8) % 3]
     augmentation = build_augmentation(48, 3, config, 32)

@@ -56,7 +56,7 @@ def fit(
         hooks_of(task).warm_start(network, config, compute_outputs, training, validation)
     model = task.training_model(network, config, train_targets)
     model.optimizer.build(model.trainable_variables)
-    epochs = config.epochs or config.length.epochs_for(len(splits.train))
+    epochs = config.epochs or config.epoch_schedule().epochs_for(len(splits.train))
     loop = TrainingLoop(
         task, model, dataset, targets, validation, config, epochs, folder, state, clock, progress
     )

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 
-from dltasks.config import TrainingConfig, setting
+from dltasks.config import EpochSchedule, TrainingConfig, setting
 from dltasks.errors import ConfigError
 
 PRETRAINED_LEARNING_RATE, RANDOM_LEARNING_RATE = 2e-4, 0.05
 """Default peak learning rates of a pretrained backbone (AdamW) and of random weights (momentum)."""
+
+PRETRAINED_SCHEDULE = EpochSchedule(examples_seen=6_600, min_epochs=3, max_epochs=30)
+"""Default number of epochs of a pretrained backbone, which is close to its goal from the start."""
+
+RANDOM_MIXUP_ALPHA = 0.2
+"""Default alpha of MixUp and CutMix for random weights, which need the variety of long runs."""
 
 PRETRAINED_SIZE, RANDOM_SIZE = 224, 96
 """Default side lengths of the input of a pretrained backbone and of random weights, in pixels."""
@@ -19,7 +25,15 @@ MAX_HELD_OUT_FRACTION = 0.9
 class ImageConfig(TrainingConfig):
     """Training settings of image classification."""
 
-    # None here, as the default depends on the backbone.
+    # None stands for a default that depends on the backbone.
+    epochs: int | None = setting(
+        None,
+        f"Maximum number of epochs; by default as many as process {PRETRAINED_SCHEDULE.examples_seen:,} "
+        f"examples, at least {PRETRAINED_SCHEDULE.min_epochs} (random weights: "
+        f"{TrainingConfig.length.examples_seen:,} and {TrainingConfig.length.min_epochs}).",
+        minimum=1,
+        changeable_on_resume=True,
+    )
     learning_rate: float | None = setting(  # type: ignore[assignment]
         None,
         f"Peak learning rate (default: {PRETRAINED_LEARNING_RATE} for a pretrained backbone, "
@@ -44,7 +58,7 @@ class ImageConfig(TrainingConfig):
     )
     initial_crop_size: int | None = setting(
         None,
-        "Side length of the first training crops (default: 4/7 of --size).",
+        "Side length of the first training crops (default: 6/7 of --size, or 4/7 for random weights).",
         minimum=16,
         group="Augmentation",
     )
@@ -68,9 +82,10 @@ class ImageConfig(TrainingConfig):
         maximum=1,
         group="Augmentation",
     )
-    mixup_alpha: float = setting(
-        0.2,
-        "Alpha of MixUp and CutMix: higher mixes photos more strongly, 0 turns both off.",
+    mixup_alpha: float | None = setting(
+        None,
+        "Alpha of MixUp and CutMix: higher mixes photos more strongly, 0 turns both off (default: 0 for a "
+        f"pretrained backbone, {RANDOM_MIXUP_ALPHA} for random weights).",
         minimum=0,
         group="Augmentation",
     )
@@ -96,6 +111,15 @@ class ImageConfig(TrainingConfig):
         if self.learning_rate is not None:
             return self.learning_rate
         return PRETRAINED_LEARNING_RATE if self.is_pretrained() else RANDOM_LEARNING_RATE
+
+    def epoch_schedule(self) -> EpochSchedule:
+        return PRETRAINED_SCHEDULE if self.is_pretrained() else self.length
+
+    def mixing_alpha(self) -> float:
+        """Alpha of MixUp and CutMix, 0 for neither."""
+        if self.mixup_alpha is not None:
+            return self.mixup_alpha
+        return 0.0 if self.is_pretrained() else RANDOM_MIXUP_ALPHA
 
     def input_size(self) -> int:
         """The side length of the network's input. Raises ModelError for a damaged bundle."""

@@ -15,14 +15,16 @@ GROWTH_END = 0.75
 def crop_size(size: int, config: ImageConfig, completed: float) -> int:
     """Side length of the training crops when this fraction of the run is completed, 0 to 1.
 
-    By default it grows from 4/7 to 6/7 of the network's side. Objects appear larger in random crops than in
+    By default it is 6/7 of the network's side, and grows to that from 4/7 for random weights; a pretrained
+    backbone knows larger crops. Objects appear larger in random crops than in
     whole photos, so training uses smaller crops than prediction (Touvron et al., "Fixing the train-test
     resolution discrepancy", 2019).
 
     size: of the network's input.
     """
     final = config.final_crop_size or _round_to_step(size * 6 / 7)
-    initial = config.initial_crop_size or min(final, _round_to_step(size * 4 / 7))
+    smallest = final if config.is_pretrained() else min(final, _round_to_step(size * 4 / 7))
+    initial = config.initial_crop_size or smallest
     steps = int(GROWTH_STEPS * completed / GROWTH_END)
     if steps >= GROWTH_STEPS - 1:
         return final
