@@ -81,10 +81,11 @@ def test_the_wheel_has_every_file_and_no_cache(folder):
         *(path.relative_to(ROOT / "dltasks") for path in (ROOT / "dltasks").rglob("*.py")),
         *(path.relative_to(ROOT) for path in (ROOT / "cli").rglob("*.py")),
         *(path.relative_to(ROOT) for bundle in bundles for path in bundle.iterdir()),
+        *(path.relative_to(ROOT) for path in (ROOT / "models/LICENSES").iterdir()),
         Path("py.typed"),
     }
     assert {str(path) for path in expected} <= files
-    assert not any("__pycache__" in name for name in files)
+    assert not any("__pycache__" in name or "models/port" in name for name in files)
 
 
 def test_training_without_keras_names_the_extra_to_install(folder):

@@ -39,7 +39,7 @@ from dltasks.tasks.image.task import ImageTask
 from dltasks.training.dataset import Dataset
 from dltasks.training.save import TrainingSummary, save_bundle
 
-MAX_UNCERTAIN = 0.12
+MAX_UNCERTAIN = 0.15
 """Fraction of the right answers that the confidence threshold may call uncertain."""
 
 MIN_REJECTED = 4
