@@ -198,6 +198,19 @@ class TrainingHooks:
             validation: The encoded validation examples and their targets.
         """
 
+    def frozen_part(self, network: Any, config: Any) -> Any:
+        """The part of the network, from its inputs on, that is not trained.
+
+        Args:
+            network: The network.
+            config: The training config.
+
+        Returns:
+            A Keras model from the network's inputs to those of `training_model`; None if the whole network is
+            trained.
+        """
+        return
+
     def augmentation(self, config: Any, completed: float) -> Any:
         """Build the augmentation of the training batches.
 

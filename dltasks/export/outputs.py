@@ -16,20 +16,29 @@ BATCH_SIZE = 8
 """Number of inputs that a core takes at once."""
 
 
-def compute_outputs(network: Any, inputs: Arrays) -> Arrays:
-    """The outputs of a Keras model by name, for inputs by name.
+class OutputComputer:
+    """Computes the outputs of Keras models; those that it has converted once run in LiteRT from then on."""
 
-    Many inputs go through LiteRT, which takes a fraction of Keras's time. Raises ExportError for a network
-    that LiteRT can't run.
-    """
-    count = row_count(inputs)
-    if count < MIN_CONVERTED:
-        return predict_in_batches(network, inputs)
-    runtime = Runtime(to_tflite(network, "none", {}))
-    chunks = [slice(start, start + BATCH_SIZE) for start in range(0, count, BATCH_SIZE)]
+    def __init__(self) -> None:
+        # By identity; the models are kept, so that no other model gets the same one.
+        self._converted: dict[int, tuple[Any, Runtime]] = {}
 
-    def run(chunk: slice) -> Arrays:
-        return runtime.run({name: np.ascontiguousarray(values[chunk]) for name, values in inputs.items()})
+    def convert(self, network: Any) -> None:
+        """Convert a model whose weights do not change any more. Raises ExportError if LiteRT can't run it."""
+        if id(network) not in self._converted:
+            self._converted[id(network)] = network, Runtime(to_tflite(network, "none", {}))
 
-    outputs = list(parallel_map(run, chunks))
-    return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+    def __call__(self, network: Any, inputs: Arrays) -> Arrays:
+        """The outputs by name, for inputs by name; many inputs convert the model. Raises ExportError."""
+        if row_count(inputs) >= MIN_CONVERTED:
+            self.convert(network)
+        if id(network) not in self._converted:
+            return predict_in_batches(network, inputs)
+        runtime = self._converted[id(network)][1]
+
+        def run(start: int) -> Arrays:
+            rows = slice(start, start + BATCH_SIZE)
+            return runtime.run({name: np.ascontiguousarray(values[rows]) for name, values in inputs.items()})
+
+        outputs = list(parallel_map(run, range(0, row_count(inputs), BATCH_SIZE)))
+        return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}

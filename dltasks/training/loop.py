@@ -11,7 +11,7 @@ import numpy as np
 
 from dltasks.config import TrainingConfig
 from dltasks.errors import TrainingError
-from dltasks.export.outputs import compute_outputs
+from dltasks.export.outputs import OutputComputer
 from dltasks.litert.runtime import Arrays
 from dltasks.progress import Progress
 from dltasks.protocols import hooks_of
@@ -51,14 +51,17 @@ def fit(
     train_targets = _take_rows(targets, splits.train)
     clock = Clock(config, started - state.seconds)
     validation = dataset.take(splits.val), _take_rows(targets, splits.val)
+    compute_outputs = OutputComputer()
     if not state.epoch:
         training = dataset.take(splits.train), train_targets
         hooks_of(task).warm_start(network, config, compute_outputs, training, validation)
+    frozen = FrozenPart(hooks_of(task).frozen_part(network, config), compute_outputs)
+    validation = frozen(validation[0]), validation[1]
     model = task.training_model(network, config, train_targets)
     model.optimizer.build(model.trainable_variables)
     epochs = config.epochs or config.epoch_schedule().epochs_for(len(splits.train))
     loop = TrainingLoop(
-        task, model, dataset, targets, validation, config, epochs, folder, state, clock, progress
+        task, model, frozen, dataset, targets, validation, config, epochs, folder, state, clock, progress
     )
     loop.run()
     return state
@@ -86,6 +89,24 @@ class Clock:
         return min(1.0, self.seconds() / (budget - min(45, 0.3 * budget)))
 
 
+class FrozenPart:
+    """Runs the part of a network that is not trained, from the network's inputs to those of the rest.
+
+    Attributes:
+        part: A Keras model; None if the whole network is trained.
+    """
+
+    def __init__(self, part: Any, compute_outputs: OutputComputer) -> None:
+        self.part = part
+        self._compute_outputs = compute_outputs
+        if part is not None:
+            compute_outputs.convert(part)
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        """The inputs of the part that is trained."""
+        return inputs if self.part is None else self._compute_outputs(self.part, inputs)
+
+
 @dataclass(frozen=True)
 class TrainingLoop:
     """One run of the training loop.
@@ -93,9 +114,10 @@ class TrainingLoop:
     Attributes:
         task: the adapted task.
         model: the compiled Keras model that is trained.
+        frozen: runs the part of the network below it.
         dataset: inputs and splits.
         targets: of all examples, by name.
-        validation: inputs and targets of the validation split.
+        validation: inputs of the model and targets of the validation split.
         config: the training config.
         epochs: maximum number of epochs.
         folder: of the run.
@@ -106,6 +128,7 @@ class TrainingLoop:
 
     task: Task
     model: Any
+    frozen: "FrozenPart"
     dataset: Dataset
     targets: Arrays
     validation: tuple[Arrays, Arrays]
@@ -186,7 +209,7 @@ class TrainingLoop:
                 augmented = augmentation.predict_on_batch(inputs | targets)
                 inputs = {name: augmented[name] for name in inputs}
                 targets = {name: augmented[name] for name in targets}
-            yield inputs, targets
+            yield self.frozen(inputs), targets
 
     def finish_epoch(self) -> None:
         """Score the validation split, and save all that a resumed run needs.

@@ -56,6 +56,13 @@ class ImageConfig(TrainingConfig):
         "kerashub:efficientnet_b3_ra2_imagenet (12.2M, 82.2%), EfficientNetV2S (21.6M, 83.9%).",
         group="Network",
     )
+    fine_tune: str = setting(
+        "top",
+        "Layers of a pretrained backbone that are trained: the top, which takes a third of the time, or "
+        "all. Backbones other than EfficientNet-Lite are always trained as a whole.",
+        choices=("top", "all"),
+        group="Network",
+    )
     initial_crop_size: int | None = setting(
         None,
         "Side length of the first training crops (default: 6/7 of --size, or 4/7 for random weights).",

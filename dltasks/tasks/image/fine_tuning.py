@@ -1,5 +1,7 @@
 """Training of a network for photos: its last layer on frozen features, then all layers."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
@@ -9,29 +11,62 @@ from dltasks.protocols import ComputeOutputs, LabeledInputs
 from dltasks.tasks.classification import class_weights, compile_classifier, fit_inverse_temperature
 from dltasks.tasks.image.config import ImageConfig
 
+FIRST_TRAINED_LAYER = "stage6_block1_expand"
+"""The first layer of an EfficientNet-Lite that is trained on new photos: 80 % of its weights are above."""
+
 RIDGE_STRENGTHS = tuple(10.0**exponent for exponent in (-5, -4.5, -4, -3.5, -3, -2.5, -2))
 """Strengths of the last layer's regularization, as fractions of the features' mean squared norm."""
 
 RIDGE_SCALE = 10.0
 """Scale that makes logits of regressed targets, 0 to 1, before the validation split adjusts it."""
 
+MAX_SCALE_CHANGE = 1.5
+"""Maximum factor on that scale: a few validation photos without an error would ask for the highest."""
+
 MAX_LEAVE_ONE_OUT = 10_000
 """Maximum number of photos that choose the strength of the regularization."""
 
 
-def build_training_model(network: keras.Model, config: ImageConfig, targets: np.ndarray) -> keras.Model:
-    """The compiled network from pixels of any size to logits; it shares the network's weights.
+def frozen_part(network: keras.Model, config: ImageConfig) -> keras.Model | None:
+    """The part of a pretrained network that keeps its weights, from "pixels" to "features" of any size.
 
-    Statistics of a pretrained backbone's normalization stay: those of a few photos a class are worse.
+    It is the lower part of an EfficientNet-Lite, whose edges and textures serve any photos. Other backbones
+    are trained as a whole.
+    """
+    cut = _find_cut(network)
+    if cut is None or not config.is_pretrained() or config.fine_tune == "all":
+        return None
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    lower = keras.Model(network.get_layer("backbone").input, cut)
+    return keras.Model({"pixels": pixels}, {"features": lower(pixels)})
+
+
+def _find_cut(network: keras.Model) -> Any:
+    """The tensor at which a backbone is divided; None for one that is trained as a whole."""
+    backbone = network.get_layer("backbone")
+    names = [layer.name for layer in backbone.layers]
+    return backbone.get_layer(FIRST_TRAINED_LAYER).input if FIRST_TRAINED_LAYER in names else None
+
+
+def build_training_model(network: keras.Model, config: ImageConfig, targets: np.ndarray) -> keras.Model:
+    """The compiled network to logits, from pixels of any size or from the outputs of its frozen part.
+
+    It shares the network's weights. The statistics of a pretrained backbone's normalization stay: those of a
+    few photos a class are worse.
 
     targets: float32 (count, classes), those of the training split.
     """
     backbone = network.get_layer("backbone")
     if config.is_pretrained():
         freeze_normalization(backbone)
-    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
-    features = network.get_layer("dropout")(backbone(pixels))
-    model = keras.Model({"pixels": pixels}, {"probabilities": network.get_layer("logits")(features)})
+    if frozen_part(network, config) is None:
+        inputs = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    else:
+        cut = _find_cut(network)
+        backbone = keras.Model(cut, backbone.output)
+        inputs = keras.Input((None, None, cut.shape[-1]), name="features")
+    features = network.get_layer("dropout")(backbone(inputs))
+    model = keras.Model({inputs.name: inputs}, {"probabilities": network.get_layer("logits")(features)})
     compile_classifier(model, _build_optimizer(config), config, targets)
     return model
 
@@ -71,7 +106,7 @@ def fit_head(
     kernel, bias = _fit_ridge(features, one_hot, weights, config.seed)
     labels = val_targets["probabilities"].argmax(axis=1)
     logits = RIDGE_SCALE * (val_features.astype(np.float64) @ kernel + bias)
-    scale = RIDGE_SCALE * fit_inverse_temperature(logits, labels)
+    scale = RIDGE_SCALE * min(fit_inverse_temperature(logits, labels), MAX_SCALE_CHANGE)
     network.get_layer("logits").set_weights([kernel * scale, bias * scale])
 
 
@@ -92,6 +127,6 @@ def _fit_ridge(
 
 def compute_features(network: keras.Model, compute_outputs: ComputeOutputs, inputs: Arrays) -> np.ndarray:
     """The features of these photos, float32 (count, channels)."""
-    backbone = network.get_layer("backbone")
-    model = keras.Model(network.input, {"features": backbone(network.input["pixels"])})
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    model = keras.Model({"pixels": pixels}, {"features": network.get_layer("backbone")(pixels)})
     return compute_outputs(model, inputs)["features"]

@@ -215,6 +215,11 @@ class ImageTask(TrainingHooks, Task):
         if config.is_pretrained():
             fit_head(network, config, compute_outputs, training, validation)
 
+    def frozen_part(self, network: Any, config: ImageConfig) -> Any:
+        from dltasks.tasks.image.fine_tuning import frozen_part
+
+        return frozen_part(network, config)
+
     def augmentation(self, config: ImageConfig, completed: float) -> Any:
         from dltasks.tasks.image.augmentation import augmentation_at
 
