@@ -97,7 +97,8 @@ def _write_line(source: str, prediction: Any) -> None:
 
 def _write_table(source: str, prediction: Any) -> None:
     heading = f": {heading}" if (heading := _heading(prediction)) else ""
-    click.secho(f"{printable(source)}{heading}", bold=not os.environ.get("NO_COLOR"))
+    title = f"{printable(source)}{heading}"
+    click.echo(title if os.environ.get("NO_COLOR") else click.style(title, bold=True))
     for name, value in prediction.display_rows():
         click.echo(f"  {value:>6}  {name}")
     if note := prediction.note():
