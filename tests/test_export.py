@@ -106,3 +106,83 @@ def test_large_quantized_buffers_survive_the_metadata():
     expected = Runtime(model).run({"numbers": numbers})["answer"]
     assert len(model) > 360_000 and len(described) > 360_000
     np.testing.assert_array_equal(Runtime(described).run({"numbers": numbers})["answer"], expected)
+
+
+def mixed_and_float_outputs(network, inputs):
+    """Sizes of the float16 and the mixed file, and the outputs of the mixed file and of the network."""
+    from dltasks.litert.runtime import Runtime
+
+    float16, mixed = (to_tflite(network, mode, {}) for mode in ("float16", "mixed"))
+    outputs = Runtime(mixed).run(inputs)["answer"]
+    return len(float16), len(mixed), outputs, predict_in_batches(network, inputs)["answer"]
+
+
+def normal_numbers(count: int) -> dict[str, np.ndarray]:
+    return {"numbers": np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)}
+
+
+def test_mixed_makes_large_layers_half_as_large_and_keeps_outputs():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    wide = keras.Sequential([keras.layers.Dense(400, activation="relu"), keras.layers.Dense(400)])
+    float16, mixed, outputs, expected = mixed_and_float_outputs(network_with(wide), normal_numbers(50))
+    assert 310_000 < float16 < 340_000 and 160_000 < mixed < 180_000
+    assert 0 < np.abs(outputs - expected).max() < 0.01 * np.abs(expected).max()
+
+
+def test_mixed_makes_large_convolutions_smaller():
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    convolutions = [layers.Conv2D(64, 3, padding="same", activation="relu"), layers.Conv2D(128, 3)]
+    image = [layers.Dense(48), layers.Reshape((4, 4, 3)), *convolutions, layers.GlobalAveragePooling2D()]
+    network = network_with(keras.Sequential(image))
+    float16, mixed, outputs, expected = mixed_and_float_outputs(network, normal_numbers(20))
+    assert mixed < 0.6 * float16
+    assert np.abs(outputs - expected).max() < 0.01 * np.abs(expected).max()
+
+
+def test_mixed_is_float16_in_a_network_of_small_layers_only():
+    import keras
+
+    from dltasks.litert.runtime import Runtime
+
+    keras.utils.set_random_seed(0)
+    network = network_with(keras.Sequential([keras.layers.Dense(16, activation="elu") for _ in range(25)]))
+    inputs = normal_numbers(20)
+    float16, mixed = (Runtime(to_tflite(network, mode, {})).run(inputs) for mode in ("float16", "mixed"))
+    np.testing.assert_array_equal(mixed["answer"], float16["answer"])
+
+
+def test_mixed_has_a_scale_for_each_channel():
+    import keras
+
+    keras.utils.set_random_seed(0)
+    numbers = keras.Input((256,), name="numbers")
+    large = keras.layers.Dense(64, name="large")
+    network = keras.Model({"numbers": numbers}, {"answer": large(numbers)})
+    kernel = np.random.default_rng(0).normal(size=(256, 64)).astype(np.float32)
+    kernel[:, 0], kernel[:, 1], kernel[:, 2] = 1e-3 * kernel[:, 0], 0, 100 * kernel[:, 2]
+    large.set_weights([kernel, np.zeros(64)])
+    inputs = {"numbers": np.random.default_rng(1).normal(size=(30, 256)).astype(np.float32)}
+    float16, mixed, outputs, expected = mixed_and_float_outputs(network, inputs)
+    assert mixed < 0.7 * float16
+    assert np.isfinite(outputs).all() and (outputs[:, 1] == 0).all()
+    errors, extents = np.abs(outputs - expected).max(axis=0), np.abs(expected).max(axis=0)
+    assert 0.001 < extents[0] < 1 and (errors <= 0.015 * extents).all()
+
+
+@pytest.mark.parametrize("count", [499, 501])
+def test_few_outputs_are_computed_by_keras_and_many_by_litert_with_equal_results(count):
+    import keras
+
+    from dltasks.export.outputs import MIN_CONVERTED, compute_outputs
+
+    assert MIN_CONVERTED == 500
+    network = network_with(keras.layers.Dense(5, activation="relu"))
+    inputs = normal_numbers(count)
+    outputs, expected = compute_outputs(network, inputs), predict_in_batches(network, inputs)
+    assert list(outputs) == ["answer"] and outputs["answer"].shape == (count, 3)
+    np.testing.assert_allclose(outputs["answer"], expected["answer"], atol=1e-5)

@@ -17,6 +17,9 @@ FIRST_TRAINED_LAYER = "stage6_block1_expand"
 RIDGE_STRENGTHS = tuple(10.0**exponent for exponent in (-5, -4.5, -4, -3.5, -3, -2.5, -2))
 """Strengths of the last layer's regularization, as fractions of the features' mean squared norm."""
 
+MIN_SQUARED_NORM = 1e-12
+"""Minimum of the features' mean squared norm that the strengths are fractions of."""
+
 RIDGE_SCALE = 10.0
 """Scale that makes logits of regressed targets, 0 to 1, before the validation split adjusts it."""
 
@@ -116,7 +119,8 @@ def _fit_ridge(
     """Kernel (channels, classes) and bias (classes,) that predict the targets from the features."""
     from sklearn.linear_model import Ridge, RidgeCV
 
-    norm = float(np.mean(np.square(features).sum(axis=1)))
+    # Regression needs some regularization even where a backbone gives only zeros.
+    norm = max(float(np.mean(np.square(features).sum(axis=1))), MIN_SQUARED_NORM)
     rows = np.random.default_rng(seed).permutation(len(features))[:MAX_LEAVE_ONE_OUT]
     search = RidgeCV(norm * len(rows) * np.array(RIDGE_STRENGTHS))
     search.fit(features[rows], targets[rows], None if weights is None else weights[rows])
