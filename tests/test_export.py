@@ -178,11 +178,28 @@ def test_mixed_has_a_scale_for_each_channel():
 def test_few_outputs_are_computed_by_keras_and_many_by_litert_with_equal_results(count):
     import keras
 
-    from dltasks.export.outputs import MIN_CONVERTED, compute_outputs
+    from dltasks.export.outputs import MIN_CONVERTED, OutputComputer
 
     assert MIN_CONVERTED == 500
     network = network_with(keras.layers.Dense(5, activation="relu"))
     inputs = normal_numbers(count)
-    outputs, expected = compute_outputs(network, inputs), predict_in_batches(network, inputs)
+    outputs, expected = OutputComputer()(network, inputs), predict_in_batches(network, inputs)
     assert list(outputs) == ["answer"] and outputs["answer"].shape == (count, 3)
     np.testing.assert_allclose(outputs["answer"], expected["answer"], atol=1e-5)
+
+
+def test_a_converted_network_runs_in_litert_for_few_inputs_too():
+    import keras
+
+    from dltasks.export.outputs import OutputComputer
+
+    network, other = (network_with(keras.layers.Dense(5)) for _ in range(2))
+    inputs, compute_outputs = normal_numbers(17), OutputComputer()
+    compute_outputs.convert(network)
+    expected = compute_outputs(network, inputs)["answer"]
+    np.testing.assert_allclose(expected, predict_in_batches(network, inputs)["answer"], atol=1e-5)
+    network.set_weights([np.zeros_like(weights) for weights in network.get_weights()])
+    other.set_weights([np.zeros_like(weights) for weights in other.get_weights()])
+    # It keeps the weights that it had, as LiteRT's copy does.
+    np.testing.assert_array_equal(compute_outputs(network, inputs)["answer"], expected)
+    assert (compute_outputs(other, inputs)["answer"] == 0).all()

@@ -9,7 +9,10 @@ from conftest import ROOT, dltasks
 
 import dltasks as library
 from dltasks.bundle.storage import read_manifest
-from dltasks.export.outputs import compute_outputs
+from dltasks.export.networks import load_network
+from dltasks.export.outputs import OutputComputer
+from dltasks.export.runners import predict_in_batches
+from dltasks.tasks.classification import softmax
 from dltasks.tasks.image import TASK, pixels
 from dltasks.tasks.image.config import ImageConfig
 
@@ -27,8 +30,14 @@ def drawn_photos(count: int, size: int, first: int = 0) -> tuple[dict, dict]:
     return inputs, {"probabilities": np.tile(np.eye(3, dtype=np.float32), (count, 1))}
 
 
+def build_network(config: ImageConfig, size: int):
+    """The network for drawings that training starts from."""
+    task = TASK(labels=drawings.SHAPES, size=size)
+    return task.network(config, lambda name: load_network(ROOT / "models" / name))
+
+
 def accuracy(network, inputs, targets) -> float:
-    probabilities = compute_outputs(network, inputs)["probabilities"]
+    probabilities = predict_in_batches(network, inputs)["probabilities"]
     return float((probabilities.argmax(axis=1) == targets["probabilities"].argmax(axis=1)).mean())
 
 
@@ -64,16 +73,14 @@ def test_efficientnet_lite_takes_photos_of_any_size():
 def test_the_fitted_last_layer_classifies_drawings_before_any_training(backbone):
     import keras
 
-    from dltasks.export.networks import load_network
     from dltasks.tasks.image.fine_tuning import fit_head
 
     keras.utils.set_random_seed(0)
     config = ImageConfig(backbone=backbone, size=64)
-    task = TASK(labels=drawings.SHAPES, size=64)
-    network = task.network(config, lambda name: load_network(ROOT / "models" / name))
+    network = build_network(config, 64)
     training, validation = drawn_photos(20, 64), drawn_photos(6, 64, first=100)
     frozen = network.get_layer("backbone").get_weights()
-    fit_head(network, config, compute_outputs, training, validation)
+    fit_head(network, config, OutputComputer(), training, validation)
     assert accuracy(network, *training) > 0.9 and accuracy(network, *validation) > 0.6
     for before, after in zip(frozen, network.get_layer("backbone").get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
@@ -107,7 +114,7 @@ def test_balance_makes_the_fitted_last_layer_recognize_a_rare_class():
     recalls = {}
     for balance in (False, True):
         network = network_of_mean_colors()
-        fit_head(network, ImageConfig(balance=balance), compute_outputs, training, training)
+        fit_head(network, ImageConfig(balance=balance), OutputComputer(), training, training)
         recalls[balance] = accuracy(network, rare, rare_targets)
     assert recalls[False] < 0.2 and recalls[True] > 0.6
 
@@ -117,14 +124,41 @@ def test_a_backbone_without_any_signal_gets_a_last_layer_that_predicts_the_frequ
 
     network, (inputs, targets) = network_of_mean_colors(), gray_photos(75, 25)
     black = {"pixels": np.zeros_like(inputs["pixels"])}
-    fit_head(network, ImageConfig(), compute_outputs, (black, targets), (black, targets))
-    assert compute_outputs(network, black)["probabilities"][0] == pytest.approx([0.75, 0.25], abs=0.03)
+    fit_head(network, ImageConfig(), OutputComputer(), (black, targets), (black, targets))
+    assert predict_in_batches(network, black)["probabilities"][0] == pytest.approx([0.75, 0.25], abs=0.03)
+
+
+# --- the part that is trained
+
+
+def test_the_lower_part_of_efficientnet_lite_is_frozen_and_the_rest_completes_it():
+    task, config = TASK(labels=drawings.SHAPES, size=64), ImageConfig(size=64)
+    network = build_network(config, 64)
+    inputs, targets = drawn_photos(2, 64)
+    frozen = task.frozen_part(network, config)
+    rest = task.training_model(network, config, targets)
+    assert frozen.count_params() < 0.3 * network.count_params()
+    logits = predict_in_batches(rest, predict_in_batches(frozen, inputs))["probabilities"]
+    expected = predict_in_batches(network, inputs)["probabilities"]
+    np.testing.assert_allclose(softmax(logits), expected, atol=1e-5)
+
+
+def test_other_backbones_and_with_fine_tune_all_are_trained_as_a_whole():
+    task = TASK(labels=drawings.SHAPES, size=32)
+    inputs, targets = drawn_photos(2, 32)
+    for config in (ImageConfig(size=32, fine_tune="all"), ImageConfig(size=32, backbone="none")):
+        network = build_network(config, 32)
+        assert task.frozen_part(network, config) is None
+        model = task.training_model(network, config, targets)
+        logits = predict_in_batches(model, inputs)["probabilities"]
+        expected = predict_in_batches(network, inputs)["probabilities"]
+        np.testing.assert_allclose(softmax(logits), expected, atol=1e-5)
 
 
 # --- where the weights come from
 
 
-def test_a_model_trained_from_objects_names_its_license_and_origin(tmp_path):
+def test_a_model_trained_from_objects_keeps_its_lower_layers_and_names_its_license(tmp_path):
     data = drawings.folder(tmp_path / "data", 5)
     library.train("image", data, tmp_path / "out", size=32, epochs=1, batch_size=8)
     manifest = json.loads((tmp_path / "out/bundle.json").read_text())
@@ -133,6 +167,12 @@ def test_a_model_trained_from_objects_names_its_license_and_origin(tmp_path):
     assert "started from the weights of EfficientNet-Lite0 (Tan and Le, 2019)" in card
     assert "License: Apache-2.0" in card and "models/LICENSES/EfficientNet-Lite.txt" in card
     assert dltasks("verify", tmp_path / "out").returncode == 0
+    objects, trained = (load_network(folder) for folder in (ROOT / "models/objects", tmp_path / "out"))
+    for name, is_trained in (("stem", False), ("stage5_block3_project", False), ("top", True)):
+        before, after = (
+            network.get_layer("backbone").get_layer(name).get_weights()[0] for network in (objects, trained)
+        )
+        assert (before != after).any() == is_trained
 
 
 def test_a_model_trained_from_a_bundle_names_the_origin_of_the_first_weights(tmp_path):
