@@ -141,6 +141,14 @@ def test_a_table_shows_the_group_beside_the_input(capsys, monkeypatch):
     ]
 
 
+def test_names_in_a_foreign_bundle_do_not_control_the_terminal():
+    labels = ("cat\x1b[31m", "big\ncat", *"abcdef")
+    task = TASK(labels, top_k=2, groups={"any\x1b]0;cat\x07": list(labels[:2])})
+    (prediction,) = task.decode({"probabilities": np.array([[0.5, 0.5, *[0] * 6]], np.float32)})
+    assert prediction.display_rows() == [("cat\\x1b[31m", "50.0%"), ("big cat", "50.0%")]
+    assert prediction.heading == "any\\x1b]0;cat\\x07 100.0%"
+
+
 def test_the_command_prints_the_group_before_its_labels():
     text, lines, csv = (dltasks("classify", CAT, *form).stdout for form in ([], ["--json"], ["--csv"]))
     assert text.startswith(f"{CAT}: cat 97.") and "%: Egyptian cat " in text

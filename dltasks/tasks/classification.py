@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from dltasks.errors import printable
+
 CALIBRATION_BATCH_SIZE = 64
 """Number of inputs predicted at once during temperature scaling."""
 
@@ -56,7 +58,7 @@ class ClassPrediction:
 
     def display_rows(self) -> list[tuple[str, str]]:
         """Label and probability of each label, as text."""
-        return [(label.label, f"{label.probability:.1%}") for label in self.labels]
+        return [(printable(label.label), f"{label.probability:.1%}") for label in self.labels]
 
     def rank_labels(self, last_column: str) -> list[tuple]:
         """A CSV row for each label: rank from 1, label, probability, and `last_column`."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from dltasks.errors import printable
 from dltasks.tasks.classification import ClassPrediction, Label
 
 
@@ -36,7 +37,7 @@ class ImagePrediction(ClassPrediction):
     @property
     def heading(self) -> str:
         """The group and its probability, which people read above the labels."""
-        return f"{self.group.label} {self.group.probability:.1%}" if self.group else ""
+        return f"{printable(self.group.label)} {self.group.probability:.1%}" if self.group else ""
 
     @staticmethod
     def csv_columns() -> tuple[str, ...]:
