@@ -226,14 +226,7 @@ def test_the_size_is_that_of_the_backbone_unless_it_is_given(trained):
         assert ImageConfig(backbone=backbone, size=48).input_size() == 48
 
 
-def test_photos_are_mixed_for_random_weights_only_unless_it_is_asked_for():
-    assert ImageConfig().mixing_alpha() == 0
-    assert ImageConfig(backbone="none").mixing_alpha() == 0.2
-    assert ImageConfig(mixup_alpha=0.4).mixing_alpha() == 0.4
-    assert ImageConfig(backbone="none", mixup_alpha=0).mixing_alpha() == 0
-
-
 def test_a_pretrained_backbone_sees_fewer_photos_than_random_weights():
     pretrained, random = ImageConfig().epoch_schedule(), ImageConfig(backbone="none").epoch_schedule()
-    assert [pretrained.epochs_for(count) for count in (50, 660, 100_000)] == [30, 10, 3]
+    assert [pretrained.epochs_for(count) for count in (50, 660, 100_000)] == [30, 14, 4]
     assert [random.epochs_for(count) for count in (50, 660, 100_000)] == [60, 31, 10]

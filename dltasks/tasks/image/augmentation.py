@@ -132,8 +132,8 @@ def build_augmentation(size: int, classes: int, config: ImageConfig, side: int) 
     mixed = targets
     if config.color_jitter:
         crops = RandomColorJitter(config.color_jitter, config.seed + 1)(crops)
-    if alpha := config.mixing_alpha():
-        crops, mixed = MixUpCutMix(alpha, config.seed + 2)(crops, targets)
+    if config.mixup_alpha:
+        crops, mixed = MixUpCutMix(config.mixup_alpha, config.seed + 2)(crops, targets)
     crops = RoundToUint8(dtype="uint8")(crops)
     return keras.Model(
         {"pixels": pixels, "probabilities": targets}, {"pixels": crops, "probabilities": mixed}

@@ -8,11 +8,8 @@ from dltasks.errors import ConfigError
 PRETRAINED_LEARNING_RATE, RANDOM_LEARNING_RATE = 2e-4, 0.05
 """Default peak learning rates of a pretrained backbone (AdamW) and of random weights (momentum)."""
 
-PRETRAINED_SCHEDULE = EpochSchedule(examples_seen=6_600, min_epochs=3, max_epochs=30)
+PRETRAINED_SCHEDULE = EpochSchedule(examples_seen=8_800, min_epochs=4, max_epochs=30)
 """Default number of epochs of a pretrained backbone, which is close to its goal from the start."""
-
-RANDOM_MIXUP_ALPHA = 0.2
-"""Default alpha of MixUp and CutMix for random weights, which need the variety of long runs."""
 
 PRETRAINED_SIZE, RANDOM_SIZE = 224, 96
 """Default side lengths of the input of a pretrained backbone and of random weights, in pixels."""
@@ -89,10 +86,9 @@ class ImageConfig(TrainingConfig):
         maximum=1,
         group="Augmentation",
     )
-    mixup_alpha: float | None = setting(
-        None,
-        "Alpha of MixUp and CutMix: higher mixes photos more strongly, 0 turns both off (default: 0 for a "
-        f"pretrained backbone, {RANDOM_MIXUP_ALPHA} for random weights).",
+    mixup_alpha: float = setting(
+        0.2,
+        "Alpha of MixUp and CutMix: higher mixes photos more strongly, 0 turns both off.",
         minimum=0,
         group="Augmentation",
     )
@@ -121,12 +117,6 @@ class ImageConfig(TrainingConfig):
 
     def epoch_schedule(self) -> EpochSchedule:
         return PRETRAINED_SCHEDULE if self.is_pretrained() else self.length
-
-    def mixing_alpha(self) -> float:
-        """Alpha of MixUp and CutMix, 0 for neither."""
-        if self.mixup_alpha is not None:
-            return self.mixup_alpha
-        return 0.0 if self.is_pretrained() else RANDOM_MIXUP_ALPHA
 
     def input_size(self) -> int:
         """The side length of the network's input. Raises ModelError for a damaged bundle."""
