@@ -29,7 +29,7 @@ from keras import layers
 from wordnet import WordNet, find_synonyms, group_labels, read_labels, read_wordnet_ids
 
 from dltasks.data.batch import Batch, Splits
-from dltasks.export.outputs import compute_outputs
+from dltasks.export.outputs import OutputComputer
 from dltasks.progress import Progress
 from dltasks.tasks.classification import softmax
 from dltasks.tasks.image import pixels
@@ -132,7 +132,7 @@ def predict_log_probabilities(task: ImageTask, network: keras.Model, folder: Pat
     inputs, failures = task.encode([folder / row["file"] for row in rows])
     if failures:
         raise next(iter(failures.values()))
-    return np.log(compute_outputs(network, inputs)["probabilities"].astype(np.float64) + 1e-30)
+    return np.log(OutputComputer()(network, inputs)["probabilities"].astype(np.float64) + 1e-30)
 
 
 def calibrate(task: ImageTask, network: keras.Model, sets: Path) -> ImageTask:
