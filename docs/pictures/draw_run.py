@@ -16,7 +16,8 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
-    "dltasks classify samples/image/coffee.jpg samples/image/cat.jpg --top-k 3",
+    "dltasks classify samples/image/coffee.jpg --top-k 3",
+    "dltasks classify samples/image/cat.jpg --top-k 3",
     "dltasks recognize samples/speech/yes.flac",
     "dltasks summarize samples/summary/abstract.txt -n 1",
     "dltasks detect-fraud samples/fraud/tomorrow.csv --history samples/fraud/transactions.csv --alerts",
