@@ -115,7 +115,7 @@ def fit_head(
         class_weight="balanced" if config.balance else None,
         tol=1e-3,
     )
-    best = None
+    candidates = []
     for strength in HEAD_STRENGTHS:
         with warnings.catch_warnings():
             # The last iterations change the probabilities by less than the augmented photos will.
@@ -123,9 +123,9 @@ def fit_head(
             model.set_params(C=strength).fit(features * scale, labels)
         kernel, bias = _weights_of(model, targets["probabilities"].shape[1])
         losses = log_losses(softmax(val_features * scale @ kernel + bias), val_labels)
-        if best is None or losses.mean() < best[0]:
-            best = losses.mean(), kernel * scale, bias
-    network.get_layer("logits").set_weights(best[1:])
+        candidates.append((float(losses.mean()), kernel * scale, bias))
+    _, kernel, bias = min(candidates, key=lambda candidate: candidate[0])
+    network.get_layer("logits").set_weights([kernel, bias])
 
 
 def _weights_of(model: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
