@@ -378,8 +378,17 @@ def manifest(base: str) -> dict:
         omitted = ("model.keras", "false_alarms.png")
         return content | {"files": {k: v for k, v in content["files"].items() if k not in omitted}}
     content = json.loads((ROOT / "models/objects/bundle.json").read_text(encoding="utf-8"))
-    content["evaluation"] |= {"classes": {}, "confusion": []}
-    content["fields"] |= {"size": SIDE}
+    content["evaluation"] = manifest("commands")["evaluation"] | {
+        "classes": {},
+        "confusion": [],
+        "tables": [],
+    }
+    names = {
+        "groups": {"both": list(NAMES[:2])},
+        "rejected_labels": [NAMES[0]],
+        "synonyms": {NAMES[1]: ["x"]},
+    }
+    content["fields"] |= {"size": SIDE, **names}
     return content | {"files": {k: hashlib.sha256(v).hexdigest() for k, v in _tiny().items()}}
 
 

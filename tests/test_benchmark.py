@@ -28,7 +28,7 @@ def test_inputs_are_golden_vectors_or_real_data():
     golden = benchmark.create_case("headlines").inputs
     assert "encode/in/source" in golden and "predict_token/in/token" in golden
     real = benchmark.create_case("objects", ROOT / "samples/image").inputs
-    assert real["/in/pixels"].shape == (3, 80, 80, 3)
+    assert real["/in/pixels"].shape == (3, 224, 224, 3)
 
 
 def test_a_file_that_is_not_a_model_is_named(tmp_path):

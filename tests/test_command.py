@@ -9,6 +9,7 @@ from pathlib import Path
 
 import data_summary
 import drawings
+import numpy as np
 import pytest
 from completion import Terminal, is_installed, write_command
 from conftest import COMMAND, ENVIRONMENT, ROOT, dltasks
@@ -200,7 +201,7 @@ def test_a_failed_input_is_an_object_with_its_error():
 def test_csv_has_a_row_for_each_label():
     result = dltasks("classify", COFFEE, "--csv", "--top-k", 2)
     lines = result.stdout.splitlines()
-    assert lines[0] == "input,rank,label,probability,uncertain" and len(lines) == 3
+    assert lines[0] == "input,rank,label,probability,uncertain,group,group_probability" and len(lines) == 3
     assert lines[1].startswith(f"{COFFEE},1,espresso,0.")
 
 
@@ -214,8 +215,10 @@ def test_standard_input_lists_and_folders_are_taken(tmp_path):
     assert inputs == ["-", str(COFFEE), str(ROOT / "samples/image/cat.jpg"), *folder]
 
 
-def test_a_prediction_below_the_threshold_is_uncertain():
-    result = dltasks("classify", ROOT / "samples/image/cat.jpg", COFFEE, "--json")
+def test_a_prediction_below_the_threshold_is_uncertain(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    result = dltasks("classify", tmp_path / "noise.png", COFFEE, "--json")
     assert [json.loads(line)["uncertain"] for line in result.stdout.splitlines()] == [True, False]
 
 

@@ -91,7 +91,7 @@ def test_photos_that_are_broken_repeated_or_misnamed_are_reported(tmp_path):
         "near duplicates": ("note", 1),
         "class imbalance": ("note", 5),
         "ignored files": ("note", 1),
-        "small": ("note", 1),
+        "small": ("warning", 131),
         "extreme aspect ratio": ("note", 1),
         "wrong extension": ("note", 1),
     }

@@ -116,7 +116,7 @@ def test_balance_makes_the_fitted_last_layer_recognize_a_rare_class():
         network = network_of_mean_colors()
         fit_head(network, ImageConfig(balance=balance), OutputComputer(), training, training)
         recalls[balance] = accuracy(network, rare, rare_targets)
-    assert recalls[False] < 0.2 and recalls[True] > 0.6
+    assert recalls[False] < 0.5 and recalls[True] > 0.75
 
 
 def test_a_backbone_without_any_signal_gets_a_last_layer_that_predicts_the_frequencies():
@@ -165,10 +165,12 @@ def test_a_model_trained_from_objects_keeps_its_lower_layers_and_names_its_licen
     assert manifest["start"] == OBJECTS_ORIGIN and "origin" not in manifest
     card = (tmp_path / "out/README.md").read_text()
     assert "started from the weights of EfficientNet-Lite0 (Tan and Le, 2019)" in card
-    assert "License: Apache-2.0" in card and "models/LICENSES/EfficientNet-Lite.txt" in card
+    assert "license: Apache-2.0" in card and "models/LICENSES/EfficientNet-Lite.txt" in card
     assert dltasks("verify", tmp_path / "out").returncode == 0
     objects, trained = (load_network(folder) for folder in (ROOT / "models/objects", tmp_path / "out"))
-    for name, is_trained in (("stem", False), ("stage5_block3_project", False), ("top", True)):
+    # The start is kept where no epoch is better.
+    is_better = manifest["training"]["best_epoch"] > 0
+    for name, is_trained in (("stem", False), ("stage5_block3_project", False), ("top", is_better)):
         before, after = (
             network.get_layer("backbone").get_layer(name).get_weights()[0] for network in (objects, trained)
         )
@@ -202,7 +204,7 @@ def test_a_model_trained_from_random_weights_names_no_origin(trained):
 def test_objects_names_its_origin_and_license_whose_text_is_included():
     card = (ROOT / "models/objects/README.md").read_text(encoding="utf-8")
     assert "The weights are those of EfficientNet-Lite0 (Tan and Le, 2019)" in card
-    assert "License: Apache-2.0 (models/LICENSES/EfficientNet-Lite.txt of dltasks)" in card
+    assert "license: Apache-2.0 (models/LICENSES/EfficientNet-Lite.txt of dltasks)" in card
     assert "They were not trained further" in card
     origin = read_manifest(ROOT / "models/objects")["origin"]
     assert {key: origin[key] for key in OBJECTS_ORIGIN} == OBJECTS_ORIGIN

@@ -28,7 +28,7 @@ def exported(tmp_path_factory):
 def classifier_options(path, kind):
     from mediapipe.tasks.python import BaseOptions
 
-    return kind(base_options=BaseOptions(model_asset_path=str(path)), max_results=200)
+    return kind(base_options=BaseOptions(model_asset_path=str(path)), max_results=1000)
 
 
 def test_mediapipe_predicts_the_same_probabilities_for_the_same_pixels(exported):

@@ -78,7 +78,7 @@ def _training_procedure(manifest: dict[str, Any]) -> str:
 
 def _origin(origin: dict[str, str]) -> str:
     """Weights that others made, as the end of a sentence."""
-    return f"{origin['name']}. Source: {origin['source']}. License: {origin['license']}."
+    return f"{origin['name']} (source: {origin['source']}; license: {origin['license']})."
 
 
 def _setting(value: Any) -> str:

@@ -16,8 +16,8 @@ from dltasks.tasks.image.config import ImageConfig
 FIRST_TRAINED_LAYER = "stage6_block1_expand"
 """The first layer of an EfficientNet-Lite that is trained on new photos: 80 % of its weights are above."""
 
-HEAD_STRENGTHS = (1.0, 10.0, 100.0)
-"""Inverse strengths of the last layer's regularization that are tried, for features of norm 1."""
+HEAD_STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
+"""Inverse strengths of the last layer's regularization that are tried, for centered features of norm 1."""
 
 HEAD_ITERATIONS = 200
 """Maximum number of iterations of L-BFGS for the last layer."""
@@ -104,6 +104,8 @@ def fit_head(
     (inputs, targets), (val_inputs, val_targets) = training, validation
     features = compute_features(network, compute_outputs, inputs)
     val_features = compute_features(network, compute_outputs, val_inputs)
+    mean = features.mean(axis=0)
+    features, val_features = features - mean, val_features - mean
     scale = 1 / np.sqrt(max(float(np.mean(np.square(features).sum(axis=1))), MIN_SQUARED_NORM))
     labels = targets["probabilities"].argmax(axis=1)
     val_labels = val_targets["probabilities"].argmax(axis=1)
@@ -123,7 +125,7 @@ def fit_head(
             model.set_params(C=strength).fit(features * scale, labels)
         kernel, bias = _weights_of(model, targets["probabilities"].shape[1])
         losses = log_losses(softmax(val_features * scale @ kernel + bias), val_labels)
-        candidates.append((float(losses.mean()), kernel * scale, bias))
+        candidates.append((float(losses.mean()), kernel * scale, bias - mean * scale @ kernel))
     _, kernel, bias = min(candidates, key=lambda candidate: candidate[0])
     network.get_layer("logits").set_weights([kernel, bias])
 
