@@ -341,7 +341,7 @@ def test_a_saved_model_has_named_inputs_and_outputs(trained, tmp_path):
 
 @pytest.mark.parametrize(
     "trained",
-    [pytest.param(task, marks=() if task in ("fraud", "toy") else pytest.mark.slow) for task in TASKS],
+    [pytest.param(task, marks=() if task == "toy" else pytest.mark.slow) for task in TASKS],
     indirect=True,
 )
 def test_auto_tries_every_quantization_mode(trained, tmp_path):

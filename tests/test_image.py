@@ -217,7 +217,7 @@ def test_a_pretrained_backbone_has_a_lower_learning_rate_than_random_weights():
 def test_small_data_gets_more_epochs_than_large_data():
     random = ImageConfig(backbone="none")
     assert [random.resolve_epochs(count).epochs for count in (100, 1000, 50_000)] == [60, 20, 10]
-    assert [ImageConfig().resolve_epochs(count).epochs for count in (100, 1000, 50_000)] == [30, 9, 4]
+    assert [ImageConfig().resolve_epochs(count).epochs for count in (100, 1000, 50_000)] == [15, 9, 4]
     assert ImageConfig(epochs=3).resolve_epochs(100).epochs == 3
 
 

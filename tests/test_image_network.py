@@ -116,7 +116,7 @@ def test_balance_makes_the_fitted_last_layer_recognize_a_rare_class():
         network = network_of_mean_colors()
         fit_head(network, ImageConfig(balance=balance), OutputComputer(), training, training)
         recalls[balance] = accuracy(network, rare, rare_targets)
-    assert recalls[False] < 0.5 and recalls[True] > 0.75
+    assert recalls[False] < 0.2 and recalls[True] > 0.6
 
 
 def test_a_backbone_without_any_signal_gets_a_last_layer_that_predicts_the_frequencies():
@@ -158,6 +158,7 @@ def test_other_backbones_and_with_fine_tune_all_are_trained_as_a_whole():
 # --- where the weights come from
 
 
+@pytest.mark.slow
 def test_a_model_trained_from_objects_keeps_its_lower_layers_and_names_its_license(tmp_path):
     data = drawings.folder(tmp_path / "data", 5)
     library.train("image", data, tmp_path / "out", size=32, epochs=1, batch_size=8)
@@ -230,5 +231,5 @@ def test_the_size_is_that_of_the_backbone_unless_it_is_given(trained):
 
 def test_a_pretrained_backbone_sees_fewer_photos_than_random_weights():
     pretrained, random = ImageConfig().epoch_schedule(), ImageConfig(backbone="none").epoch_schedule()
-    assert [pretrained.epochs_for(count) for count in (50, 660, 100_000)] == [30, 14, 4]
+    assert [pretrained.epochs_for(count) for count in (50, 660, 100_000)] == [15, 14, 4]
     assert [random.epochs_for(count) for count in (50, 660, 100_000)] == [60, 31, 10]

@@ -102,15 +102,22 @@ def build_loss(config: Any, targets: np.ndarray) -> Callable[[Any, Any], Any]:
     from keras import ops
 
     classes = targets.shape[1]
-    counts = targets.sum(axis=0)
-    weights = len(targets) / (classes * np.maximum(counts, 1)) if config.balance else np.ones(classes)
-    weights = weights.astype("float32")
+    weights = class_weights(targets) if config.balance else np.ones(classes, np.float32)
 
     def loss(target: Any, logits: Any) -> Any:
         smooth = target * (1 - config.label_smoothing) + config.label_smoothing / classes
         return -ops.sum(smooth * weights * ops.log_softmax(logits, axis=-1), axis=-1)
 
     return loss
+
+
+def class_weights(targets: np.ndarray) -> np.ndarray:
+    """The inverse frequency of each class, 1 on average over the examples; float32 (classes,).
+
+    targets: float32 (count, classes).
+    """
+    counts = np.maximum(targets.sum(axis=0), 1)
+    return (len(targets) / (targets.shape[1] * counts)).astype(np.float32)
 
 
 def fit_temperature(network: Any, inputs: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dltasks.errors import ConfigError
 PRETRAINED_LEARNING_RATE, RANDOM_LEARNING_RATE = 2e-4, 0.05
 """Default peak learning rates of a pretrained backbone (AdamW) and of random weights (momentum)."""
 
-PRETRAINED_SCHEDULE = EpochSchedule(examples_seen=8_800, min_epochs=4, max_epochs=30)
+PRETRAINED_SCHEDULE = EpochSchedule(examples_seen=8_800, min_epochs=4, max_epochs=15)
 """Default number of epochs of a pretrained backbone, which is close to its goal from the start."""
 
 PRETRAINED_SIZE, RANDOM_SIZE = 224, 96

@@ -1,32 +1,33 @@
 """Training of a network for photos: its last layer on frozen features, then all layers."""
 
-import warnings
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from dltasks.evaluation.metrics import log_losses
 from dltasks.litert.runtime import Arrays
 from dltasks.protocols import ComputeOutputs, LabeledInputs
-from dltasks.tasks.classification import compile_classifier, softmax
+from dltasks.tasks.classification import class_weights, compile_classifier, fit_inverse_temperature
 from dltasks.tasks.image.config import ImageConfig
 
 FIRST_TRAINED_LAYER = "stage6_block1_expand"
 """The first layer of an EfficientNet-Lite that is trained on new photos: 80 % of its weights are above."""
 
-HEAD_STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
-"""Inverse strengths of the last layer's regularization that are tried, for centered features of norm 1."""
-
-HEAD_ITERATIONS = 200
-"""Maximum number of iterations of L-BFGS for the last layer."""
-
-ABSENT_BIAS = -10.0
-"""Logit of a class without a training photo."""
+RIDGE_STRENGTHS = tuple(10.0**exponent for exponent in (-5, -4.5, -4, -3.5, -3, -2.5, -2))
+"""Strengths of the last layer's regularization, as fractions of the features' mean squared norm."""
 
 MIN_SQUARED_NORM = 1e-12
-"""Minimum of the features' mean squared norm, which they are divided by."""
+"""Minimum of the features' mean squared norm that the strengths are fractions of."""
+
+RIDGE_SCALE = 10.0
+"""Scale that makes logits of regressed targets, 0 to 1, before the validation split adjusts it."""
+
+MAX_SCALE_CHANGE = 1.5
+"""Maximum factor on that scale: a few validation photos without an error would ask for the highest."""
+
+MAX_LEAVE_ONE_OUT = 10_000
+"""Maximum number of photos that choose the strength of the regularization."""
 
 
 def frozen_part(network: keras.Model, config: ImageConfig) -> keras.Model | None:
@@ -95,49 +96,37 @@ def fit_head(
     training: LabeledInputs,
     validation: LabeledInputs,
 ) -> None:
-    """Fit the last layer to the features of the frozen backbone: logistic regression by L-BFGS.
+    """Fit the last layer to the features of the frozen backbone: ridge regression, in closed form.
 
-    The strength of its regularization is that with the lowest log loss on the validation split.
+    Leave-one-out errors on the training split choose the strength of the regularization, the log loss on the
+    validation split the scale of the logits.
     """
-    from sklearn.linear_model import LogisticRegression
-
     (inputs, targets), (val_inputs, val_targets) = training, validation
     features = compute_features(network, compute_outputs, inputs)
     val_features = compute_features(network, compute_outputs, val_inputs)
-    mean = features.mean(axis=0)
-    features, val_features = features - mean, val_features - mean
-    scale = 1 / np.sqrt(max(float(np.mean(np.square(features).sum(axis=1))), MIN_SQUARED_NORM))
-    labels = targets["probabilities"].argmax(axis=1)
-    val_labels = val_targets["probabilities"].argmax(axis=1)
-    if len(set(labels.tolist())) < 2:
-        return  # declared splits may leave one class to train on
-    model = LogisticRegression(
-        max_iter=HEAD_ITERATIONS,
-        warm_start=True,
-        class_weight="balanced" if config.balance else None,
-        tol=1e-3,
-    )
-    candidates = []
-    for strength in HEAD_STRENGTHS:
-        with warnings.catch_warnings():
-            # The last iterations change the probabilities by less than the augmented photos will.
-            warnings.simplefilter("ignore")
-            model.set_params(C=strength).fit(features * scale, labels)
-        kernel, bias = _weights_of(model, targets["probabilities"].shape[1])
-        losses = log_losses(softmax(val_features * scale @ kernel + bias), val_labels)
-        candidates.append((float(losses.mean()), kernel * scale, bias - mean * scale @ kernel))
-    _, kernel, bias = min(candidates, key=lambda candidate: candidate[0])
-    network.get_layer("logits").set_weights([kernel, bias])
+    one_hot = targets["probabilities"]
+    weights = class_weights(one_hot) @ one_hot.T if config.balance else None
+    kernel, bias = _fit_ridge(features, one_hot, weights, config.seed)
+    labels = val_targets["probabilities"].argmax(axis=1)
+    logits = RIDGE_SCALE * (val_features.astype(np.float64) @ kernel + bias)
+    scale = RIDGE_SCALE * min(fit_inverse_temperature(logits, labels), MAX_SCALE_CHANGE)
+    network.get_layer("logits").set_weights([kernel * scale, bias * scale])
 
 
-def _weights_of(model: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel (channels, classes) and bias (classes,) of a logistic regression."""
-    kernel, bias = model.coef_.T, model.intercept_
-    if kernel.shape[1] == 1:  # of two classes, scikit-learn has one logit
-        kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
-    all_kernels, all_biases = np.zeros((len(kernel), classes)), np.full(classes, ABSENT_BIAS)
-    all_kernels[:, model.classes_], all_biases[model.classes_] = kernel, bias
-    return all_kernels, all_biases
+def _fit_ridge(
+    features: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel (channels, classes) and bias (classes,) that predict the targets from the features."""
+    from sklearn.linear_model import Ridge, RidgeCV
+
+    # Regression needs some regularization even where a backbone gives only zeros.
+    norm = max(float(np.mean(np.square(features).sum(axis=1))), MIN_SQUARED_NORM)
+    rows = np.random.default_rng(seed).permutation(len(features))[:MAX_LEAVE_ONE_OUT]
+    search = RidgeCV(norm * len(rows) * np.array(RIDGE_STRENGTHS))
+    search.fit(features[rows], targets[rows], None if weights is None else weights[rows])
+    strength = search.alpha_ * len(features) / len(rows)
+    ridge = Ridge(strength).fit(features, targets, weights)
+    return ridge.coef_.T, ridge.intercept_
 
 
 def compute_features(network: keras.Model, compute_outputs: ComputeOutputs, inputs: Arrays) -> np.ndarray:
